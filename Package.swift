@@ -1,0 +1,87 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+/// One set of rules for every Swift target; see CONTRIBUTING.md for why each is on.
+let rules: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+  name: "swift-devmem",
+  products: [
+    .library(name: "Devmem", targets: ["Devmem"]),
+    .library(name: "DevmemNet", targets: ["DevmemNet"]),
+    .library(name: "DevmemPagePool", targets: ["DevmemPagePool"]),
+    .library(name: "DevmemGenpool", targets: ["DevmemGenpool"]),
+    .library(name: "DevmemSystem", targets: ["DevmemSystem"]),
+    .executable(name: "devmemctl", targets: ["devmemctl"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+  ],
+  targets: [
+    // C: the system call shims, system libraries and one header-only instruction.
+    .systemLibrary(name: "CLibdrm", pkgConfig: "libdrm", providers: [.apt(["libdrm-dev"])]),
+    .systemLibrary(name: "CLibnuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
+    .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .target(name: "CThreadIdentity"),
+    .target(name: "CSystemShims", dependencies: ["CLibdrm", "CLibnuma"], path: "CSystemShims"),
+
+    // The library, from the bottom up.
+    .target(name: "DevmemSystem", dependencies: ["CSystemShims"], swiftSettings: rules),
+    .target(name: "DevmemGenpool", swiftSettings: rules),
+    .target(name: "DevmemPagePool", dependencies: ["CThreadIdentity"], swiftSettings: rules),
+    .target(
+      name: "Devmem",
+      dependencies: ["DevmemGenpool", "DevmemPagePool", "DevmemSystem"],
+      swiftSettings: rules),
+    .target(
+      name: "DevmemNet",
+      dependencies: ["Devmem", "DevmemSystem"],
+      swiftSettings: rules),
+    .executableTarget(
+      name: "devmemctl",
+      dependencies: [
+        "Devmem", "DevmemNet", "DevmemSystem", "CLibcrypto",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: rules),
+
+    // Tests: one target per library, and the device tier that needs a real /dev/udmabuf.
+    .target(
+      name: "DevmemTestSupport",
+      dependencies: ["Devmem", "DevmemSystem", "CLibcrypto"],
+      path: "Tests/DevmemTestSupport", swiftSettings: rules),
+    .testTarget(
+      name: "DevmemSystemTests", dependencies: ["DevmemSystem", "DevmemTestSupport"],
+      swiftSettings: rules),
+    .testTarget(
+      name: "DevmemGenpoolTests", dependencies: ["DevmemGenpool", "DevmemTestSupport"],
+      swiftSettings: rules),
+    .testTarget(
+      name: "DevmemPagePoolTests", dependencies: ["DevmemPagePool", "DevmemTestSupport"],
+      swiftSettings: rules),
+    .testTarget(
+      name: "DevmemTests", dependencies: ["Devmem", "DevmemSystem", "DevmemTestSupport"],
+      swiftSettings: rules),
+    .testTarget(
+      name: "DevmemNetTests", dependencies: ["DevmemNet", "Devmem", "DevmemTestSupport"],
+      swiftSettings: rules),
+    .testTarget(
+      name: "DevmemctlTests", dependencies: ["devmemctl", "DevmemTestSupport"],
+      swiftSettings: rules),
+    .testTarget(
+      name: "DevmemDeviceTests",
+      dependencies: ["Devmem", "DevmemNet", "DevmemSystem", "DevmemTestSupport"],
+      swiftSettings: rules),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu11
+)

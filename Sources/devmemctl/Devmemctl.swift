@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+
+@main
+struct Devmemctl: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "devmemctl",
+    abstract: "Device memory for networking, on real dma-bufs.")
+}
