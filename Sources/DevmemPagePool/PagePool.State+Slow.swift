@@ -76,15 +76,15 @@ extension PagePool.State {
 
   /// Puts a buffer onto the cache, which must have room.
   func push(_ record: UnsafeMutablePointer<NetIOV>) {
-    let slot = unsafe top.load(ordering: .relaxed)
+    let slot = unsafe top.load()
     unsafe slot.initialize(to: NetIOVReference(record: record))
-    unsafe top.store(slot + 1, ordering: .relaxed)
+    unsafe top.store(slot + 1)
   }
 
   /// Takes the topmost buffer of the cache, which must not be empty.
   func pop() -> NetIOVReference {
-    let slot = unsafe top.load(ordering: .relaxed) - 1
-    unsafe top.store(slot, ordering: .relaxed)
+    let slot = unsafe top.load() - 1
+    unsafe top.store(slot)
     return unsafe slot.pointee
   }
 

@@ -15,12 +15,12 @@ extension PagePool {
   struct State: ~Copyable {
     // SAFETY: the cache that base, limit and top point into, and the core, live as long as the state.
 
-    @usableFromInline typealias Slot = UnsafeMutablePointer<NetIOVReference>
+    @usableFromInline typealias Slot = AtomicSlot.Slot
 
     // The owner thread writes this block.
 
     /// One past the topmost buffer in the cache.
-    @usableFromInline let top: Atomic<Slot>
+    @usableFromInline let top: AtomicSlot
     /// Allocations that the cache served (`alloc_stats.fast`).
     @usableFromInline let fast = Atomic<UInt64>(0)
     /// Buffers taken off the return queue and not yet used: first index of a list, 0 = none.
@@ -37,7 +37,7 @@ extension PagePool {
     /// The bottom of the cache.
     @usableFromInline let base: Slot
     /// The first slot past the cache.
-    @usableFromInline let limit: Atomic<Slot>
+    @usableFromInline let limit: AtomicSlot
     let slabs: SlabTable
     /// The object that this state belongs to; it frees the state.
     let core: Unmanaged<PagePoolCore>
@@ -52,9 +52,9 @@ extension PagePool {
     init(base: Slot, capacity: Int, owner: UInt, slabs: consuming SlabTable,
       core: Unmanaged<PagePoolCore>
     ) {
-      unsafe top = unsafe Atomic(base)
+      top = unsafe AtomicSlot(base)
       unsafe self.base = unsafe base
-      unsafe limit = unsafe Atomic(base + capacity)
+      limit = unsafe AtomicSlot(base + capacity)
       self.owner = Atomic(owner)
       self.slabs = slabs
       unsafe self.core = unsafe core
@@ -64,7 +64,7 @@ extension PagePool {
     static var closedOwner: UInt { 1 }
 
     /// Buffers in the cache. Exact on the owner thread.
-    var cachedCount: Int { unsafe top.load(ordering: .relaxed) - base }
+    var cachedCount: Int { unsafe top.load() - base }
   }
 }
 
@@ -74,12 +74,12 @@ extension PagePool.State {
   @inlinable
   static func put(_ record: UnsafeMutablePointer<NetIOV>) {
     let state = unsafe record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped
-    let top = unsafe state.pointee.top.load(ordering: .relaxed)
+    let top = unsafe state.pointee.top.load()
     if unsafe state.pointee.owner.load(ordering: .relaxed) == cthread_identity(),
-      unsafe top < state.pointee.limit.load(ordering: .relaxed)
+      unsafe top < state.pointee.limit.load()
     {
       unsafe top.initialize(to: NetIOVReference(record: record))
-      unsafe state.pointee.top.store(top + 1, ordering: .relaxed)
+      unsafe state.pointee.top.store(top + 1)
     } else {
       unsafe putSlow(record, state)
     }

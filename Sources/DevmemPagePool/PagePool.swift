@@ -53,9 +53,9 @@ public final class PagePool: @unchecked Sendable {
     guard unsafe state.pointee.owner.load(ordering: .relaxed) == cthread_identity() else {
       return unsafe State.allocateNotOwner(state)
     }
-    let top = unsafe state.pointee.top.load(ordering: .relaxed)
+    let top = unsafe state.pointee.top.load()
     guard unsafe top != state.pointee.base else { return unsafe State.allocateSlow(state) }
-    unsafe state.pointee.top.store(top - 1, ordering: .relaxed)
+    unsafe state.pointee.top.store(top - 1)
     unsafe state.pointee.fast.addAsOnlyWriter(1)
     return unsafe Netmem(record: (top - 1).pointee.record)
   }

@@ -126,7 +126,7 @@ final class PagePoolCore: @unchecked Sendable {
         expected: nil, desired: state, ordering: .relaxed)
       precondition(free, "the provider handed out a buffer that is in use")
     }
-    unsafe state.pointee.top.store(cache + count, ordering: .relaxed)
+    unsafe state.pointee.top.store(cache + count)
     unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(count))
     unsafe state.pointee.counters.inFlight.addAsOnlyWriter(count)
     return count > 0
@@ -142,7 +142,7 @@ final class PagePoolCore: @unchecked Sendable {
     unsafe giveBack(UnsafeMutableBufferPointer(start: cache, count: count))
     let left = unsafe state.pointee.cachedCount - count
     unsafe cache.update(from: cache + count, count: left)
-    unsafe state.pointee.top.store(cache + left, ordering: .relaxed)
+    unsafe state.pointee.top.store(cache + left)
     unsafe state.pointee.counters.unloaded.addAsOnlyWriter(UInt64(count))
   }
 
@@ -270,7 +270,7 @@ final class PagePoolCore: @unchecked Sendable {
       try beginClosing()
     } catch {
       abandoned.store(true, ordering: .releasing)
-      unsafe state.pointee.limit.store(cache, ordering: .sequentiallyConsistent)
+      unsafe state.pointee.limit.store(cache)
       if inFlight.held == 0 { drain() }
     }
   }
