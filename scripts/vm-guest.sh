@@ -18,7 +18,6 @@ fail() {
   finish 125
 }
 
-: >"$share/started"
 # shellcheck source=/dev/null
 . "$share/settings"
 
@@ -41,6 +40,7 @@ nodes="$(cat /sys/devices/system/node/online)"
 
 ulimit -l unlimited
 ulimit -n 65536
+: >"$share/started"
 /bin/bash "$share/command" </dev/null >>"$share/stdout" 2>>"$share/stderr"
 status=$?
 sync
