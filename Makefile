@@ -62,4 +62,4 @@ docs: ## DocC archives of the libraries, offline
 
 .PHONY: clean
 clean: ## remove what was built; downloads stay in the cache (see CONTRIBUTING.md)
-	@rm -rf .build scripts/check/hotpath/.build
+	@rm -rf .build
