@@ -14,7 +14,8 @@ func checkExporter(_ probe: Probe) -> CheckResult {
         fix: "devmemctl demo --exporter \(exporter.rawValue)")
     }
     refusals.append("\(exporter.rawValue): \(failure.reason)")
-    remedy = remedy ?? failure.remedy
+    // The default exporter's remedy, even where another one's would be at hand.
+    if exporter == .udmabuf { remedy = failure.remedy }
   }
   return .fail(
     name, "no real exporter works: " + refusals.joined(separator: "; "),

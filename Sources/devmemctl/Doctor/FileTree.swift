@@ -31,7 +31,8 @@ struct FileTree: Sendable {
   func value(_ path: String) -> String? {
     guard let line = text(path)?.split(separator: "\n", omittingEmptySubsequences: false).first
     else { return nil }
-    return String(line.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
+    let end = line.lastIndex { !$0.isWhitespace }.map(line.index(after:)) ?? line.startIndex
+    return String(line[..<end].drop(while: \.isWhitespace))
   }
 
   func integer(_ path: String) -> Int? { value(path).flatMap { Int($0) } }

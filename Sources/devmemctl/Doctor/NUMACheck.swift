@@ -13,7 +13,8 @@ func checkNUMA(_ probe: Probe) -> CheckResult {
   }
   let described = nodes.map { node in
     let text = probe.files.text("/sys/devices/system/node/node\(node)/meminfo") ?? ""
-    let words = text.split(separator: "\n").first { $0.contains("MemTotal:") }?
+    let words =
+      text.split(separator: "\n").first { $0.contains("MemTotal:") }?
       .split(separator: " ") ?? []
     guard let kilobytes = words.compactMap({ Int($0) }).last else { return "node \(node)" }
     return "node \(node) (\(ByteCount(kilobytes << 10)))"

@@ -80,8 +80,8 @@ enum NetdevFamily {
   ) -> [(type: UInt16, payload: ArraySlice<UInt8>)] {
     var rest = bytes
     var found: [(type: UInt16, payload: ArraySlice<UInt8>)] = []
-    while let length = integer(rest, UInt16.self), let type = integer(rest.dropFirst(2), UInt16.self),
-      length >= 4, Int(length) <= rest.count
+    while let length = integer(rest, UInt16.self),
+      let type = integer(rest.dropFirst(2), UInt16.self), length >= 4, Int(length) <= rest.count
     {
       // The two top bits are NLA_F_NESTED and NLA_F_NET_BYTEORDER.
       found.append((type & 0x3FFF, rest.dropFirst(4).prefix(Int(length) - 4)))

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Devmem
 import DevmemSystem
 import Glibc
 
@@ -8,18 +7,19 @@ extension Probe {
   /// The machine that we run on.
   static func live() -> Probe {
     Probe(
-      files: FileTree(), kernelRelease: currentKernelRelease(), isRoot: geteuid() == 0,
+      files: FileTree(), kernelRelease: currentKernelRelease(),
+      isRoot: SystemProcess.effectiveUser == 0,
       limits: Limits(
-        lockedByteCount: softLimit(__RLIMIT_MEMLOCK),
-        openFileCount: softLimit(RLIMIT_NOFILE)),
+        lockedByteCount: (try? SystemProcess.lockedByteLimit()) ?? nil,
+        openFileCount: (try? SystemProcess.openFileLimit()) ?? nil),
       openError: { path in
         let descriptor = unsafe open(path, O_RDWR | O_CLOEXEC)
         guard descriptor >= 0 else { return errno }
         close(descriptor)
         return nil
       },
-      drmDriver: { _ in nil },
-      tryExporter: { _ in nil },
+      drmDriver: { try? DRMDevice(path: $0).driverName },
+      tryExporter: devmemctl.tryExporter,
       bindReceiveCommand: NetdevFamily.bindReceiveSupport,
       xdpSocketError: {
         // AF_XDP, which Debian 12's libc knows and Swift's overlay does not.
@@ -29,19 +29,7 @@ extension Probe {
         return nil
       })
   }
-
-  private static func softLimit(_ resource: __rlimit_resource) -> Int? {
-    var limit = rlimit()
-    guard unsafe getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0, limit.rlim_cur != rlim_t.max else { return nil }
-    return Int(clamping: limit.rlim_cur)
-  }
 }
 
 /// `uname -r`.
-func currentKernelRelease() -> String {
-  var name = utsname()
-  guard unsafe uname(&name) == 0 else { return "unknown" }
-  return unsafe withUnsafeBytes(of: &name.release) { bytes in
-    unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-  }
-}
+func currentKernelRelease() -> String { (try? SystemProcess.kernelRelease()) ?? "unknown" }

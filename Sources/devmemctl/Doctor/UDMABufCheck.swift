@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DevmemSystem
 import Glibc
 
 /// The udmabuf node: there, and open to us.
@@ -50,12 +51,5 @@ func checkUDMABufLimits(_ probe: Probe) -> CheckResult {
   return .ok(name, summary)
 }
 
-/// `strerror` without its static buffer.
-func errorText(_ error: Int32) -> String {
-  var text = [CChar](repeating: 0, count: 256)
-  return unsafe text.withUnsafeMutableBufferPointer { buffer in
-    guard let start = buffer.baseAddress, unsafe strerror_r(error, start, buffer.count) == 0
-    else { return "error \(error)" }
-    return unsafe String(cString: start)
-  }
-}
+/// "Permission denied" for EACCES.
+func errorText(_ error: Int32) -> String { Errno(rawValue: error).text }
