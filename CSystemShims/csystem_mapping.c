@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "csystem_mapping.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23  // include/uapi/asm-generic/mman-common.h, Linux 5.14
+#endif
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26
+#endif
+
+static int result_of(void *mapped, void **address) {
+  if (mapped == MAP_FAILED) {
+    return -errno;
+  }
+  *address = mapped;
+  return 0;
+}
+
+int csystem_mapping_map_file(
+  int fd, uint64_t offset, size_t byte_count, int writable, void *fixed_address, void **address) {
+  int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  int flags = MAP_SHARED | (fixed_address != NULL ? MAP_FIXED : 0);
+  return result_of(
+    mmap(fixed_address, byte_count, protection, flags, fd, (off_t)offset), address);
+}
+
+int csystem_mapping_map_anonymous(size_t byte_count, unsigned page_shift, void **address) {
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  if (page_shift != 0) {
+    flags |= MAP_HUGETLB | (int)(page_shift << MAP_HUGE_SHIFT);
+  }
+  return result_of(mmap(NULL, byte_count, PROT_READ | PROT_WRITE, flags, -1, 0), address);
+}
+
+int csystem_mapping_reserve(size_t byte_count, void **address) {
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  return result_of(mmap(NULL, byte_count, PROT_NONE, flags, -1, 0), address);
+}
+
+int csystem_mapping_unmap(void *address, size_t byte_count) {
+  return munmap(address, byte_count) < 0 ? -errno : 0;
+}
+
+int csystem_mapping_populate(void *address, size_t byte_count) {
+  return madvise(address, byte_count, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+}
+
+int64_t csystem_mapping_read_through_pages(const void *address, void *bytes, size_t byte_count) {
+  struct iovec local = {.iov_base = bytes, .iov_len = byte_count};
+  struct iovec remote = {.iov_base = (void *)address, .iov_len = byte_count};
+  ssize_t count = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+  return count < 0 ? -errno : count;
+}

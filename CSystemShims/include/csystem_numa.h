@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// NUMA nodes through libnuma.
+// Why C: libnuma's bit masks and its global pointers, which a strict language cannot read.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// 1 if the kernel has NUMA system calls (numa_available), else 0: then node 0 is all memory.
+int csystem_numa_is_available(void);
+
+/// One past the highest node number that may exist (numa_max_node + 1); 1 without NUMA.
+int csystem_numa_node_limit(void);
+
+/// 1 if this process may allocate on `node` (numa_get_mems_allowed), else 0.
+int csystem_numa_may_use(int node);
+
+/// Total and free bytes of a node (numa_node_size64). -ENODEV if there is no such node.
+int csystem_numa_memory(int node, uint64_t *total_byte_count, uint64_t *free_byte_count);
+
+/// mbind(MPOL_BIND): pages of the range that are not there yet will come from `node` and from no
+/// other. On a shared memory file the policy sticks to the file's range. -EINVAL: no such node.
+int csystem_numa_bind(void *address, size_t byte_count, int node);
+
+/// The node that holds the page of `address` (move_pages with no targets): -ENOENT if the page is
+/// not there yet, -EFAULT if nothing is mapped there or the mapping is VM_PFNMAP.
+int csystem_numa_node_of(const void *address);
+
+/// The node that the calling thread allocates from first (numa_preferred), else the one it runs on.
+int csystem_numa_preferred(void);

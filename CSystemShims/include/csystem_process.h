@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the process and the kernel say of themselves.
+// Why C: struct utsname's arrays import as tuples, sysconf's names are macros.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// uname(2): the kernel's release, "6.12.95+deb13-amd64", NUL-terminated and cut to fit.
+int csystem_process_kernel_release(char *release, size_t byte_count);
+
+/// geteuid(2). Cannot fail.
+uint32_t csystem_process_effective_user(void);
+
+/// seteuid(2). -EPERM.
+int csystem_process_set_effective_user(uint32_t user);
+
+/// sysconf(_SC_PAGESIZE).
+int csystem_process_page_byte_count(void);
+
+/// getrlimit(2) of RLIMIT_NOFILE (0) or RLIMIT_MEMLOCK (1): the soft limit, UINT64_MAX unlimited.
+int csystem_process_limit(int which, uint64_t *limit);

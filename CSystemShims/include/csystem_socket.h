@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// TCP over loopback, scatter receive, MSG_ZEROCOPY and its completions
+// (Documentation/networking/msg_zerocopy.rst).
+// Why C: sockaddr casts, control messages, and linux/errqueue.h.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// The layout of struct iovec.
+struct csystem_socket_vector {
+  void *base;
+  size_t byte_count;
+};
+
+/// A completion of zero-copy sends: the sends number `first` to `last`, counted per socket from 0
+/// and wrapping at 2^32, no longer use their memory.
+struct csystem_socket_completion {
+  uint32_t first;
+  uint32_t last;
+  /// 1 where the kernel copied after all (SO_EE_CODE_ZEROCOPY_COPIED), as it does on loopback.
+  uint32_t copied;
+};
+
+/// Listens on 127.0.0.1:`port` (0: any) and writes the port. Returns an fd that the caller owns.
+int csystem_socket_listen_loopback(uint16_t port, int backlog, uint16_t *bound_port);
+
+/// Connects to 127.0.0.1:`port`. Returns an fd that the caller owns. -ECONNREFUSED.
+int csystem_socket_connect_loopback(uint16_t port);
+
+/// accept4(SOCK_CLOEXEC). Returns an fd that the caller owns.
+int csystem_socket_accept(int listener);
+
+/// TCP_NODELAY.
+int csystem_socket_set_no_delay(int fd, int enabled);
+
+/// SO_ZEROCOPY. Minimum kernel: 4.14.
+int csystem_socket_set_zerocopy(int fd, int enabled);
+
+/// SO_SNDBUF (0) or SO_RCVBUF (1), in bytes; the kernel doubles and caps it.
+int csystem_socket_set_buffer(int fd, int receive, uint32_t byte_count);
+
+/// shutdown(2) of the sending half.
+int csystem_socket_finish_sending(int fd);
+
+/// sendmsg(MSG_NOSIGNAL), with MSG_ZEROCOPY if `zerocopy`. Bytes taken, possibly fewer than given.
+/// -EFAULT with MSG_ZEROCOPY on memory that cannot be pinned (VM_PFNMAP), -ENOBUFS above
+/// optmem_max, -EPIPE.
+int64_t csystem_socket_send(
+  int fd, const struct csystem_socket_vector *vectors, size_t vector_count, int zerocopy);
+
+/// recvmsg scattered over the vectors (at most 1024, UIO_MAXIOV). `wait_all` adds MSG_WAITALL.
+/// Bytes received, 0 at the end of the stream.
+int64_t csystem_socket_receive(
+  int fd, const struct csystem_socket_vector *vectors, size_t vector_count, int wait_all);
+
+/// One completion from the error queue (MSG_ERRQUEUE; never blocks). 1 if there was one, 0 if none.
+int csystem_socket_read_completion(int fd, struct csystem_socket_completion *completion);
+
+/// poll(2) for readability (1), writability (2) or the error queue alone (0). 1 when ready, 0 after
+/// `milliseconds` (-1: no limit).
+int csystem_socket_wait(int fd, int interest, int milliseconds);

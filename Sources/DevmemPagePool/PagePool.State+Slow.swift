@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CThreadIdentity
+import Synchronization
+
+/// The paths off the fast one. All run on the owner thread unless they say otherwise.
+extension PagePool.State {
+  @usableFromInline typealias Reference = UnsafeMutablePointer<PagePool.State>
+
+  /// Allocation on a thread that does not own the pool: nil if the pool is closed, else a trap.
+  @usableFromInline
+  @inline(never)
+  static func allocateNotOwner(_ state: Reference) -> Netmem? {
+    guard unsafe state.pointee.owner.load(ordering: .relaxed) == closedOwner else {
+      fatalError(
+        """
+        PagePool.allocate on a thread that does not own the pool: allocate on the thread that made         it, or relinquish() there and claim() here
+        """)
+    }
+    unsafe state.pointee.counters.closed.add(1, ordering: .relaxed)
+    return nil
+  }
+
+  /// Allocation with an empty cache: refills it, and takes the first buffer of the refill.
+  @usableFromInline
+  @inline(never)
+  static func allocateSlow(_ state: Reference) -> Netmem? {
+    if unsafe state.pointee.localCount.load(ordering: .relaxed) == 0 {
+      let chain = unsafe state.pointee.queue.takeAll()
+      unsafe state.pointee.adopt(chain)
+      if chain.count == 0 { unsafe state.pointee.counters.empty.addAsOnlyWriter(1) }
+    }
+    guard unsafe state.pointee.core._withUnsafeGuaranteedRef({ $0.refillCache() }) else {
+      return nil
+    }
+    unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
+    return unsafe Netmem(record: state.pointee.pop().record)
+  }
+
+  /// A return on the owner thread that finds the cache full: onto the local list while that is
+  /// shorter than the ring capacity, else half of a cache goes back to the provider first.
+  static func putToFullCache(_ record: UnsafeMutablePointer<NetIOV>, _ state: Reference) {
+    unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
+      guard !core.isAbandoned else {
+        core.drain()
+        core.releaseAfterClose(unsafe NetIOVReference(record: record))
+        return
+      }
+      unsafe state.pointee.counters.cacheFull.addAsOnlyWriter(1)
+      if unsafe state.pointee.localCount.load(ordering: .relaxed) < core.ringCapacity {
+        unsafe record.pointee.next = state.pointee.localHead
+        unsafe state.pointee.localHead = record.pointee.index
+        unsafe state.pointee.localCount.addAsOnlyWriter(1)
+        unsafe state.pointee.counters.ring.addAsOnlyWriter(1)
+      } else {
+        core.spillBottomOfCache()
+        unsafe state.pointee.push(record)
+      }
+    }
+  }
+
+  /// Makes a chain from the return queue the local list, which must be empty.
+  mutating func adopt(_ chain: ReturnQueue.Chain) {
+    localHead = chain.first
+    localCount.store(chain.count, ordering: .relaxed)
+    counters.ring.addAsOnlyWriter(UInt64(chain.count))
+  }
+
+  /// Takes the first buffer of the local list, which must not be empty.
+  mutating func popLocal() -> NetIOVReference {
+    guard let record = unsafe slabs.record(at: localHead) else {
+      preconditionFailure("the return queue names a buffer that is not of this pool")
+    }
+    localHead = unsafe record.pointee.next
+    localCount.addAsOnlyWriter(-1)
+    return unsafe NetIOVReference(record: record)
+  }
+
+  /// Puts a buffer onto the cache, which must have room.
+  func push(_ record: UnsafeMutablePointer<NetIOV>) {
+    let slot = unsafe top.load()
+    unsafe slot.initialize(to: NetIOVReference(record: record))
+    unsafe top.store(slot + 1)
+  }
+
+  /// Takes the topmost buffer of the cache, which must not be empty.
+  func pop() -> NetIOVReference {
+    let slot = unsafe top.load() - 1
+    unsafe top.store(slot)
+    return unsafe slot.pointee
+  }
+
+  // MARK: Tokens (any thread)
+
+  /// The token for a further reference to a buffer that is detached already.
+  @usableFromInline
+  @inline(never)
+  static func detachShared(_ record: UnsafeMutablePointer<NetIOV>) -> NetmemToken {
+    let state = unsafe record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped
+    return unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
+      unsafe core.shareToken(for: NetIOVReference(record: record))
+    }
+  }
+
+  static func reclaim(
+    _ token: NetmemToken, _ state: Reference
+  ) throws(NetmemTokenError) -> Netmem {
+    guard let record = unsafe state.pointee.slabs.record(at: token.index),
+      unsafe record.pointee.pool.load(ordering: .relaxed) == state
+    else { return try unsafe reclaimElsewhere(token, state) }
+    guard token.generation & 1 == 1 else {
+      // Detached buffers have odd generations: this one was made up.
+      unsafe state.pointee.counters.refusedTokens.add(1, ordering: .relaxed)
+      throw .stale
+    }
+    let (exchanged, original) = unsafe record.pointee.generation.compareExchange(
+      expected: token.generation, desired: token.generation &+ 1, ordering: .acquiring)
+    if exchanged { return unsafe Netmem(record: record) }
+    unsafe state.pointee.counters.refusedTokens.add(1, ordering: .relaxed)
+    throw original == token.generation &+ 1 ? .alreadyReclaimed : .stale
+  }
+
+  /// A token whose index is of no buffer that is out of this pool: a shared reference's, or wrong.
+  @inline(never)
+  private static func reclaimElsewhere(
+    _ token: NetmemToken, _ state: Reference
+  ) throws(NetmemTokenError) -> Netmem {
+    if token.index == NetmemToken.sharedIndex {
+      let found = unsafe state.pointee.core._withUnsafeGuaranteedRef { $0.reclaimShared(token) }
+      if let found { return unsafe Netmem(record: found.record) }
+      unsafe state.pointee.counters.refusedTokens.add(1, ordering: .relaxed)
+      throw .alreadyReclaimed
+    }
+    unsafe state.pointee.counters.refusedTokens.add(1, ordering: .relaxed)
+    // Of this pool's slabs, but back in the provider: the token outlived its buffer.
+    throw unsafe state.pointee.slabs.record(at: token.index) == nil ? .foreign : .stale
+  }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CThreadIdentity
+public import Synchronization
+
+extension PagePool {
+  /// What the allocate and free paths touch, behind a pointer that never changes
+  /// (the hot part of `struct page_pool`).
+  ///
+  /// Ordered by who writes it, each block on cache lines of its own: the owner's block, the block
+  /// that everybody only reads, and the word that other threads write. Counters that other threads
+  /// may read are atomics, but only their one writer's plain loads and stores touch them.
+  @usableFromInline
+  @safe
+  struct State: ~Copyable {
+    // SAFETY: the cache that base, limit and top point into, and the core, live as long as the state.
+
+    @usableFromInline typealias Slot = AtomicSlot.Slot
+
+    // The owner thread writes this block.
+
+    /// One past the topmost buffer in the cache.
+    @usableFromInline let top: AtomicSlot
+    /// Allocations that the cache served (`alloc_stats.fast`).
+    @usableFromInline let fast = Atomic<UInt64>(0)
+    /// Buffers taken off the return queue and not yet used: first index of a list, 0 = none.
+    var localHead: UInt32 = 0
+    /// Length of that list.
+    let localCount = Atomic<Int>(0)
+    let counters = Counters()
+
+    // Everybody reads this block. 128 bytes on either side keep it off the
+    // others' pairs of cache lines.
+
+    private let gap1 = InlineArray<16, UInt64>(repeating: 0)
+    /// Identity of the thread that may allocate: 0 = nobody's, `closedOwner` = never again.
+    @usableFromInline let owner: Atomic<UInt>
+    /// The bottom of the cache.
+    @usableFromInline let base: Slot
+    /// The first slot past the cache.
+    @usableFromInline let limit: AtomicSlot
+    let slabs: SlabTable
+    /// The object that this state belongs to; it frees the state.
+    let core: Unmanaged<PagePoolCore>
+
+    private let gap2 = InlineArray<16, UInt64>(repeating: 0)
+
+    // Other threads write this block.
+
+    let queue = ReturnQueue()
+    private let gap3 = InlineArray<8, UInt64>(repeating: 0)
+
+    init(
+      base: Slot, capacity: Int, owner: UInt, slabs: consuming SlabTable,
+      core: Unmanaged<PagePoolCore>
+    ) {
+      top = unsafe AtomicSlot(base)
+      unsafe self.base = unsafe base
+      limit = unsafe AtomicSlot(base + capacity)
+      self.owner = Atomic(owner)
+      self.slabs = slabs
+      unsafe self.core = unsafe core
+    }
+
+    /// No thread has this identity: thread control blocks are aligned.
+    static var closedOwner: UInt { 1 }
+
+    /// Buffers in the cache. Exact on the owner thread.
+    var cachedCount: Int { unsafe top.load() - base }
+  }
+}
+
+extension PagePool.State {
+  /// The last holder gives a buffer up: into the cache if this is the owner thread and there is
+  /// room. Budget: 12 instructions.
+  @inlinable
+  static func put(_ record: UnsafeMutablePointer<NetIOV>) {
+    let state = unsafe record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped
+    let top = unsafe state.pointee.top.load()
+    if unsafe state.pointee.owner.load(ordering: .relaxed) == cthread_identity(),
+      unsafe top < state.pointee.limit.load()
+    {
+      unsafe top.initialize(to: NetIOVReference(record: record))
+      unsafe state.pointee.top.store(top + 1)
+    } else {
+      unsafe putSlow(record, state)
+    }
+  }
+
+  /// One of several holders gives the buffer up; the last of them returns it.
+  @usableFromInline
+  @inline(never)
+  static func putShared(_ record: UnsafeMutablePointer<NetIOV>) {
+    let left = unsafe record.pointee.referenceCount.subtract(1, ordering: .acquiringAndReleasing)
+    guard left.newValue == 0 else { return }
+    unsafe record.pointee.referenceCount.store(1, ordering: .relaxed)
+    unsafe put(record)
+  }
+
+  /// The return that the cache cannot take: from another thread, or a full cache.
+  @usableFromInline
+  @inline(never)
+  static func putSlow(
+    _ record: UnsafeMutablePointer<NetIOV>, _ state: UnsafeMutablePointer<PagePool.State>
+  ) {
+    if unsafe state.pointee.owner.load(ordering: .relaxed) == cthread_identity() {
+      unsafe putToFullCache(record, state)
+    } else if unsafe !state.pointee.queue.push(record) {
+      unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
+        unsafe core.releaseAfterClose(NetIOVReference(record: record))
+      }
+    }
+  }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Every call into the kernel (or into libdrm and libnuma) that this module makes, one case per
+/// `system_*` function: what the test seam counts and forces by name.
+package enum SystemCall: String, CaseIterable, Hashable, Sendable {
+  // Files
+  case open, close, duplicate, identity, byteCount, read, readAt, write, directory
+  // Memory files
+  case memoryFileCreate, memoryFileResize, memoryFileAddSeals, memoryFileSeals
+  // Mappings
+  case mapFile, mapAnonymous, reserve, unmap, populate, readThroughPages
+  // Exporters and dma-bufs
+  case udmabufCreate, udmabufCreateList
+  case dmabufSync, dmabufSetName, dmabufExportSyncFile, dmabufImportSyncFile
+  case dmaHeapAllocate
+  case drmDriverName, drmHasDumbBuffers, drmCreateDumb, drmDumbMapOffset, drmCloseHandle
+  case drmExportHandle, drmImportHandle
+  // NUMA
+  case numaMemory, numaBind, numaNodeOf
+  // Sockets
+  case unixPair, unixListen, unixConnect, unixAccept, unixSend, unixReceive
+  case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpSend, tcpReceive
+  case tcpReadCompletion, wait
+  case xdpOpen, xdpRegisterMemory
+  // Process
+  case kernelRelease, setEffectiveUser, limit
+}

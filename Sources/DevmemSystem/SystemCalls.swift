@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CSystemShims
+
+// One function per call into the kernel, libdrm or libnuma. Each passes through `perform`, where
+// the test seam sits, EINTR is retried and impossible errnos trap.
+
+/// Errnos that can only come from a bug of this module trap instead of being thrown.
+private struct Rules: OptionSet {
+  let rawValue: Int
+  /// EFAULT is a fact about the memory, not a wild pointer of ours.
+  static let mayFault = Rules(rawValue: 1)
+  /// The kernel lets go whatever it answers: made even when the seam forces an errno, never retried.
+  static let releases = Rules(rawValue: 2)
+  /// EAGAIN means "once more", as it does for DMA_BUF_IOCTL_SYNC.
+  static let retriesAgain = Rules(rawValue: 4)
+}
+
+@inline(__always)
+@discardableResult
+private func perform<Value: FixedWidthInteger & SignedInteger>(
+  _ call: SystemCall, _ rules: Rules = [], _ body: () -> Value
+) throws(Errno) -> Int {
+  while true {
+    let error: Errno
+    if let forced = SystemCallSeam.forced(call) {
+      if rules.contains(.releases) { _ = body() }
+      error = forced
+    } else {
+      let result = body()
+      if result >= 0 { return Int(result) }
+      error = Errno(rawValue: Int32(0 - result))
+    }
+    if !rules.contains(.releases) {
+      if error == .EINTR || (error == .EAGAIN && rules.contains(.retriesAgain)) { continue }
+    }
+    if error == .EBADF || (error == .EFAULT && !rules.contains(.mayFault)) {
+      fatalError("\(call.rawValue): \(error) can only be a bug in DevmemSystem or in its caller")
+    }
+    throw error
+  }
+}
+
+// MARK: - Files
+
+func system_open(_ path: String, writable: Bool) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.open) { unsafe csystem_file_open(path, writable ? 1 : 0) }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+/// Never throws: the descriptor is gone whatever the kernel says (EIO, EINTR), and EBADF traps.
+func system_close(_ number: Int32) {
+  _ = try? perform(.close, .releases) { csystem_file_close(number) }
+}
+
+func system_duplicate(_ number: Int32) throws(Errno) -> OwnedFileDescriptor {
+  OwnedFileDescriptor(
+    owning: Int32(try perform(.duplicate) { csystem_file_duplicate(number) }))
+}
+
+func system_identity(_ number: Int32) throws(Errno) -> FileIdentity {
+  var device: UInt64 = 0
+  var inode: UInt64 = 0
+  try perform(.identity) { unsafe csystem_file_identity(number, &device, &inode) }
+  return FileIdentity(device: device, inode: inode)
+}
+
+func system_byteCount(_ number: Int32) throws(Errno) -> Int {
+  try perform(.byteCount) { csystem_file_byte_count(number) }
+}
+
+func system_read(_ number: Int32, _ bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+  try perform(.read) { unsafe csystem_file_read(number, bytes.baseAddress, bytes.count) }
+}
+
+func system_readAt(
+  _ number: Int32, _ bytes: UnsafeMutableRawBufferPointer, offset: UInt64
+) throws(Errno) -> Int {
+  try perform(.readAt) {
+    unsafe csystem_file_read_at(number, bytes.baseAddress, bytes.count, offset)
+  }
+}
+
+func system_write(_ number: Int32, _ bytes: UnsafeRawBufferPointer) throws(Errno) -> Int {
+  try perform(.write, .mayFault) {
+    unsafe csystem_file_write(number, bytes.baseAddress, bytes.count)
+  }
+}
+
+func system_directory(
+  _ path: String, _ names: UnsafeMutableBufferPointer<CChar>
+) throws(Errno) -> Int {
+  try perform(.directory) { unsafe csystem_directory_names(path, names.baseAddress, names.count) }
+}
+
+// MARK: - Memory files
+
+func system_memoryFileCreate(
+  _ name: String, pageShift: UInt32, sealable: Bool, noExec: Bool
+) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.memoryFileCreate) {
+    unsafe csystem_memfd_create(name, pageShift, sealable ? 1 : 0, noExec ? 1 : 0)
+  }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_memoryFileResize(_ number: Int32, byteCount: Int) throws(Errno) {
+  try perform(.memoryFileResize) { csystem_memfd_resize(number, UInt64(byteCount)) }
+}
+
+func system_memoryFileAddSeals(_ number: Int32, _ seals: UInt32) throws(Errno) {
+  try perform(.memoryFileAddSeals) { csystem_memfd_add_seals(number, seals) }
+}
+
+func system_memoryFileSeals(_ number: Int32) throws(Errno) -> UInt32 {
+  UInt32(try perform(.memoryFileSeals) { csystem_memfd_seals(number) })
+}
+
+// MARK: - Mappings
+
+func system_mapFile(
+  _ number: Int32, offset: Int, byteCount: Int, writable: Bool,
+  over fixedAddress: UnsafeMutableRawPointer? = nil
+) throws(Errno) -> UnsafeMutableRawPointer {
+  var address: UnsafeMutableRawPointer?
+  try perform(.mapFile) {
+    unsafe csystem_mapping_map_file(
+      number, UInt64(offset), byteCount, writable ? 1 : 0, fixedAddress, &address)
+  }
+  return unsafe address!
+}
+
+func system_mapAnonymous(
+  byteCount: Int, pageShift: UInt32
+) throws(Errno) -> UnsafeMutableRawPointer {
+  var address: UnsafeMutableRawPointer?
+  try perform(.mapAnonymous) {
+    unsafe csystem_mapping_map_anonymous(byteCount, pageShift, &address)
+  }
+  return unsafe address!
+}
+
+func system_reserve(byteCount: Int) throws(Errno) -> UnsafeMutableRawPointer {
+  var address: UnsafeMutableRawPointer?
+  try perform(.reserve) { unsafe csystem_mapping_reserve(byteCount, &address) }
+  return unsafe address!
+}
+
+func system_unmap(_ address: UnsafeMutableRawPointer, byteCount: Int) throws(Errno) {
+  try perform(.unmap, .releases) { unsafe csystem_mapping_unmap(address, byteCount) }
+}
+
+func system_populate(_ address: UnsafeMutableRawPointer, byteCount: Int) throws(Errno) {
+  try perform(.populate, .mayFault) { unsafe csystem_mapping_populate(address, byteCount) }
+}
+
+func system_readThroughPages(
+  _ address: UnsafeRawPointer, _ bytes: UnsafeMutableRawBufferPointer
+) throws(Errno) -> Int {
+  try perform(.readThroughPages, .mayFault) {
+    unsafe csystem_mapping_read_through_pages(address, bytes.baseAddress, bytes.count)
+  }
+}
+
+// MARK: - Exporters and dma-bufs
+
+func system_udmabufCreate(
+  _ device: Int32, memoryFile: Int32, offset: Int, byteCount: Int
+) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.udmabufCreate) {
+    csystem_udmabuf_create(device, memoryFile, UInt64(offset), UInt64(byteCount))
+  }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_udmabufCreateList(
+  _ device: Int32, _ items: [UDMABufDevice.Item]
+) throws(Errno) -> OwnedFileDescriptor {
+  let list = items.map {
+    csystem_udmabuf_item(
+      memory_file: UInt32(bitPattern: $0.memoryFile), reserved: 0,
+      offset: UInt64($0.offset), byte_count: UInt64($0.byteCount))
+  }
+  let number = try perform(.udmabufCreateList) {
+    unsafe csystem_udmabuf_create_list(device, list, UInt32(list.count))
+  }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_dmabufSync(_ number: Int32, flags: UInt64) throws(Errno) {
+  try perform(.dmabufSync, .retriesAgain) { csystem_dmabuf_sync(number, flags) }
+}
+
+func system_dmabufSetName(_ number: Int32, _ name: String) throws(Errno) {
+  try perform(.dmabufSetName) { unsafe csystem_dmabuf_set_name(number, name) }
+}
+
+func system_dmabufExportSyncFile(
+  _ number: Int32, flags: UInt32
+) throws(Errno) -> OwnedFileDescriptor {
+  let result = try perform(.dmabufExportSyncFile) {
+    csystem_dmabuf_export_sync_file(number, flags)
+  }
+  return OwnedFileDescriptor(owning: Int32(result))
+}
+
+func system_dmabufImportSyncFile(
+  _ number: Int32, syncFile: Int32, flags: UInt32
+) throws(Errno) {
+  try perform(.dmabufImportSyncFile) {
+    csystem_dmabuf_import_sync_file(number, syncFile, flags)
+  }
+}
+
+func system_dmaHeapAllocate(_ heap: Int32, byteCount: Int) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.dmaHeapAllocate) {
+    csystem_dmaheap_allocate(heap, UInt64(byteCount))
+  }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_drmDriverName(
+  _ card: Int32, _ name: UnsafeMutableBufferPointer<CChar>
+) throws(Errno) -> Int {
+  try perform(.drmDriverName) {
+    unsafe csystem_drm_driver_name(card, name.baseAddress, name.count)
+  }
+}
+
+func system_drmHasDumbBuffers(_ card: Int32) throws(Errno) -> Bool {
+  try perform(.drmHasDumbBuffers) { csystem_drm_has_dumb_buffers(card) } != 0
+}
+
+func system_drmCreateDumb(
+  _ card: Int32, width: UInt32, height: UInt32
+) throws(Errno) -> (handle: UInt32, byteCount: Int) {
+  var handle: UInt32 = 0
+  var byteCount: UInt64 = 0
+  try perform(.drmCreateDumb) {
+    unsafe csystem_drm_create_dumb(card, width, height, &handle, &byteCount)
+  }
+  return (handle, Int(byteCount))
+}
+
+func system_drmDumbMapOffset(_ card: Int32, handle: UInt32) throws(Errno) -> Int {
+  var offset: UInt64 = 0
+  try perform(.drmDumbMapOffset) { unsafe csystem_drm_dumb_map_offset(card, handle, &offset) }
+  return Int(offset)
+}
+
+func system_drmCloseHandle(_ card: Int32, handle: UInt32) throws(Errno) {
+  try perform(.drmCloseHandle, .releases) { csystem_drm_close_handle(card, handle) }
+}
+
+func system_drmExportHandle(_ card: Int32, handle: UInt32) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.drmExportHandle) { csystem_drm_export_handle(card, handle) }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_drmImportHandle(_ card: Int32, descriptor: Int32) throws(Errno) -> UInt32 {
+  var handle: UInt32 = 0
+  try perform(.drmImportHandle) { unsafe csystem_drm_import_handle(card, descriptor, &handle) }
+  return handle
+}
+
+// MARK: - NUMA (the questions that cannot fail are asked in NUMANode.swift)
+
+func system_numaMemory(_ node: Int) throws(Errno) -> (total: UInt64, free: UInt64) {
+  var total: UInt64 = 0
+  var free: UInt64 = 0
+  try perform(.numaMemory) { unsafe csystem_numa_memory(Int32(node), &total, &free) }
+  return (total, free)
+}
+
+func system_numaBind(
+  _ address: UnsafeMutableRawPointer, byteCount: Int, node: Int
+) throws(Errno) {
+  try perform(.numaBind) { unsafe csystem_numa_bind(address, byteCount, Int32(node)) }
+}
+
+func system_numaNodeOf(_ address: UnsafeRawPointer) throws(Errno) -> Int {
+  try perform(.numaNodeOf, .mayFault) { unsafe csystem_numa_node_of(address) }
+}
+
+// MARK: - Unix sockets
+
+func system_unixPair(stream: Bool) throws(Errno) -> (Int32, Int32) {
+  var first: Int32 = -1
+  var second: Int32 = -1
+  try perform(.unixPair) { unsafe csystem_unixsocket_pair(stream ? 1 : 0, &first, &second) }
+  return (first, second)
+}
+
+func system_unixListen(
+  _ path: String, stream: Bool, backlog: Int
+) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.unixListen) {
+    unsafe csystem_unixsocket_listen(path, stream ? 1 : 0, Int32(clamping: backlog))
+  }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_unixConnect(_ path: String, stream: Bool) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.unixConnect) {
+    unsafe csystem_unixsocket_connect(path, stream ? 1 : 0)
+  }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_unixAccept(_ listener: Int32) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.unixAccept) { csystem_unixsocket_accept(listener) }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_unixSend(
+  _ number: Int32, _ bytes: UnsafeRawBufferPointer, descriptors: [Int32]
+) throws(Errno) -> Int {
+  try perform(.unixSend, .mayFault) {
+    unsafe csystem_unixsocket_send(
+      number, bytes.baseAddress, bytes.count, descriptors, descriptors.count)
+  }
+}
+
+/// `descriptors` must have room for as many as are asked for; those written belong to the caller.
+func system_unixReceive(
+  _ number: Int32, _ bytes: UnsafeMutableRawBufferPointer, descriptors: inout [Int32]
+) throws(Errno) -> (byteCount: Int, descriptorCount: Int, isTruncated: Bool) {
+  var descriptorCount = 0
+  var truncated: Int32 = 0
+  let limit = descriptors.count
+  let byteCount = try perform(.unixReceive, .mayFault) {
+    unsafe csystem_unixsocket_receive(
+      number, bytes.baseAddress, bytes.count, &descriptors, limit, &descriptorCount, &truncated)
+  }
+  return (byteCount, descriptorCount, truncated != 0)
+}
+
+// MARK: - TCP
+
+func system_tcpListen(
+  port: UInt16, backlog: Int
+) throws(Errno) -> (descriptor: Int32, port: UInt16) {
+  var boundPort: UInt16 = 0
+  let number = try perform(.tcpListen) {
+    unsafe csystem_socket_listen_loopback(port, Int32(clamping: backlog), &boundPort)
+  }
+  return (Int32(number), boundPort)
+}
+
+func system_tcpConnect(port: UInt16) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.tcpConnect) { csystem_socket_connect_loopback(port) }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_tcpAccept(_ listener: Int32) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.tcpAccept) { csystem_socket_accept(listener) }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_tcpSetNoDelay(_ number: Int32, _ enabled: Bool) throws(Errno) {
+  try perform(.tcpSetOption) { csystem_socket_set_no_delay(number, enabled ? 1 : 0) }
+}
+
+func system_tcpSetZerocopy(_ number: Int32, _ enabled: Bool) throws(Errno) {
+  try perform(.tcpSetOption) { csystem_socket_set_zerocopy(number, enabled ? 1 : 0) }
+}
+
+func system_tcpSetBuffer(_ number: Int32, receive: Bool, byteCount: Int) throws(Errno) {
+  try perform(.tcpSetOption) {
+    csystem_socket_set_buffer(number, receive ? 1 : 0, UInt32(clamping: byteCount))
+  }
+}
+
+func system_tcpFinishSending(_ number: Int32) throws(Errno) {
+  try perform(.tcpFinishSending) { csystem_socket_finish_sending(number) }
+}
+
+func system_tcpSend(
+  _ number: Int32, _ vectors: UnsafeBufferPointer<IOVector>, zerocopy: Bool
+) throws(Errno) -> Int {
+  try perform(.tcpSend, .mayFault) {
+    unsafe vectors.withMemoryRebound(to: csystem_socket_vector.self) {
+      unsafe csystem_socket_send(number, $0.baseAddress, $0.count, zerocopy ? 1 : 0)
+    }
+  }
+}
+
+func system_tcpReceive(
+  _ number: Int32, _ vectors: UnsafeBufferPointer<IOVector>, waitAll: Bool
+) throws(Errno) -> Int {
+  try perform(.tcpReceive, .mayFault) {
+    unsafe vectors.withMemoryRebound(to: csystem_socket_vector.self) {
+      unsafe csystem_socket_receive(number, $0.baseAddress, $0.count, waitAll ? 1 : 0)
+    }
+  }
+}
+
+func system_tcpReadCompletion(_ number: Int32) throws(Errno) -> ZerocopyCompletion? {
+  var completion = csystem_socket_completion()
+  let count = try perform(.tcpReadCompletion) {
+    unsafe csystem_socket_read_completion(number, &completion)
+  }
+  guard count > 0 else { return nil }
+  return ZerocopyCompletion(
+    first: completion.first, last: completion.last, isCopied: completion.copied != 0)
+}
+
+func system_wait(_ number: Int32, interest: Int32, milliseconds: Int32) throws(Errno) -> Bool {
+  try perform(.wait) { csystem_socket_wait(number, interest, milliseconds) } > 0
+}
+
+// MARK: - AF_XDP
+
+func system_xdpOpen() throws(Errno) -> OwnedFileDescriptor {
+  OwnedFileDescriptor(owning: Int32(try perform(.xdpOpen) { csystem_xdp_open() }))
+}
+
+func system_xdpRegisterMemory(
+  _ number: Int32, _ address: UnsafeMutableRawPointer, byteCount: Int, chunkByteCount: Int,
+  headroom: Int
+) throws(Errno) {
+  try perform(.xdpRegisterMemory, .mayFault) {
+    unsafe csystem_xdp_register_memory(
+      number, address, byteCount, UInt32(clamping: chunkByteCount), UInt32(clamping: headroom))
+  }
+}
+
+// MARK: - Process
+
+func system_kernelRelease(_ release: UnsafeMutableBufferPointer<CChar>) throws(Errno) -> Int {
+  try perform(.kernelRelease) {
+    unsafe csystem_process_kernel_release(release.baseAddress, release.count)
+  }
+}
+
+func system_setEffectiveUser(_ user: UInt32) throws(Errno) {
+  try perform(.setEffectiveUser) { csystem_process_set_effective_user(user) }
+}
+
+func system_limit(_ which: Int32) throws(Errno) -> UInt64 {
+  var limit: UInt64 = 0
+  try perform(.limit) { unsafe csystem_process_limit(which, &limit) }
+  return limit
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A piece of memory for scatter and gather: the layout of `struct iovec`.
+@safe public struct IOVector: @unchecked Sendable {
+  /// The first byte.
+  public var baseAddress: UnsafeMutableRawPointer?
+  /// Bytes.
+  public var byteCount: Int
+
+  /// Describes a piece of memory, which has to live until the call that uses it is over.
+  public init(baseAddress: UnsafeMutableRawPointer?, byteCount: Int) {
+    unsafe self.baseAddress = unsafe baseAddress
+    self.byteCount = byteCount
+  }
+}
+
+/// Zero-copy sends number `first` to `last` of a socket no longer use their memory
+/// (Documentation/networking/msg_zerocopy.rst). The numbers count calls from 0 and wrap at 2^32.
+public struct ZerocopyCompletion: Hashable, Sendable {
+  /// The first send that is done.
+  public let first: UInt32
+  /// The last one.
+  public let last: UInt32
+  /// The kernel copied after all, as it does on loopback.
+  public let isCopied: Bool
+}
+
+/// A TCP socket on loopback: listener or connection.
+///
+/// All members may be called from any thread; sending and receiving are independent of each other.
+public final class TCPSocket: Sendable {
+  /// Pieces in one call at most (`UIO_MAXIOV`).
+  public static let vectorCountLimit = 1024
+
+  /// The socket's descriptor, close-on-exec.
+  public let descriptor: OwnedFileDescriptor
+  /// The port a listener is bound to; 0 for a connection.
+  public let port: UInt16
+
+  /// Takes over a descriptor that is a connected stream socket.
+  public init(_ descriptor: consuming OwnedFileDescriptor, port: UInt16 = 0) {
+    self.descriptor = descriptor
+    self.port = port
+  }
+
+  /// Listens on 127.0.0.1.
+  ///
+  /// - Parameter port: 0 lets the kernel choose; ``port`` says which.
+  /// - Throws: `EADDRINUSE`, `EACCES`, `EMFILE`.
+  public static func listen(port: UInt16 = 0, backlog: Int = 16) throws(Errno) -> TCPSocket {
+    let (number, port) = try system_tcpListen(port: port, backlog: backlog)
+    return TCPSocket(OwnedFileDescriptor(owning: number), port: port)
+  }
+
+  /// Connects to 127.0.0.1.
+  ///
+  /// - Throws: `ECONNREFUSED`, `ETIMEDOUT`, `EMFILE`.
+  public static func connect(port: UInt16) throws(Errno) -> TCPSocket {
+    TCPSocket(try system_tcpConnect(port: port))
+  }
+
+  /// Waits for the next connection to this listener.
+  ///
+  /// - Throws: `EINVAL` if it does not listen, `EMFILE`.
+  public func accept() throws(Errno) -> TCPSocket {
+    TCPSocket(try system_tcpAccept(descriptor.rawValue))
+  }
+
+  /// Sends at once what is small (`TCP_NODELAY`).
+  ///
+  /// - Throws: nothing that is expected.
+  public func setNoDelay(_ isEnabled: Bool) throws(Errno) {
+    try system_tcpSetNoDelay(descriptor.rawValue, isEnabled)
+  }
+
+  /// Allows zero-copy sends (`SO_ZEROCOPY`).
+  ///
+  /// - Throws: nothing that is expected since Linux 4.14.
+  public func setZerocopy(_ isEnabled: Bool) throws(Errno) {
+    try system_tcpSetZerocopy(descriptor.rawValue, isEnabled)
+  }
+
+  /// Asks for a receive buffer of so many bytes (`SO_RCVBUF`); the kernel doubles and caps it.
+  ///
+  /// - Throws: nothing that is expected.
+  public func setReceiveBuffer(byteCount: Int) throws(Errno) {
+    try system_tcpSetBuffer(descriptor.rawValue, receive: true, byteCount: byteCount)
+  }
+
+  /// Asks for a send buffer of so many bytes (`SO_SNDBUF`); the kernel doubles and caps it.
+  ///
+  /// - Throws: nothing that is expected.
+  public func setSendBuffer(byteCount: Int) throws(Errno) {
+    try system_tcpSetBuffer(descriptor.rawValue, receive: false, byteCount: byteCount)
+  }
+
+  /// Tells the peer that nothing more will come (`shutdown(SHUT_WR)`).
+  ///
+  /// - Throws: `ENOTCONN`.
+  public func finishSending() throws(Errno) {
+    try system_tcpFinishSending(descriptor.rawValue)
+  }
+
+  /// Sends pieces of memory, one after the other.
+  ///
+  /// - Parameters:
+  ///   - vectors: at most ``vectorCountLimit``.
+  ///   - isZerocopy: the kernel reads the memory later (`MSG_ZEROCOPY`): it must not change before
+  ///     ``readCompletion()`` has named this call. Counts as one send even if it takes part only.
+  /// - Returns: bytes taken, possibly fewer than given.
+  /// - Throws: `EPIPE`, `ECONNRESET`; with zero-copy `EFAULT` for memory that cannot be pinned and
+  ///   `ENOBUFS` when too many sends are outstanding; `EMSGSIZE` for too many pieces.
+  @safe public func send(
+    _ vectors: UnsafeBufferPointer<IOVector>, isZerocopy: Bool = false
+  ) throws(Errno) -> Int {
+    try unsafe system_tcpSend(descriptor.rawValue, vectors, zerocopy: isZerocopy)
+  }
+
+  /// Receives into pieces of memory, one after the other.
+  ///
+  /// - Parameters:
+  ///   - vectors: at most ``vectorCountLimit``.
+  ///   - waitsForAll: returns only when all are full or the stream ends (`MSG_WAITALL`).
+  /// - Returns: bytes received; 0 at the end of the stream.
+  /// - Throws: `ECONNRESET`, `EFAULT` for memory that is not there, `EMSGSIZE` for too many pieces.
+  @safe public func receive(
+    into vectors: UnsafeBufferPointer<IOVector>, waitsForAll: Bool = false
+  ) throws(Errno) -> Int {
+    try unsafe system_tcpReceive(descriptor.rawValue, vectors, waitAll: waitsForAll)
+  }
+
+  /// The next completion of zero-copy sends from the error queue; nil if there is none now.
+  ///
+  /// - Throws: an error of the connection.
+  public func readCompletion() throws(Errno) -> ZerocopyCompletion? {
+    try system_tcpReadCompletion(descriptor.rawValue)
+  }
+
+  /// What ``wait(for:milliseconds:)`` waits for.
+  public enum Interest: Int32, Sendable {
+    /// The error queue, where completions are.
+    case completion = 0
+    /// Bytes to read, or the end.
+    case readable = 1
+    /// Room to write.
+    case writable = 2
+  }
+
+  /// Waits until the socket is ready (`poll(2)`).
+  ///
+  /// - Parameter milliseconds: -1 waits for ever. An interruption by a signal begins anew.
+  /// - Returns: false after the time.
+  /// - Throws: nothing that is expected.
+  public func wait(for interest: Interest, milliseconds: Int32) throws(Errno) -> Bool {
+    try system_wait(descriptor.rawValue, interest: interest.rawValue, milliseconds: milliseconds)
+  }
+}

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared by the scripts of this folder; sourced, never run. Progress goes to standard error so that
+# standard output stays the result of whatever was asked for.
+
+say() { printf '==> %s\n' "$*" >&2; }
+
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+repo_root() { cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P; }
+
+# Everything downloaded lives here, outside the build folder, so that `make clean` costs no download.
+cache_dir() {
+  local dir="${DEVMEM_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/swift-devmem}"
+  mkdir -p "$dir" || die "cannot create the cache folder $dir; choose another: export DEVMEM_CACHE=DIR"
+  (cd "$dir" && pwd -P)
+}
+
+# Runs a command while holding the named lock of the cache, so that two makes can run side by side.
+with_cache_lock() {
+  local name="$1"
+  shift
+  (
+    flock 9
+    "$@"
+  ) 9>"$(cache_dir)/$name.lock"
+}
+
+# Prints the prefix that gives root ("", "sudo" or "sudo -n"), or fails when there is no way.
+root_prefix() {
+  if [ "$(id -u)" -eq 0 ]; then
+    return 0
+  elif ! command -v sudo >/dev/null; then
+    return 1
+  elif sudo -n true 2>/dev/null; then
+    echo "sudo -n"
+  elif [ -t 0 ]; then
+    echo "sudo"
+  else
+    return 1
+  fi
+}

@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Prints the folder of a cached Debian kernel that has udmabuf, fetching it when there is none:
+# DIR/vmlinuz and DIR/lib/modules/VERSION. Touches neither the system's apt lists nor its packages.
+#
+#   scripts/vm-kernel.sh [--refresh]
+#
+# DEVMEM_KERNEL_SUITES   suites to try, in this order
+# DEVMEM_DEBIAN_MIRROR   the mirror; default: the one this machine's apt already uses
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+
+# Newest first. 6.11 is the oldest kernel whose udmabuf and dma-heap behave as the tests expect;
+# Debian 12's own 6.1 has both switched off.
+suites="${DEVMEM_KERNEL_SUITES:-trixie-backports trixie bookworm-backports}"
+cache="$(cache_dir)/kernel"
+staging=""
+trap '[ -z "$staging" ] || rm -rf "$staging"' EXIT
+
+[ "$(uname -m)" = x86_64 ] ||
+  die "the virtual machine is for x86_64; on $(uname -m) run the device tests on a machine with /dev/udmabuf, or set DEVICE_TESTS=off"
+
+mirror() {
+  local uri
+  if [ -n "${DEVMEM_DEBIAN_MIRROR:-}" ]; then
+    echo "${DEVMEM_DEBIAN_MIRROR%/}"
+    return
+  fi
+  # Works without downloaded lists, unlike `apt-get indextargets`.
+  # shellcheck disable=SC1091
+  uri="$(. /etc/os-release && [ "${ID:-}" = debian ] &&
+    apt-get update --print-uris 2>/dev/null |
+    sed -n "s#^'\(.*\)/dists/${VERSION_CODENAME:-stable}/InRelease'.*#\1#p" | head -n 1)" || uri=""
+  echo "${uri:-http://deb.debian.org/debian}"
+}
+
+# apt with a state of its own. What the machine says about getting files (proxies, certificates,
+# retries) is kept; its sources, hooks and caches are not.
+write_apt_config() {
+  local state="$1"
+  mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$state/empty"
+  : >"$state/status"
+  {
+    apt-config dump | grep '^Acquire::' || true
+    cat <<EOF
+Dir::Etc::Main "/dev/null";
+Dir::Etc::Parts "$state/empty";
+Dir::Etc::SourceList "$state/sources.list";
+Dir::Etc::SourceParts "$state/empty";
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "$state/empty";
+Dir::State::Lists "$state/lists";
+Dir::State::status "$state/status";
+Dir::Cache "$state/cache";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Acquire::Languages "none";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Sandbox::User "";
+EOF
+  } >"$state/apt.conf"
+}
+
+# Prints the packages that make up the newest kernel of the suite the lists were read from.
+kernel_packages() {
+  local image parts
+  image="$(apt-cache depends linux-image-amd64 2>/dev/null |
+    sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1)"
+  [ -n "$image" ] || return 1
+  # From 7.x on the image package is empty and three packages carry its parts.
+  parts="$(apt-cache depends "$image" 2>/dev/null |
+    sed -n 's/^ *Depends: \(linux-\(binary\|modules\|base\)-[0-9][^ ]*\)$/\1/p')"
+  echo "${parts:-$image}"
+}
+
+# Downloads and unpacks into $staging, and moves it into place only when it is complete.
+fetch() {
+  local suite from keyring=/usr/share/keyrings/debian-archive-keyring.gpg packages version log
+  for tool in apt-get dpkg-deb depmod; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null ||
+      die "fetching a kernel needs $tool: scripts/install-deps.sh vm"
+  done
+  mkdir -p "$cache"
+  staging="$(mktemp -d "$cache/.staging.XXXXXX")"
+  log="$staging/apt.log"
+  from="$(mirror)"
+  write_apt_config "$staging/apt"
+  export APT_CONFIG="$staging/apt/apt.conf"
+  for suite in $suites; do
+    say "looking for a kernel in $suite on $from"
+    if [ -e "$keyring" ]; then
+      echo "deb [signed-by=$keyring] $from $suite main"
+    else
+      echo "deb $from $suite main"
+    fi >"$staging/apt/sources.list"
+    if ! apt-get -q update >>"$log" 2>&1; then
+      say "$suite cannot be read from $from"
+      continue
+    fi
+    packages="$(kernel_packages)" || continue
+    # shellcheck disable=SC2086
+    say "downloading" $packages
+    # shellcheck disable=SC2086
+    (cd "$staging" && apt-get -q download $packages >>"$log" 2>&1) || continue
+    unpack || continue
+    return 0
+  done
+  tail -n 20 "$log" >&2
+  die "no kernel with udmabuf could be downloaded from $from ($suites); see the lines above. Another mirror: DEVMEM_DEBIAN_MIRROR=http://… make test-device"
+}
+
+unpack() {
+  local deb modules version tree="$staging/tree" done_dir
+  mkdir -p "$tree"
+  for deb in "$staging"/*.deb; do dpkg-deb -x "$deb" "$tree" || return 1; done
+  # Kernels up to 6.12 ship /lib and /boot, newer ones everything below /usr/lib/modules.
+  modules="$(find "$tree/usr/lib/modules" "$tree/lib/modules" -mindepth 1 -maxdepth 1 -type d \
+    2>/dev/null | head -n 1)"
+  [ -n "$modules" ] || return 1
+  version="$(basename "$modules")"
+  mkdir -p "$staging/kernel/lib/modules"
+  cp "$(find "$tree" -name 'vmlinuz*' -type f | head -n 1)" "$staging/kernel/vmlinuz" || return 1
+  mv "$modules" "$staging/kernel/lib/modules/$version"
+  PATH="$PATH:/usr/sbin:/sbin" depmod -b "$staging/kernel" "$version" || return 1
+  echo "$version" >"$staging/kernel/version"
+  done_dir="$cache/$version"
+  rm -rf "$done_dir"
+  mv "$staging/kernel" "$done_dir"
+  ln -sfn "$version" "$cache/.current.new"
+  mv -T "$cache/.current.new" "$cache/current"
+  say "kernel $version is cached in $done_dir"
+}
+
+ensure() {
+  if [ "${1:-}" = --refresh ] || [ ! -e "$cache/current/version" ]; then fetch; fi
+}
+
+if [ "${1:-}" = --refresh ] || [ ! -e "$cache/current/version" ]; then
+  with_cache_lock kernel ensure "$@"
+fi
+(cd "$cache/current" && pwd -P)

@@ -1,0 +1,210 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs COMMAND as root in a virtual machine with a current Debian kernel on this machine's own
+# files: /dev/udmabuf, dma-heap, vgem, two NUMA nodes and 2 MiB huge pages are there. The command's
+# output and exit status are passed through; neither a terminal nor standard input is needed.
+#
+#   scripts/vm-run.sh [OPTIONS] -- COMMAND [ARGUMENTS...]
+#
+#   --rw DIR          what is written below DIR stays; elsewhere writes are lost or refused
+#                     (may be repeated)
+#   --hugepages N     2 MiB huge pages to reserve, half on each node        (default 320)
+#   --memory MIB      memory of the machine, half on each node              (default 4096)
+#   --cpus N          processors, half on each node                         (default 2)
+#   --timeout SECONDS end the machine when COMMAND takes longer             (default 900)
+#   --verbose         show the kernel's messages
+#
+# Exit status: COMMAND's own; 124 when it took too long; 125 when the machine failed.
+# The environment of COMMAND is the caller's PATH, HOME and LANG; for more: -- env NAME=VALUE COMMAND.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+scripts="$(cd "$(dirname "$0")" && pwd -P)"
+
+usage() { sed -n '3,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"; }
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 125
+}
+
+rw=() hugepages=320 memory=4096 cpus=2 limit=900 verbose=0
+# Software emulation on a loaded machine; a healthy boot takes 10 s.
+boot_limit=180
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --rw | --hugepages | --memory | --cpus | --timeout)
+      [ $# -ge 2 ] || fail "$1 needs a value"
+      case "$1" in
+        --rw) rw+=("$(cd "$2" && pwd -P)") || fail "--rw: no folder $2" ;;
+        *)
+          [[ "$2" =~ ^[0-9]+$ ]] || fail "$1 needs a number, not '$2'"
+          case "$1" in
+            --hugepages) hugepages="$2" ;;
+            --memory) memory="$2" ;;
+            --cpus) cpus="$2" ;;
+            --timeout) limit="$2" ;;
+          esac
+          ;;
+      esac
+      shift 2
+      ;;
+    --verbose) verbose=1 && shift ;;
+    --help | -h) usage && exit 0 ;;
+    --) shift && break ;;
+    *) fail "unknown option $1; see $0 --help" ;;
+  esac
+done
+[ $# -gt 0 ] || fail "no command given; see $0 --help"
+[ "$cpus" -ge 2 ] || fail "--cpus must be at least 2, one for each node"
+
+for tool in qemu-system-x86_64 busybox modprobe python3; do
+  PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null ||
+    fail "$tool is missing: $scripts/install-deps.sh vm"
+done
+kernel="$("$scripts/vm-kernel.sh")" || exit 125
+tools="$("$scripts/vm-tools.sh")" || exit 125
+cache="$(cache_dir)"
+
+share="$(mktemp -d "${TMPDIR:-/tmp}/devmem-vm.XXXXXX")"
+log="$share/kernel.log"
+machine=""
+
+stop_machine() {
+  [ -n "$machine" ] || return 0
+  # The machine has a session, and so a process group, of its own.
+  kill -TERM -- "-$machine" 2>/dev/null || true
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    kill -0 -- "-$machine" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL -- "-$machine" 2>/dev/null || true
+  wait "$machine" 2>/dev/null || true
+  machine=""
+}
+
+cleanup() {
+  stop_machine
+  rm -rf "$share"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# Keeps the kernel's messages where they survive this run, and says where.
+keep_log() {
+  mkdir -p "$cache/logs"
+  # The ten newest are enough.
+  find "$cache/logs" -name '*.log' -printf '%T@ %p\n' | sort -rn | tail -n +10 | cut -d' ' -f2- |
+    xargs -r rm -f
+  local kept
+  kept="$cache/logs/$(date +%Y%m%d-%H%M%S)-$$.log"
+  cp "$log" "$kept" 2>/dev/null || return 0
+  say "the virtual machine's kernel messages are in $kept"
+}
+
+# boot FOLDER SECONDS VNG_OPTIONS...: starts the machine, which runs FOLDER/command.
+boot() {
+  local folder="$1" seconds="$2" half_memory=$((memory / 2)) half_cpus=$((cpus / 2)) options=() dir
+  shift 2
+  for dir in "${rw[@]}"; do options+=(--rwdir "$dir"); done
+  # `timeout` ends the machine even when this script dies without a chance to clean up.
+  PATH="$tools:$PATH:/usr/sbin:/sbin" setsid timeout --kill-after=5 "$seconds" \
+    vng --run "$kernel/vmlinuz" --user root --verbose --disable-microvm --force-9p "$@" \
+    --cpus "$cpus" --memory "$((half_memory * 2))M" \
+    --numa "${half_memory}M,cpus=0-$((half_cpus - 1))" \
+    --numa "${half_memory}M,cpus=${half_cpus}-$((cpus - 1))" \
+    --rwdir "/run/devmem=$folder" "${options[@]}" \
+    -- "exec /run/devmem/guest.sh /run/devmem" </dev/null >"$folder/kernel.log" 2>&1 &
+  machine=$!
+}
+
+# write_job FOLDER COMMAND...: everything that the guest reads.
+write_job() {
+  local folder="$1" name
+  shift
+  cp "$scripts/vm-guest.sh" "$folder/guest.sh"
+  chmod +x "$folder/guest.sh"
+  : >"$folder/stdout"
+  : >"$folder/stderr"
+  echo "hugepages=$hugepages" >"$folder/settings"
+  {
+    for name in PATH HOME LANG; do
+      [ -z "${!name:-}" ] || printf 'export %s=%q\n' "$name" "${!name}"
+    done
+    printf 'cd %q || exit 125\n' "$PWD"
+    printf 'exec env --'
+    printf ' %q' "$@"
+    echo
+  } >"$folder/command"
+}
+
+# A /dev/kvm can be there and still not run a stock kernel, so it is tried once for each pair of host
+# and guest kernel, and the answer is remembered.
+acceleration() {
+  local answer trial
+  if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
+    echo --disable-kvm
+    return
+  fi
+  answer="$cache/kvm-$(uname -r)-$(cat "$kernel/version")"
+  if [ ! -e "$answer" ]; then
+    say "trying /dev/kvm with a short boot"
+    trial="$share/trial"
+    mkdir "$trial"
+    hugepages=0 write_job "$trial" true
+    rw=()
+    boot "$trial" 25
+    wait "$machine" 2>/dev/null || true
+    stop_machine
+    if [ "$(cat "$trial/status" 2>/dev/null)" = 0 ]; then echo works; else echo fails; fi >"$answer.new"
+    mv "$answer.new" "$answer"
+    say "/dev/kvm $(cat "$answer") here (remembered in $answer)"
+  fi
+  [ "$(cat "$answer")" = works ] || echo --disable-kvm
+}
+
+accelerator="$(acceleration)"
+write_job "$share" "$@"
+# shellcheck disable=SC2086
+boot "$share" "$((limit + boot_limit))" $accelerator
+
+# The guest appends to plain files in the shared folder; these follow them until the machine is gone.
+tail -q -c +1 -s 0.1 -f --pid="$machine" "$share/stdout" &
+follow_stdout=$!
+tail -q -c +1 -s 0.1 -f --pid="$machine" "$share/stderr" >&2 &
+follow_stderr=$!
+if [ "$verbose" = 1 ]; then tail -q -c +1 -s 0.1 -f --pid="$machine" "$log" >&2 & fi
+
+# The clock starts when the machine is switched on and again when it has booted.
+begin=$SECONDS booted=0 verdict=""
+while kill -0 "$machine" 2>/dev/null && [ ! -e "$share/status" ]; do
+  if [ "$booted" = 0 ] && [ -e "$share/started" ]; then
+    booted=1 begin=$SECONDS
+  elif [ "$booted" = 0 ] && [ $((SECONDS - begin)) -ge "$boot_limit" ]; then
+    verdict="the virtual machine did not boot within $boot_limit s"
+    break
+  elif [ "$booted" = 1 ] && [ $((SECONDS - begin)) -ge "$limit" ]; then
+    verdict="the command did not end within $limit s (more: $0 --timeout SECONDS)"
+    break
+  fi
+  sleep 0.1
+done
+# With the status written only the power-off is left, which must not be waited for.
+sleep 0.2
+stop_machine
+wait "$follow_stdout" "$follow_stderr" 2>/dev/null || true
+
+if [ -n "$verdict" ]; then
+  keep_log
+  printf 'error: %s\n' "$verdict" >&2
+  exit 124
+elif [ ! -e "$share/status" ]; then
+  tail -n 20 "$log" >&2
+  keep_log
+  fail "the virtual machine ended without running the command; its last messages are above"
+fi
+status="$(cat "$share/status")"
+[ "$status" -eq 0 ] || keep_log
+exit "$status"
