@@ -11,12 +11,16 @@ struct BytesTests {
     let pool = try PagePool(provider: ListProvider(iovCount: 2))
     let a = try pool.take()
     let b = try pool.take()
-    #expect(a.isReadable)
+    #expect(a.isReadable == true)
     try a.withMutableBytes { bytes in
-      for index in 0..<bytes.byteCount { bytes.storeBytes(of: 0xAA, toByteOffset: index, as: UInt8.self) }
+      for index in 0..<bytes.byteCount {
+        bytes.storeBytes(of: 0xAA, toByteOffset: index, as: UInt8.self)
+      }
     }
     try b.withMutableBytes { bytes in
-      for index in 0..<bytes.byteCount { bytes.storeBytes(of: 0x55, toByteOffset: index, as: UInt8.self) }
+      for index in 0..<bytes.byteCount {
+        bytes.storeBytes(of: 0x55, toByteOffset: index, as: UInt8.self)
+      }
     }
     try a.withBytes { bytes in
       #expect(bytes.byteCount == 4096)
@@ -30,7 +34,7 @@ struct BytesTests {
   func noFace() throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 1, kind: .device, hasCPUFace: false))
     let netmem = try pool.take()
-    #expect(!netmem.isReadable)
+    #expect(netmem.isReadable == false)
     #expect(unsafe netmem.cpuAddress == nil)
     #expect(throws: NetmemError.unreadable(.noCPUFace)) { try netmem.withBytes { _ in } }
     #expect(throws: NetmemError.unreadable(.noCPUFace)) { try netmem.withMutableBytes { _ in } }
@@ -43,9 +47,11 @@ struct BytesTests {
     let netmem = try pool.take()
     #expect(throws: NetmemError.unreadable(.outsideCPUAccess)) { try netmem.withBytes { _ in } }
     provider.setAccess(readers: 1, writers: 0)
-    #expect(netmem.isReadable)
+    #expect(netmem.isReadable == true)
     try netmem.withBytes { #expect($0.byteCount == 4096) }
-    #expect(throws: NetmemError.unreadable(.outsideCPUAccess)) { try netmem.withMutableBytes { _ in } }
+    #expect(throws: NetmemError.unreadable(.outsideCPUAccess)) {
+      try netmem.withMutableBytes { _ in }
+    }
     provider.setAccess(readers: 0, writers: 1)
     try netmem.withMutableBytes { #expect($0.byteCount == 4096) }
     #expect(throws: NetmemError.unreadable(.outsideCPUAccess)) { try netmem.withBytes { _ in } }

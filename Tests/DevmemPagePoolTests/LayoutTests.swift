@@ -26,12 +26,15 @@ struct LayoutTests {
     let pool = try PagePool(provider: ListProvider(iovCount: 1))
     let state = unsafe UInt(bitPattern: pool.state)
     #expect(state % 128 == 0)
-    let owner = unsafe withUnsafePointer(to: pool.state.pointee.owner) { UInt(bitPattern: $0) } - state
-    let queue = unsafe withUnsafePointer(to: pool.state.pointee.queue) { UInt(bitPattern: $0) } - state
-    let counters = unsafe withUnsafePointer(to: pool.state.pointee.counters) {
-      UInt(bitPattern: $0)
-    } - state
-    #expect(owner >= counters + UInt(MemoryLayout<PagePool.State.Counters>.size) + 64)
-    #expect(queue >= owner + 64 + 64)
+    let owner =
+      unsafe withUnsafePointer(to: pool.state.pointee.owner) { UInt(bitPattern: $0) } - state
+    let queue =
+      unsafe withUnsafePointer(to: pool.state.pointee.queue) { UInt(bitPattern: $0) } - state
+    let counters =
+      unsafe withUnsafePointer(to: pool.state.pointee.counters) {
+        UInt(bitPattern: $0)
+      } - state
+    #expect(owner >= counters + UInt(MemoryLayout<PagePool.State.Counters>.size) + 128)
+    #expect(queue >= owner + 128)
   }
 }

@@ -11,7 +11,8 @@ struct RegistryTests {
     PagePoolRegistry.shared.pools.first { $0.identity == identity }
   }
 
-  @Test("a pool is listed with its numbers from birth until its last buffer is back, then gone at once")
+  @Test(
+    "a pool is listed with its numbers from birth until its last buffer is back, then gone at once")
   func life() throws {
     let provider = try ListProvider(iovCount: 64, iovByteCount: 2048)
     let pool = try PagePool(provider: provider, configuration: .init(name: "rx0"))

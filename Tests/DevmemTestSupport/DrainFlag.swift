@@ -3,11 +3,11 @@
 import Synchronization
 
 /// A flag that a pool's `close(whenDrained:)` sets.
-public final class DrainFlag: Sendable {
+package final class DrainFlag: Sendable {
   private let flag = Atomic<Bool>(false)
 
-  public init() {}
+  package init() {}
 
-  public func set() { flag.store(true, ordering: .releasing) }
-  public var isSet: Bool { flag.load(ordering: .acquiring) }
+  package func set() { flag.store(true, ordering: .releasing) }
+  package var isSet: Bool { flag.load(ordering: .acquiring) }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DevmemPagePool
+package import DevmemPagePool
 import Synchronization
 
 /// The plainest provider there is: heap memory and a list of free indices. It remembers enough to
 /// catch a pool that breaks the contract.
-public final class ListProvider: MemoryProvider {
-  public let name = "list"
-  public let slab: NetIOVSlab
+package final class ListProvider: MemoryProvider {
+  package let name = "list"
+  package let slab: NetIOVSlab
   private let contents: Mutex<Contents>
 
   private struct Contents {
@@ -37,7 +37,7 @@ public final class ListProvider: MemoryProvider {
   private let backing: Backing
 
   /// - Parameter hasCPUFace: false makes device memory that the CPU cannot read.
-  public init(
+  package init(
     iovCount: Int, iovByteCount: Int = 4096, kind: Netmem.Kind = .host, node: Int? = nil,
     hasCPUFace: Bool = true
   ) throws {
@@ -57,24 +57,24 @@ public final class ListProvider: MemoryProvider {
   }
 
   /// Opens or closes a pretended CPU access bracket.
-  public func setAccess(readers: UInt32, writers: UInt32) {
+  package func setAccess(readers: UInt32, writers: UInt32) {
     unsafe backing.access.pointee.readerCount.store(readers, ordering: .relaxed)
     unsafe backing.access.pointee.writerCount.store(writers, ordering: .relaxed)
   }
 
   /// IOVs that pools have now.
-  public var outCount: Int { contents.withLock { $0.out.count } }
+  package var outCount: Int { contents.withLock { $0.out.count } }
   /// Pools attached now.
-  public var attachedCount: Int { contents.withLock { $0.attached.count } }
+  package var attachedCount: Int { contents.withLock { $0.attached.count } }
   /// How many IOVs each refill gave.
-  public var refillSizes: [Int] { contents.withLock { $0.refillSizes } }
+  package var refillSizes: [Int] { contents.withLock { $0.refillSizes } }
 
-  public func attach(to pool: PagePool.Identity) -> [NetIOVSlab] {
+  package func attach(to pool: PagePool.Identity) -> [NetIOVSlab] {
     contents.withLock { _ = $0.attached.insert(pool.id) }
     return [slab]
   }
 
-  public func refill(_ span: inout OutputSpan<NetIOVReference>) {
+  package func refill(_ span: inout OutputSpan<NetIOVReference>) {
     let taken = contents.withLock { contents in
       let taken = Array(contents.free.suffix(span.freeCapacity).reversed())
       contents.free.removeLast(taken.count)
@@ -85,7 +85,7 @@ public final class ListProvider: MemoryProvider {
     for index in taken { span.append(slab[index]) }
   }
 
-  public func release(_ iovs: Span<NetIOVReference>) {
+  package func release(_ iovs: Span<NetIOVReference>) {
     for position in iovs.indices {
       guard let index = slab.index(of: iovs[position]) else {
         fatalError("the pool released a buffer that is not of this provider")
@@ -97,7 +97,7 @@ public final class ListProvider: MemoryProvider {
     }
   }
 
-  public func detach(from pool: PagePool.Identity) {
+  package func detach(from pool: PagePool.Identity) {
     contents.withLock {
       precondition($0.attached.remove(pool.id) != nil, "detached without being attached")
     }

@@ -4,6 +4,7 @@ public import DevmemPagePool
 
 /// What a provider did that it must not.
 public struct ProviderFault: Error, CustomStringConvertible {
+  /// The rule that was broken.
   public let description: String
 }
 
@@ -15,7 +16,8 @@ public func checkMemoryProvider(_ provider: any MemoryProvider) throws {
   func require(_ condition: Bool, _ rule: String) throws {
     if !condition { throw ProviderFault(description: rule) }
   }
-  let pool = try PagePool(provider: provider, configuration: .init(ringCapacity: 0, name: "checked"))
+  let pool = try PagePool(
+    provider: provider, configuration: .init(ringCapacity: 0, name: "checked"))
   var held: [Held] = []
   var addresses: Set<DeviceAddress> = []
   var tokens: Set<NetmemToken> = []

@@ -4,12 +4,12 @@ import Dispatch
 import Foundation
 
 /// A real thread that runs one closure after another, for tests about which thread does what.
-public final class Worker: @unchecked Sendable {
+package final class Worker: @unchecked Sendable {
   private let wake = DispatchSemaphore(value: 0)
   private let lock = NSLock()
   private var jobs: [(@Sendable () -> Void)?] = []
 
-  public init() {
+  package init() {
     Thread.detachNewThread { [self] in
       while true {
         wake.wait()
@@ -21,10 +21,10 @@ public final class Worker: @unchecked Sendable {
   }
 
   /// Runs the closure on the thread, without waiting for it.
-  public func start(_ job: @escaping @Sendable () -> Void) { enqueue(job) }
+  package func start(_ job: @escaping @Sendable () -> Void) { enqueue(job) }
 
   /// Runs the closure on the thread and waits until it is done.
-  public func run(_ job: @escaping @Sendable () -> Void) {
+  package func run(_ job: @escaping @Sendable () -> Void) {
     let done = DispatchSemaphore(value: 0)
     enqueue {
       job()
@@ -34,7 +34,7 @@ public final class Worker: @unchecked Sendable {
   }
 
   /// Ends the thread after what has been started.
-  public func stop() { enqueue(nil) }
+  package func stop() { enqueue(nil) }
 
   private func enqueue(_ job: (@Sendable () -> Void)?) {
     lock.withLock { jobs.append(job) }
