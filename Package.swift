@@ -57,7 +57,7 @@ let package = Package(
     // Tests: one target per library, and the device tier that needs a real /dev/udmabuf.
     .target(
       name: "DevmemTestSupport",
-      dependencies: ["Devmem", "DevmemSystem", "CLibcrypto"],
+      dependencies: ["Devmem", "DevmemPagePool", "DevmemSystem", "CLibcrypto"],
       path: "Tests/DevmemTestSupport", swiftSettings: rules),
     .testTarget(
       name: "DevmemSystemTests", dependencies: ["DevmemSystem", "DevmemTestSupport"],

@@ -45,7 +45,8 @@ final class NetIOVIndexSpace: Sendable {
   func give(back first: UInt32, count: UInt32) {
     ranges.withLock { ranges in
       var range = UInt64(first)..<UInt64(first) + UInt64(count)
-      var position = ranges.free.firstIndex { $0.lowerBound >= range.upperBound }
+      var position =
+        ranges.free.firstIndex { $0.lowerBound >= range.upperBound }
         ?? ranges.free.endIndex
       if position < ranges.free.endIndex, ranges.free[position].lowerBound == range.upperBound {
         range = range.lowerBound..<ranges.free[position].upperBound

@@ -30,7 +30,9 @@ extension PagePool.State {
       unsafe state.pointee.adopt(chain)
       if chain.count == 0 { unsafe state.pointee.counters.empty.addAsOnlyWriter(1) }
     }
-    guard unsafe state.pointee.core._withUnsafeGuaranteedRef({ $0.refillCache() }) else { return nil }
+    guard unsafe state.pointee.core._withUnsafeGuaranteedRef({ $0.refillCache() }) else {
+      return nil
+    }
     unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
     return unsafe Netmem(record: state.pointee.pop().record)
   }

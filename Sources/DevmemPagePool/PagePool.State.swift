@@ -29,9 +29,10 @@ extension PagePool {
     let localCount = Atomic<Int>(0)
     let counters = Counters()
 
-    // Everybody reads this block. 64 bytes on either side keep it off the others' lines.
+    // Everybody reads this block. 128 bytes on either side keep it off the
+    // others' pairs of cache lines.
 
-    private let gap1 = InlineArray<8, UInt64>(repeating: 0)
+    private let gap1 = InlineArray<16, UInt64>(repeating: 0)
     /// Identity of the thread that may allocate: 0 = nobody's, `closedOwner` = never again.
     @usableFromInline let owner: Atomic<UInt>
     /// The bottom of the cache.
@@ -42,14 +43,15 @@ extension PagePool {
     /// The object that this state belongs to; it frees the state.
     let core: Unmanaged<PagePoolCore>
 
-    private let gap2 = InlineArray<8, UInt64>(repeating: 0)
+    private let gap2 = InlineArray<16, UInt64>(repeating: 0)
 
     // Other threads write this block.
 
     let queue = ReturnQueue()
     private let gap3 = InlineArray<8, UInt64>(repeating: 0)
 
-    init(base: Slot, capacity: Int, owner: UInt, slabs: consuming SlabTable,
+    init(
+      base: Slot, capacity: Int, owner: UInt, slabs: consuming SlabTable,
       core: Unmanaged<PagePoolCore>
     ) {
       top = unsafe AtomicSlot(base)

@@ -161,8 +161,8 @@ final class PagePoolCore: @unchecked Sendable {
 
   /// Buffers leave the pool for the provider.
   private func giveBack(_ iovs: UnsafeMutableBufferPointer<NetIOVReference>) {
-    for unsafe iov in unsafe iovs {
-      unsafe iov.record.pointee.pool.store(nil, ordering: .relaxed)
+    for position in iovs.indices {
+      unsafe iovs[position].record.pointee.pool.store(nil, ordering: .relaxed)
     }
     unsafe state.pointee.counters.inFlight.subtract(iovs.count, ordering: .relaxed)
     unsafe provider.release(iovs.span)
@@ -287,7 +287,8 @@ final class PagePoolCore: @unchecked Sendable {
   var inFlight: PagePool.InFlight {
     // A closed pool keeps nothing: all that is in flight is held.
     let cached = unsafe state.pointee.cachedCount
-    let queued = unsafe state.pointee.localCount.load(ordering: .relaxed)
+    let queued =
+      unsafe state.pointee.localCount.load(ordering: .relaxed)
       + state.pointee.queue.count
     let total = unsafe state.pointee.counters.inFlight.load(ordering: .relaxed)
     return PagePool.InFlight(held: total - cached - queued, cached: cached, queued: queued)
@@ -298,7 +299,8 @@ final class PagePoolCore: @unchecked Sendable {
     var result = PagePool.Statistics()
     result.alloc.fast = unsafe state.pointee.fast.load(ordering: .relaxed)
     result.alloc.slow = unsafe state.pointee.counters.slow.load(ordering: .relaxed)
-    result.alloc.slowHighOrder = unsafe state.pointee.counters.slowHighOrder.load(ordering: .relaxed)
+    result.alloc.slowHighOrder = unsafe state.pointee.counters.slowHighOrder.load(
+      ordering: .relaxed)
     result.alloc.empty = unsafe state.pointee.counters.empty.load(ordering: .relaxed)
     result.alloc.refill = unsafe state.pointee.counters.refill.load(ordering: .relaxed)
     result.alloc.waive = unsafe state.pointee.counters.waive.load(ordering: .relaxed)
@@ -308,7 +310,8 @@ final class PagePoolCore: @unchecked Sendable {
     let cached = unsafe UInt64(state.pointee.cachedCount)
     result.recycle.cached = cached &+ result.alloc.fast &+ unloaded &- loaded
     result.recycle.cacheFull = unsafe state.pointee.counters.cacheFull.load(ordering: .relaxed)
-    result.recycle.ring = unsafe state.pointee.counters.ring.load(ordering: .relaxed)
+    result.recycle.ring =
+      unsafe state.pointee.counters.ring.load(ordering: .relaxed)
       + UInt64(state.pointee.queue.count)
     result.recycle.ringFull = unsafe state.pointee.counters.ringFull.load(ordering: .relaxed)
     result.recycle.releasedRefcnt = unsafe state.pointee.counters.releasedReferenceCount.load(

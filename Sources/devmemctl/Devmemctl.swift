@@ -3,8 +3,9 @@
 import ArgumentParser
 
 @main
-struct Devmemctl: AsyncParsableCommand {
+struct Devmemctl: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "devmemctl",
-    abstract: "Device memory for networking, on real dma-bufs.")
+    abstract: "Device memory for networking, on real dma-bufs.",
+    subcommands: [DoctorCommand.self])
 }

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The front door. `make` lists what there is; the work is done by scripts/.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# Lines about folders would follow the object that `make demo ARGS=--json` ends with; under `make -C` they
+# need a flag: make -s -C DIR demo ARGS=--json
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+
+# Passed on to devmemctl by demo, doctor, bench and top: make demo ARGS="--json --bytes 256M"
+ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+.PHONY: build
+build: ## build everything, tests included (debug)
+	@scripts/build.sh debug
+
+.PHONY: release
+release: ## build devmemctl optimised, the Swift runtime linked in
+	@scripts/build.sh release
+
+.PHONY: test
+test: ## check, then both tiers of tests
+	@$(MAKE) check
+	@$(MAKE) test-host
+	@$(MAKE) test-device
+
+.PHONY: test-host
+test-host: ## tests that need neither privileges nor devices
+	@scripts/test-host.sh
+
+.PHONY: test-device
+test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there is none
+	@scripts/test-device.sh
+
+.PHONY: demo doctor bench top
+demo: ## run the main job; ARGS="--json --bytes 256M" passes arguments
+	@scripts/devmemctl.sh demo $(ARGS)
+doctor: ## what this machine lacks for device memory, and how to get it
+	@scripts/devmemctl.sh doctor $(ARGS)
+bench: ## measure
+	@scripts/devmemctl.sh bench $(ARGS)
+top: ## watch the page pools
+	@scripts/devmemctl.sh top $(ARGS)
+
+.PHONY: check
+check: ## format, licence headers, import directions, hot-path instruction budgets
+	@scripts/check.sh
+
+.PHONY: fmt
+fmt: ## format the sources in place
+	@scripts/fmt.sh
+
+.PHONY: docs
+docs: ## DocC archives of the libraries, offline
+	@scripts/docs.sh
+
+.PHONY: clean
+clean: ## remove what was built; downloads stay in the cache (see CONTRIBUTING.md)
+	@rm -rf .build

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension OwnedFileDescriptor {
+  /// Receives from a socket of any kind into pieces of memory, one after the other (`recvmsg(2)`).
+  ///
+  /// - Parameter vectors: at most ``TCPSocket/vectorCountLimit``.
+  /// - Returns: bytes received; 0 at the end of a stream.
+  /// - Throws: `EAGAIN` where the socket does not block and has nothing, `ECONNRESET`, `EFAULT` for
+  ///   memory that is not there, `EMSGSIZE` for too many pieces.
+  @safe public func receive(into vectors: UnsafeBufferPointer<IOVector>) throws(Errno) -> Int {
+    try unsafe system_tcpReceive(rawValue, vectors, waitAll: false)
+  }
+
+  /// Sends pieces of memory over a socket of any kind, one after the other (`sendmsg(2)`).
+  ///
+  /// - Parameter vectors: at most ``TCPSocket/vectorCountLimit``.
+  /// - Returns: bytes taken, on a stream possibly fewer than given.
+  /// - Throws: `EAGAIN` where the socket does not block and has no room, `EPIPE`, `ECONNRESET`,
+  ///   `EMSGSIZE` for too many pieces or a datagram that is too long.
+  @safe public func send(_ vectors: UnsafeBufferPointer<IOVector>) throws(Errno) -> Int {
+    try unsafe system_tcpSend(rawValue, vectors, zerocopy: false)
+  }
+
+  /// Waits until a socket is ready (`poll(2)`).
+  ///
+  /// - Parameter milliseconds: -1 waits for ever. An interruption by a signal begins anew.
+  /// - Returns: false after the time.
+  /// - Throws: nothing that is expected.
+  public func wait(
+    for interest: TCPSocket.Interest, milliseconds: Int32
+  ) throws(Errno) -> Bool {
+    try system_wait(rawValue, interest: interest.rawValue, milliseconds: milliseconds)
+  }
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+
+struct DoctorCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "doctor",
+    abstract: "Check every precondition, each with its fix.",
+    discussion: "The exit status is 0 only when the demo can run on a real exporter.")
+
+  @Flag(help: "Print one JSON object on the last line of standard output.")
+  var json = false
+
+  func run() throws {
+    let report = DoctorReport(.live())
+    if json {
+      Terminal.output.writeLine(report.json.text)
+    } else {
+      Terminal.output.write(report.table(for: .output))
+    }
+    if !report.canRunDemo { throw ExitCode.failure }
+  }
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemSystem
+import Glibc
+
+extension Probe {
+  /// The machine that we run on.
+  static func live() -> Probe {
+    Probe(
+      files: FileTree(), kernelRelease: currentKernelRelease(),
+      isRoot: SystemProcess.effectiveUser == 0,
+      limits: Limits(
+        lockedByteCount: (try? SystemProcess.lockedByteLimit()) ?? nil,
+        openFileCount: (try? SystemProcess.openFileLimit()) ?? nil),
+      openError: { path in
+        let descriptor = unsafe open(path, O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { return errno }
+        close(descriptor)
+        return nil
+      },
+      drmDriver: { try? DRMDevice(path: $0).driverName },
+      tryExporter: devmemctl.tryExporter,
+      bindReceiveCommand: NetdevFamily.bindReceiveSupport,
+      xdpSocketError: {
+        // AF_XDP, which Debian 12's libc knows and Swift's overlay does not.
+        let descriptor = socket(44, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return errno }
+        close(descriptor)
+        return nil
+      })
+  }
+}
+
+/// `uname -r`.
+func currentKernelRelease() -> String { (try? SystemProcess.kernelRelease()) ?? "unknown" }

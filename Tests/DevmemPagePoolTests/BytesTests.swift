@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemPagePool
+import DevmemTestSupport
+import Testing
+
+@Suite("Touching the bytes")
+struct BytesTests {
+  @Test("host memory can be written and read back")
+  func host() throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 2))
+    let a = try pool.take()
+    let b = try pool.take()
+    #expect(a.isReadable == true)
+    try a.withMutableBytes { bytes in
+      for index in 0..<bytes.byteCount {
+        bytes.storeBytes(of: 0xAA, toByteOffset: index, as: UInt8.self)
+      }
+    }
+    try b.withMutableBytes { bytes in
+      for index in 0..<bytes.byteCount {
+        bytes.storeBytes(of: 0x55, toByteOffset: index, as: UInt8.self)
+      }
+    }
+    try a.withBytes { bytes in
+      #expect(bytes.byteCount == 4096)
+      for index in 0..<bytes.byteCount {
+        #expect(unsafe bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self) == 0xAA)
+      }
+    }
+  }
+
+  @Test("device memory without a CPU face is unreadable")
+  func noFace() throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 1, kind: .device, hasCPUFace: false))
+    let netmem = try pool.take()
+    #expect(netmem.isReadable == false)
+    #expect(unsafe netmem.cpuAddress == nil)
+    #expect(throws: NetmemError.unreadable(.noCPUFace)) { try netmem.withBytes { _ in } }
+    #expect(throws: NetmemError.unreadable(.noCPUFace)) { try netmem.withMutableBytes { _ in } }
+  }
+
+  @Test("device memory with a CPU face is readable inside a bracket of the right kind only")
+  func brackets() throws {
+    let provider = try ListProvider(iovCount: 1, kind: .device)
+    let pool = try PagePool(provider: provider)
+    let netmem = try pool.take()
+    #expect(throws: NetmemError.unreadable(.outsideCPUAccess)) { try netmem.withBytes { _ in } }
+    provider.setAccess(readers: 1, writers: 0)
+    #expect(netmem.isReadable == true)
+    try netmem.withBytes { #expect($0.byteCount == 4096) }
+    #expect(throws: NetmemError.unreadable(.outsideCPUAccess)) {
+      try netmem.withMutableBytes { _ in }
+    }
+    provider.setAccess(readers: 0, writers: 1)
+    try netmem.withMutableBytes { #expect($0.byteCount == 4096) }
+    #expect(throws: NetmemError.unreadable(.outsideCPUAccess)) { try netmem.withBytes { _ in } }
+  }
+
+  @Test("what the body throws comes through")
+  func bodyError() throws {
+    struct Mine: Error {}
+    let pool = try PagePool(provider: ListProvider(iovCount: 1))
+    let netmem = try pool.take()
+    #expect(throws: Mine.self) { try netmem.withBytes { _ in throw Mine() } }
+  }
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemTestSupport
+import Testing
+
+@testable import DevmemPagePool
+
+@Suite("One consumer")
+struct OwnershipTests {
+  @Test("allocating on a second thread traps")
+  func foreignAllocation() async {
+    await #expect(processExitsWith: .failure) {
+      let pool = try PagePool(provider: ListProvider(iovCount: 8))
+      let worker = Worker()
+      worker.run { _ = pool.allocate() }
+    }
+  }
+
+  @Test("allocating from a pool that nobody owns traps")
+  func unclaimedAllocation() async {
+    await #expect(processExitsWith: .failure) {
+      let pool = try PagePool(provider: ListProvider(iovCount: 8))
+      pool.relinquish()
+      _ = pool.allocate()
+    }
+  }
+
+  @Test("relinquishing on a thread that is not the owner traps")
+  func foreignRelinquish() async {
+    await #expect(processExitsWith: .failure) {
+      let pool = try PagePool(provider: ListProvider(iovCount: 8))
+      let worker = Worker()
+      worker.run { pool.relinquish() }
+    }
+  }
+
+  @Test("a pool that was handed over allocates on the new owner's thread only")
+  func handOver() throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 8))
+    #expect(pool.isOwnedByCurrentThread)
+    let worker = Worker()
+    worker.run {
+      #expect(throws: PagePoolError.ownedByAnotherThread) { try pool.claim() }
+    }
+    pool.relinquish()
+    #expect(!pool.isOwnedByCurrentThread)
+    worker.run {
+      #expect(throws: Never.self) { try pool.claim() }
+      #expect(throws: Never.self) { try pool.claim() }
+      #expect(pool.isOwnedByCurrentThread)
+      #expect(pool.canAllocate())
+      pool.relinquish()
+    }
+    try pool.claim()
+    #expect(pool.canAllocate())
+    worker.stop()
+  }
+
+  @Test("a buffer that dies on another thread waits on the queue and is taken at the next refill")
+  func foreignReturn() throws {
+    let provider = try ListProvider(iovCount: 256)
+    let pool = try PagePool(provider: provider)
+    var held: [Held] = []
+    for _ in 0..<64 { held.append(Held(try pool.take())) }
+    let worker = Worker()
+    let boxes = held
+    held = []
+    worker.run { for box in boxes { box.drop() } }
+    worker.stop()
+    #expect(pool.inFlight == PagePool.InFlight(held: 0, cached: 0, queued: 64))
+    #expect(pool.statistics.recycle.ring == 64)
+    let netmem = try pool.take()
+    #expect(netmem.referenceCount == 1)
+    #expect(pool.statistics.alloc.refill == 1)
+    #expect(provider.refillSizes == [64])
+    #expect(pool.inFlight == PagePool.InFlight(held: 1, cached: 63, queued: 0))
+  }
+
+  @Test("what other threads return above the ring capacity goes back to the provider at the refill")
+  func trim() throws {
+    let provider = try ListProvider(iovCount: 256)
+    let pool = try PagePool(
+      provider: provider, configuration: .init(cacheCapacity: 8, refillCount: 8, ringCapacity: 10))
+    var held: [Held] = []
+    for _ in 0..<100 { held.append(Held(try pool.take())) }
+    while pool.inFlight.cached > 0 { held.append(Held(try pool.take())) }
+    let count = held.count
+    let worker = Worker()
+    let boxes = held
+    held = []
+    worker.run { for box in boxes { box.drop() } }
+    worker.stop()
+    #expect(pool.inFlight.queued == count)
+    let netmem = try pool.take()
+    #expect(netmem.referenceCount == 1)
+    #expect(pool.inFlight == PagePool.InFlight(held: 1, cached: 7, queued: 10))
+    #expect(pool.statistics.recycle.ringFull == UInt64(count - 18))
+    #expect(provider.outCount == 18)
+  }
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import DevmemPagePool
+
+/// The pool had no buffer where a test needs one.
+package struct NoBuffer: Error {}
+
+extension PagePool {
+  /// A buffer, or an error that fails the test. (`#require` cannot take what cannot be copied.)
+  package func take() throws -> Netmem {
+    guard let netmem = allocate() else { throw NoBuffer() }
+    return netmem
+  }
+
+  /// Whether an allocation gets a buffer; it goes back at once.
+  package func canAllocate() -> Bool { allocate() != nil }
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Builds; everything it says goes to standard error.
+#
+#   scripts/build.sh debug     all targets and the tests, with the import check of `make check`
+#   scripts/build.sh release   devmemctl with the Swift runtime linked in: it starts faster in the
+#                              virtual machine, whose files arrive over a slow protocol
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+cd "$(repo_root)"
+scripts/install-deps.sh build
+
+case "${1:-debug}" in
+  debug) options=(--build-tests --explicit-target-dependency-import-check error) ;;
+  release) options=(-c release --static-swift-stdlib --product devmemctl) ;;
+  *) die "unknown configuration $1; there are: debug release" ;;
+esac
+say "swift build ${options[*]}"
+swift build "${options[@]}" >&2

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The hot paths as a user's optimised build has them: no call into the runtime for reference counts,
+# exclusivity or allocation, and no more instructions than budgets.txt allows. Instructions are counted
+# by callgrind as the difference of two loop counts, which is exact where a clock is not.
+set -euo pipefail
+
+package=scripts/check/hotpath
+scratch=.build/hotpath
+forbidden='swift_(retain|release|bridgeObjectRetain|bridgeObjectRelease|beginAccess|endAccess|dynamicCast|allocObject|unknownObject)'
+
+# Static, so that each run under valgrind starts in half a second.
+swift build -c release --static-swift-stdlib --package-path "$package" --scratch-path "$scratch" >&2
+binary="$(realpath "$scratch/release/hotpath")"
+symbols="$(nm "$binary")"
+
+instructions() {
+  local output
+  output="$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$binary" "$1" "$2" 2>&1)" || {
+    echo "$output" >&2
+    return 1
+  }
+  sed -n 's/^.*Collected : \([0-9]*\).*$/\1/p' <<<"$output"
+}
+
+status=0
+while read -r name budget turn; do
+  case "$name" in '' | '#'*) continue ;; esac
+  symbol="$(grep -oE "\\\$s7hotpath${#name}${name}[A-Za-z0-9_]*\$" <<<"$symbols" | head -n 1)" || {
+    echo "$package has no function $name, which budgets.txt asks for"
+    status=1
+    continue
+  }
+  code="$(objdump -d --no-show-raw-insn --disassemble="$symbol" "$binary")"
+  # A function that cannot be found gives an empty listing and would pass every search.
+  grep -q 'ret' <<<"$code" || {
+    echo "$name: objdump shows no code for $symbol"
+    status=1
+    continue
+  }
+  if grep -E "(call|jmp) .*$forbidden" <<<"$code"; then
+    echo "$name: the runtime calls above are on the hot path; see the notes on ARC in docs/performance.md"
+    status=1
+  fi
+  few=1000 many=101000
+  low="$(instructions "$name" "$few")"
+  high="$(instructions "$name" "$many")"
+  turns=$((many - few))
+  # Start-up differs by some dozen instructions from run to run; rounded, it is gone.
+  each=$(((high - low + turns / 2) / turns))
+  echo "$name: $each instructions per $turn (budget $budget)"
+  if [ "$each" -gt "$budget" ]; then
+    echo "$name: above its budget in scripts/check/budgets.txt; look at: objdump -d --disassemble='$symbol' $binary"
+    status=1
+  elif [ "$each" -lt 5 ]; then
+    echo "$name: too few to be true, the loop was optimised away"
+    status=1
+  fi
+done <scripts/check/budgets.txt
+exit "$status"

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what the named groups lack, and nothing when nothing is lacking.
+#
+#   scripts/install-deps.sh GROUP...
+#
+#   build   the headers of libdrm, libnuma and libcrypto, pkg-config
+#   check   the disassembler and the instruction counter of `make check`
+#   vm      QEMU and what boots a Debian kernel in it
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+PATH="$PATH:/usr/sbin:/sbin"
+
+minimum_swift=6.2
+missing=()
+
+# lacks PACKAGE TEST...: names PACKAGE as missing when TEST fails.
+lacks() {
+  local package="$1"
+  shift
+  "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+has() { command -v "$1"; }
+
+require_swift() {
+  local version
+  command -v swift >/dev/null ||
+    die "no swift in PATH; a toolchain of version $minimum_swift or newer: https://www.swift.org/install/linux/"
+  version="$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' | head -n 1)"
+  if [ "$(printf '%s\n' "$minimum_swift" "$version" | sort -V | head -n 1)" != "$minimum_swift" ]; then
+    die "Swift $minimum_swift or newer is needed, this is ${version:-unknown}; https://www.swift.org/install/linux/"
+  fi
+}
+
+[ $# -gt 0 ] || die "name a group: $0 build|check|vm ..."
+for group in "$@"; do
+  case "$group" in
+    build)
+      require_swift
+      lacks pkg-config has pkg-config
+      lacks libdrm-dev pkg-config --exists libdrm
+      lacks libnuma-dev pkg-config --exists numa
+      lacks libssl-dev pkg-config --exists libcrypto
+      ;;
+    check)
+      lacks binutils has objdump
+      lacks valgrind has valgrind
+      lacks python3 has python3
+      ;;
+    vm)
+      lacks qemu-system-x86 has qemu-system-x86_64
+      # Static: it is the whole userland of the initial ramdisk.
+      lacks busybox-static test -x /bin/busybox
+      lacks kmod has depmod
+      lacks python3 has python3
+      # ensurepip comes with Debian's python3-venv; a pyenv or upstream Python has it built in.
+      lacks python3-venv python3 -c 'import ensurepip, venv'
+      lacks ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+      ;;
+    *) die "unknown group $group; there are: build check vm" ;;
+  esac
+done
+[ "${#missing[@]}" -gt 0 ] || exit 0
+
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+command -v apt-get >/dev/null ||
+  die "missing: ${missing[*]} (Debian's names); install them with this system's package manager"
+install="apt-get install -y --no-install-recommends ${missing[*]}"
+say "missing: ${missing[*]}"
+if ! prefix="$(root_prefix)"; then
+  die "installing them needs root; run: sudo apt-get update && sudo $install"
+fi
+
+# Lists that are missing or old make the first attempt fail; only then are they fetched.
+run_install() {
+  # shellcheck disable=SC2086
+  $prefix env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120 install -y \
+    --no-install-recommends "${missing[@]}" </dev/null
+}
+say "installing: ${prefix:+$prefix }$install"
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
+if ! run_install >"$log" 2>&1; then
+  say "fetching the package lists first: ${prefix:+$prefix }apt-get update"
+  # shellcheck disable=SC2086
+  $prefix apt-get -q update </dev/null >"$log" 2>&1 || true
+  if ! run_install >>"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    die "the installation failed; by hand: sudo apt-get update && sudo $install"
+  fi
+fi
+say "installed: ${missing[*]}"
