@@ -104,8 +104,16 @@ extension DevmemError {
     _ verb: String, byteCount: Int, pageSize: PageSize, node: Int?, _ errno: Errno
   ) -> DevmemError {
     let place = node.map { " on node \($0)" } ?? ""
-    let operation =
-      "\(verb) a memory file of \(byteCount) bytes in \(pageSize.rawValue) pages\(place)"
+    return memory(
+      "\(verb) a memory file of \(byteCount) bytes in \(pageSize.rawValue) pages\(place)",
+      byteCount: byteCount, pageSize: pageSize, node: node, errno)
+  }
+
+  /// Getting pages, of a memory file or anonymous.
+  static func memory(
+    _ operation: String, byteCount: Int, pageSize: PageSize, node: Int?, _ errno: Errno
+  ) -> DevmemError {
+    let place = node.map { " on node \($0)" } ?? ""
     switch errno {
     case .ENODEV where pageSize != .base4K:
       return DevmemError(

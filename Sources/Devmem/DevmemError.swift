@@ -37,6 +37,8 @@ public struct DevmemError: Error, Hashable, Sendable {
     case invalidName
     /// An IOV size that is not a power of two from 4 KiB to 2 MiB.
     case invalidIOVByteCount
+    /// No contiguous run of the buffer is long enough for one IOV, or there are too many IOVs.
+    case cannotCarve
     /// There is no such NUMA node.
     case noSuchNode
     /// The descriptor is not a dma-buf.
