@@ -100,7 +100,7 @@ final class ImporterProcess {
     _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) throws -> Result
   ) rethrows -> Result {
     var pointers = unsafe strings.map { unsafe strdup($0) }
-    defer { for unsafepointer in unsafe pointers { unsafe free(pointer) } }
+    defer { unsafe pointers.forEach { unsafe free($0) } }
     unsafe pointers.append(nil)
     return try unsafe body(pointers)
   }
