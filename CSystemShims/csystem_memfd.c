@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include <linux/magic.h>
 #include <linux/memfd.h>
 
 #ifndef MFD_NOEXEC_SEAL
@@ -32,6 +34,17 @@ int csystem_memfd_create(const char *name, unsigned page_shift, int sealable, in
   }
   int fd = memfd_create(name, flags);
   return fd < 0 ? -errno : fd;
+}
+
+int64_t csystem_memfd_page_byte_count(int fd) {
+  struct statfs status;
+  if (fstatfs(fd, &status) < 0) {
+    return -errno;
+  }
+  if (status.f_type != TMPFS_MAGIC && status.f_type != HUGETLBFS_MAGIC) {
+    return -EINVAL;
+  }
+  return status.f_bsize;
 }
 
 int csystem_memfd_resize(int fd, uint64_t byte_count) {

@@ -3,6 +3,7 @@
 #include "csystem_numa.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include <numa.h>
@@ -64,5 +65,14 @@ int csystem_numa_node_of(const void *address) {
 }
 
 int csystem_numa_preferred(void) {
-  return numa_available() < 0 ? 0 : numa_preferred();
+  if (numa_available() < 0) {
+    return 0;
+  }
+  // -1 under the default policy since libnuma 2.0.15: then it is the node of this CPU.
+  int node = numa_preferred();
+  if (node >= 0) {
+    return node;
+  }
+  node = numa_node_of_cpu(sched_getcpu());
+  return node >= 0 ? node : 0;
 }

@@ -17,5 +17,7 @@ case "${1:-debug}" in
   release) options=(-c release --static-swift-stdlib --product devmemctl) ;;
   *) die "unknown configuration $1; there are: debug release" ;;
 esac
+# A terminal sees the progress, a log only what went wrong.
+[ -t 2 ] || options+=(--quiet)
 say "swift build ${options[*]}"
 swift build "${options[@]}" >&2

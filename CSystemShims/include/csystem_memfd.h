@@ -22,6 +22,10 @@ enum {
 /// Minimum kernel: 4.16 (hugetlb memfds with seals).
 int csystem_memfd_create(const char *name, unsigned page_shift, int sealable, int no_exec);
 
+/// The page size beneath a memfd in bytes (fstatfs(2)): 4096 for tmpfs, else the huge page size.
+/// -EINVAL if the file lies on no file system of memory files.
+int64_t csystem_memfd_page_byte_count(int fd);
+
 /// ftruncate(2). -EPERM where a seal forbids it.
 int csystem_memfd_resize(int fd, uint64_t byte_count);
 

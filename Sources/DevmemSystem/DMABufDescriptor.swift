@@ -41,6 +41,11 @@ public struct DMABufDescriptor: ~Copyable, Sendable {
     DMABufDescriptor(try descriptor.duplicate())
   }
 
+  /// Gives the plain descriptor away.
+  public consuming func takeDescriptor() -> OwnedFileDescriptor {
+    descriptor
+  }
+
   /// Bytes of the buffer (`lseek(SEEK_END)`), a multiple of the page size.
   ///
   /// - Throws: `ESPIPE` and others if it is not a dma-buf.

@@ -64,6 +64,23 @@ public final class MemoryFile: Sendable {
     self.pageSize = pageSize
   }
 
+  /// Takes over a memory file that somebody else made, such as one that came over a socket.
+  ///
+  /// - Throws: `EINVAL` if it is no memory file, or an empty one; it is closed then.
+  public init(adopting descriptor: consuming OwnedFileDescriptor) throws(Errno) {
+    // Only memory files have seals, so the question tells them from a file on tmpfs.
+    _ = try system_memoryFileSeals(descriptor.rawValue)
+    let pageByteCount = try system_memoryFilePageSize(descriptor.rawValue)
+    let byteCount = try system_byteCount(descriptor.rawValue)
+    guard byteCount > 0,
+      let pageSize = PageSize.allCases.first(where: { $0.byteCount == pageByteCount })
+    else { throw .EINVAL }
+    self.identity = try system_identity(descriptor.rawValue)
+    self.descriptor = descriptor
+    self.byteCount = byteCount
+    self.pageSize = pageSize
+  }
+
   private static func create(
     _ name: String, _ pageSize: PageSize, _ isSealable: Bool
   ) throws(Errno) -> OwnedFileDescriptor {

@@ -6,7 +6,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // Files
   case open, close, duplicate, identity, byteCount, read, readAt, write, directory
   // Memory files
-  case memoryFileCreate, memoryFileResize, memoryFileAddSeals, memoryFileSeals
+  case memoryFileCreate, memoryFileResize, memoryFileAddSeals, memoryFileSeals, memoryFilePageSize
   // Mappings
   case mapFile, mapAnonymous, reserve, unmap, populate, readThroughPages
   // Exporters and dma-bufs

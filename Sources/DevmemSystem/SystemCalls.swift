@@ -116,6 +116,10 @@ func system_memoryFileSeals(_ number: Int32) throws(Errno) -> UInt32 {
   UInt32(try perform(.memoryFileSeals) { csystem_memfd_seals(number) })
 }
 
+func system_memoryFilePageSize(_ number: Int32) throws(Errno) -> Int {
+  try perform(.memoryFilePageSize) { csystem_memfd_page_byte_count(number) }
+}
+
 // MARK: - Mappings
 
 func system_mapFile(

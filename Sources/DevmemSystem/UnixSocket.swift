@@ -103,20 +103,50 @@ public final class UnixSocket: Sendable {
   @safe public func receive(
     into bytes: UnsafeMutableRawBufferPointer, descriptorLimit: Int = 0
   ) throws(Errno) -> Message {
+    let (byteCount, numbers) = try unsafe receiveNumbers(bytes, descriptorLimit)
+    return Message(
+      byteCount: byteCount, bytes: [], descriptors: ReceivedDescriptors(owning: numbers))
+  }
+
+  /// Waits for a message and receives it into ``Message/bytes``.
+  ///
+  /// - Parameters:
+  ///   - byteLimit: how many bytes are expected at most.
+  ///   - descriptorLimit: how many descriptors are expected at most.
+  /// - Throws: as ``receive(into:descriptorLimit:)``.
+  public func receive(byteLimit: Int, descriptorLimit: Int = 0) throws(Errno) -> Message {
+    guard byteLimit >= 0 else { throw .EINVAL }
+    var bytes = [UInt8](repeating: 0, count: byteLimit)
+    let (byteCount, numbers) = try unsafe bytes.withUnsafeMutableBufferPointer {
+      bytes throws(Errno) in
+      try unsafe receiveNumbers(UnsafeMutableRawBufferPointer(bytes), descriptorLimit)
+    }
+    bytes.removeLast(byteLimit - byteCount)
+    return Message(
+      byteCount: byteCount, bytes: bytes, descriptors: ReceivedDescriptors(owning: numbers))
+  }
+
+  /// The numbers belong to the caller.
+  private func receiveNumbers(
+    _ bytes: UnsafeMutableRawBufferPointer, _ descriptorLimit: Int
+  ) throws(Errno) -> (byteCount: Int, numbers: [Int32]) {
     guard (0...Self.descriptorCountLimit).contains(descriptorLimit) else { throw .EINVAL }
     var numbers = [Int32](repeating: -1, count: descriptorLimit)
     let result = try unsafe system_unixReceive(descriptor.rawValue, bytes, descriptors: &numbers)
-    let message = Message(
-      byteCount: result.byteCount,
-      descriptors: ReceivedDescriptors(owning: Array(numbers[..<result.descriptorCount])))
-    if result.isTruncated { throw .EMSGSIZE }
-    return message
+    numbers.removeLast(descriptorLimit - result.descriptorCount)
+    if result.isTruncated {
+      _ = ReceivedDescriptors(owning: numbers)
+      throw .EMSGSIZE
+    }
+    return (result.byteCount, numbers)
   }
 
   /// What one call received.
   public struct Message: ~Copyable, Sendable {
     /// Bytes written; 0 at the end.
     public let byteCount: Int
+    /// The bytes, unless the caller said where they go.
+    public let bytes: [UInt8]
     /// The descriptors that came along.
     public var descriptors: ReceivedDescriptors
   }

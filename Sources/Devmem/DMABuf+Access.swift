@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DevmemSystem
+
+extension DMABuf {
+  /// Runs `body` between `DMA_BUF_IOCTL_SYNC` START and END: what the CPU does to the bytes of the
+  /// buffer belongs in here.
+  ///
+  /// The bracket covers the whole buffer (the kernel has no ranges), waits for devices that are
+  /// writing, and costs two system calls: bracket batches, not single IOVs. Brackets may nest and
+  /// overlap between threads. A bare memory file needs no system call; the bracket is still counted,
+  /// so that the same code runs.
+  ///
+  /// - Parameters:
+  ///   - access: `.read`, `.write` or `.readWrite`.
+  ///   - body: what to do; may throw, the bracket is closed all the same.
+  /// - Returns: what `body` returns.
+  /// - Throws: what `body` throws; ``DevmemError`` if the exporter refuses to begin, or to end after
+  ///   a body that succeeded.
+  public func withCPUAccess<Result: ~Copyable>(
+    _ access: DMABufAccess, _ body: () throws -> Result
+  ) throws -> Result {
+    precondition(!access.isEmpty, "CPU access needs a direction")
+    try DevmemError.wrapping({ .step("beginning CPU access to a dma-buf", $0) }) {
+      () throws(Errno) in try beginSync(access)
+    }
+    accessRecord.open(access)
+    let result: Result
+    do {
+      result = try body()
+    } catch {
+      accessRecord.close(access)
+      // The body's error is the one that matters.
+      try? endSync(access)
+      throw error
+    }
+    accessRecord.close(access)
+    try DevmemError.wrapping({ .step("ending CPU access to a dma-buf", $0) }) {
+      () throws(Errno) in try endSync(access)
+    }
+    return result
+  }
+
+  /// Runs `body` with all bytes of the buffer inside a bracket of CPU access.
+  ///
+  /// - Parameters:
+  ///   - access: what will be done to the bytes.
+  ///   - body: gets the bytes in dma-buf order; they must not escape.
+  /// - Throws: what `body` throws; ``DevmemError/Code/unreadable`` where the CPU cannot reach the
+  ///   memory that way; else as ``withCPUAccess(_:_:)``.
+  public func withBytes<Result: ~Copyable>(
+    _ access: DMABufAccess, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
+  ) throws -> Result {
+    guard let cpuFace, cpuFace.isWritable || !access.contains(.write) else {
+      throw DevmemError(
+        .unreadable, "reaching the bytes of a dma-buf from \(exporter)",
+        remedy: "Its exporter gives the CPU no such mapping: use a device that imports it.")
+    }
+    return try withCPUAccess(access) {
+      // SAFETY: the mapping lives as long as self, and self is borrowed for the call.
+      unsafe try body(cpuFace.bytes)
+    }
+  }
+
+  /// Whether a bracket that allows reading, or writing, is open now, on whatever thread.
+  public func isCPUAccessOpen(for access: DMABufAccess) -> Bool {
+    accessRecord.isOpen(for: access)
+  }
+}

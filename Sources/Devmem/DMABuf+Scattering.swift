@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DevmemSystem
+
+extension DMABuf {
+  /// A dma-buf over ranges of memory files, one after the other (`UDMABUF_CREATE_LIST`).
+  ///
+  /// The files have to be sealed against shrinking and not against writing. The CPU face shows the
+  /// ranges one after the other as well, from the files; only where a range cuts a huge page, which
+  /// cannot be mapped from the file, is it the dma-buf's own mapping (see ``CPUFace/source``).
+  ///
+  /// - Parameters:
+  ///   - ranges: at least one, at most `list_limit`; offsets and byte counts multiples of the base
+  ///     page size, inside their files, no two overlapping.
+  ///   - name: as for ``udmabuf(byteCount:pageSize:node:name:)``.
+  /// - Throws: `invalidOffset`, `invalidByteCount`, `overlappingRanges`, `listLimit`, `sizeLimit`,
+  ///   `sealRefused`, `exporterMissing`, `exporterRefused`, `permissionDenied`, `outOfMemory`,
+  ///   `noHugePages`, `descriptorLimit`. Nothing is left behind then.
+  public static func udmabuf(
+    scattering ranges: [MemoryRange], name: String? = nil
+  ) throws(DevmemError) -> DMABuf {
+    try check(name: name)
+    let byteCount = try check(ranges: ranges)
+    let device = try openUDMABuf()
+    if let limits = udmabufLimits() {
+      if ranges.count > limits.itemCount {
+        throw .udmabufListLimit(count: ranges.count, limits: limits)
+      }
+      if byteCount > limits.byteCount {
+        throw .udmabufSizeLimit(byteCount: byteCount, limits: limits)
+      }
+    }
+    var mapping: MemoryMapping? = try mapFiles(ranges, byteCount)
+    let descriptor = try DevmemError.wrapping({ .creatingUDMABuf(byteCount, $0) }) {
+      () throws(Errno) in
+      try device.createList(
+        ranges.map {
+          UDMABufDevice.Item(
+            memoryFile: $0.file.descriptor.rawValue, offset: $0.offset, byteCount: $0.byteCount)
+        })
+    }
+    let identity = try finish(descriptor, name)
+    let source: CPUFace.Source = mapping != nil ? .memoryFile : .dmaBuf
+    if mapping == nil {
+      mapping = try DevmemError.wrapping({ .step("mapping a udmabuf", $0) }) { () throws(Errno) in
+        try descriptor.map(byteCount: byteCount)
+      }
+    }
+    let files = Set(ranges.map(\.file.identity))
+    let pageSizes = Set(ranges.map(\.file.pageSize))
+    return DMABuf(
+      exporter: .udmabuf, byteCount: byteCount, identity: identity, name: name,
+      pageSize: pageSizes.count == 1 ? pageSizes.first : nil, requestedNode: nil,
+      descriptor: descriptor, memoryFile: files.count == 1 ? ranges[0].file : nil,
+      memoryRanges: ranges, mapping: mapping, faceSource: source)
+  }
+
+  /// All ranges are usable and do not overlap. Returns their bytes together.
+  private static func check(ranges: [MemoryRange]) throws(DevmemError) -> Int {
+    let operation = "making a udmabuf of ranges"
+    let page = SystemProcess.pageByteCount
+    guard !ranges.isEmpty else { throw DevmemError(.invalidByteCount, "\(operation): none given") }
+    var total = 0
+    for (index, range) in ranges.enumerated() {
+      let place = "\(operation): range \(index)"
+      guard range.offset >= 0, range.offset % page == 0, range.offset < range.file.byteCount else {
+        throw DevmemError(
+          .invalidOffset, "\(place) begins at \(range.offset) of \(range.file.byteCount)",
+          remedy: "Offsets are multiples of \(page) inside the file.")
+      }
+      guard range.byteCount > 0, range.byteCount % page == 0,
+        range.byteCount <= range.file.byteCount - range.offset
+      else {
+        throw DevmemError(
+          .invalidByteCount, "\(place) has \(range.byteCount) bytes",
+          remedy: "Byte counts are multiples of \(page) and end inside the file.")
+      }
+      total += range.byteCount
+    }
+    try checkSeals(ranges)
+    try checkOverlap(ranges)
+    return total
+  }
+
+  private static func checkSeals(_ ranges: [MemoryRange]) throws(DevmemError) {
+    let operation = "making a udmabuf of ranges"
+    var checked: Set<FileIdentity> = []
+    for range in ranges where checked.insert(range.file.identity).inserted {
+      let seals = try DevmemError.wrapping({ .step(operation, $0) }) { () throws(Errno) in
+        try range.file.seals()
+      }
+      guard seals.contains(.shrink), seals.isDisjoint(with: [.write, .futureWrite]) else {
+        throw DevmemError(
+          .sealRefused, operation,
+          remedy: "Seal each file against shrinking and not against writing: file.addSeals()")
+      }
+    }
+  }
+
+  private static func checkOverlap(_ ranges: [MemoryRange]) throws(DevmemError) {
+    for (_, ofFile) in Dictionary(grouping: ranges, by: \.file.identity) {
+      let sorted = ofFile.map(\.positions).sorted { $0.lowerBound < $1.lowerBound }
+      for (first, second) in zip(sorted, sorted.dropFirst())
+      where second.lowerBound < first.upperBound {
+        throw DevmemError(
+          .overlappingRanges,
+          "making a udmabuf of ranges that share bytes from \(second.lowerBound)",
+          remedy: "Two offsets of one buffer would show the same bytes: give each range once.")
+      }
+    }
+  }
+
+  /// The ranges one after the other, from their files, populated; nil where a range cuts a huge page.
+  private static func mapFiles(
+    _ ranges: [MemoryRange], _ byteCount: Int
+  ) throws(DevmemError) -> MemoryMapping? {
+    let canMap = ranges.allSatisfy { range in
+      // A huge page needs an address that is a multiple of its size as well: a reservation does
+      // not promise one, so only base pages are put together.
+      range.file.pageSize == .base4K
+    }
+    if !canMap {
+      // One whole range of one huge-page file is the plain case.
+      guard ranges.count == 1, ranges[0].offset % ranges[0].file.pageSize.byteCount == 0,
+        ranges[0].byteCount % ranges[0].file.pageSize.byteCount == 0
+      else { return nil }
+    }
+    return try DevmemError.wrapping({
+      .memoryFile(
+        "mapping", byteCount: byteCount, pageSize: ranges[0].file.pageSize, node: nil, $0)
+    }) { () throws(Errno) in
+      if ranges.count == 1 {
+        let mapping = try ranges[0].file.map(
+          offset: ranges[0].offset, byteCount: ranges[0].byteCount)
+        try mapping.populate()
+        return mapping
+      }
+      var mapping = try MemoryMapping.reserved(byteCount: byteCount)
+      var position = 0
+      for range in ranges {
+        try unsafe mapping.map(
+          range.file.descriptor, offset: range.offset, byteCount: range.byteCount, at: position)
+        position += range.byteCount
+      }
+      try mapping.populate()
+      return mapping
+    }
+  }
+}

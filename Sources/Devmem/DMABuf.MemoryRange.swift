@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DevmemSystem
+
+extension DMABuf {
+  /// A range of a memory file, as part of a scattered dma-buf (`struct udmabuf_create_item`).
+  public struct MemoryRange: Sendable {
+    /// The file; kept alive by the range.
+    public let file: MemoryFile
+    /// Where the range begins in the file, in bytes: a multiple of the base page size.
+    public let offset: Int
+    /// How long it is, in bytes: > 0, a multiple of the base page size.
+    public let byteCount: Int
+
+    /// Describes a range; it is checked when a buffer is made of it.
+    ///
+    /// - Parameter byteCount: nil for all that follows `offset`.
+    public init(of file: MemoryFile, offset: Int = 0, byteCount: Int? = nil) {
+      self.file = file
+      self.offset = offset
+      self.byteCount = byteCount ?? file.byteCount - offset
+    }
+
+    /// The positions in the file. Only of a range that was checked.
+    var positions: Range<Int> { offset..<offset + byteCount }
+  }
+}

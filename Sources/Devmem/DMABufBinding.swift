@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DevmemGenpool
+public import DevmemPagePool
+internal import DevmemSystem
+
+/// A dma-buf carved into IOVs of one size (`struct net_devmem_dmabuf_binding`).
+///
+/// One ``DMABufChunkOwner`` per physically contiguous run, one record per IOV, and an allocator whose
+/// chunks are the runs. The binding lives until the last pool over it has got its last buffer back.
+/// A buffer can be bound once: two bindings of one memory would hand out the same bytes twice (the
+/// kernel allows it). Immutable but for the allocator; any thread.
+public final class DMABufBinding: Sendable {
+  /// The buffer.
+  public let buffer: DMABuf
+  /// Size of each IOV in bytes.
+  public let iovByteCount: Int
+  /// The runs of the buffer that hold IOVs, in the order of their offsets.
+  public let chunkOwners: [DMABufChunkOwner]
+  /// Bytes of the buffer that no IOV covers, because a run is shorter than an IOV or its ends do not
+  /// lie on multiples of the IOV size.
+  public let unusableByteCount: Int
+  let allocator: IOVAllocator
+  private let starts: IOVStarts
+  private let claim: MemoryClaim
+
+  /// What the device addresses of a binding's IOVs are.
+  public enum Addressing: Hashable, Sendable {
+    /// Physical addresses where they are known (``DMABuf/extents``): an IOV is then physically
+    /// contiguous and aligned, as a device without an IOMMU needs it. Elsewhere offsets.
+    case automatic
+    /// Offsets in the dma-buf, for whatever maps the buffer itself: devmem TCP, RDMA, GPUs, an IOMMU.
+    /// IOVs lie one behind the other whatever the pages beneath.
+    case bufferOffset
+  }
+
+  /// Binds a buffer (`net_devmem_bind_dmabuf`).
+  ///
+  /// Costs about 37 bytes an IOV.
+  /// - Parameters:
+  ///   - buffer: the buffer, which the binding keeps alive.
+  ///   - iovByteCount: a power of two from 4 KiB to 2 MiB.
+  ///   - addressing: what device addresses are to be; decides where IOVs can lie.
+  /// - Throws: ``DevmemError``: `.alreadyBound` when the dma-buf or the memory beneath it is bound,
+  ///   `.invalidIOVByteCount` for an IOV size that cannot be, `.cannotCarve` when no run is long enough for
+  ///   one IOV. The buffer is as it was then.
+  public init(
+    _ buffer: DMABuf, iovByteCount: Int = 4096, addressing: Addressing = .automatic
+  ) throws(DevmemError) {
+    let operation = "bind a dma-buf of \(buffer.byteCount) bytes in IOVs of \(iovByteCount)"
+    guard (4096...2 << 20).contains(iovByteCount), iovByteCount & (iovByteCount - 1) == 0 else {
+      throw DevmemError(
+        .invalidIOVByteCount, operation, remedy: "Use a power of two from 4096 to 2097152.")
+    }
+    claim = try MemoryRegistry.claim(for: buffer)
+    let extents =
+      switch addressing {
+      case .automatic: try buffer.extents
+      case .bufferOffset: [DMABufExtent(offset: 0, byteCount: buffer.byteCount, address: nil)]
+      }
+    let carving = Carving(extents: extents, iovByteCount: iovByteCount)
+    guard carving.iovCount > 0 else {
+      throw DevmemError(
+        .cannotCarve, operation,
+        remedy: "No physically contiguous run of the buffer holds one IOV: use smaller IOVs, huge"
+          + " pages, or addressing: .bufferOffset for devices that take offsets.")
+    }
+    do {
+      let face = buffer.cpuFace
+      let nodes = Self.nodes(of: carving.owners, in: buffer)
+      let slab = try NetIOVSlab(
+        iovByteCount: iovByteCount,
+        layout: carving.owners.map { owner in
+          unsafe NetIOVArea.Layout(
+            baseVirtual: owner.baseVirtual, baseAddress: owner.baseAddress,
+            iovCount: owner.iovCount, kind: .device, node: nodes[owner.index],
+            context: UInt64(owner.index),
+            cpuBase: face.map { unsafe $0.baseAddress + Int(owner.baseVirtual) },
+            access: buffer.accessRecord.state)
+        }, backing: buffer)
+      let pool = try GenPool(granuleByteCount: iovByteCount)
+      var chunks: [GenPool.Chunk] = []
+      chunks.reserveCapacity(carving.owners.count)
+      for owner in carving.owners {
+        chunks.append(
+          try pool.addChunk(
+            base: owner.baseAddress.rawValue, byteCount: owner.iovCount * iovByteCount,
+            node: nodes[owner.index], owner: owner))
+      }
+      allocator = IOVAllocator(pool: pool, chunks: chunks, slab: slab)
+    } catch {
+      throw DevmemError(.cannotCarve, operation, remedy: "\(error)")
+    }
+    self.buffer = buffer
+    self.iovByteCount = iovByteCount
+    chunkOwners = carving.owners
+    unusableByteCount = carving.unusableByteCount
+    starts = IOVStarts(owners: carving.owners, iovByteCount: iovByteCount)
+  }
+
+  /// The NUMA node of each run: where its first page lies now, else where the buffer was asked to be.
+  private static func nodes(of owners: [DMABufChunkOwner], in buffer: DMABuf) -> [Int?] {
+    let available = NUMANode.available()
+    if available.count == 1 { return owners.map { _ in available[0].rawValue } }
+    return owners.map { owner in
+      guard let face = buffer.cpuFace else { return buffer.requestedNode }
+      let address = unsafe UnsafeRawPointer(face.baseAddress + Int(owner.baseVirtual))
+      return (try? unsafe NUMANode.node(of: address))?.rawValue ?? buffer.requestedNode
+    }
+  }
+
+  var slab: NetIOVSlab { allocator.slab }
+
+  /// Number of IOVs.
+  public var iovCount: Int { slab.iovCount }
+
+  /// The allocator, for reports: `availableByteCount`, `largestFreeRun`, `fragmentation`.
+  public var genpool: GenPool { allocator.pool }
+
+  // MARK: Index, offset, address
+
+  /// Offset of an IOV from the start of the buffer, in bytes. O(1).
+  /// - Precondition: `0 <= index < iovCount`.
+  public func offset(ofIOV index: Int) -> UInt64 { slab[index].offset }
+
+  /// Device address of an IOV. O(1).
+  /// - Precondition: `0 <= index < iovCount`.
+  public func deviceAddress(ofIOV index: Int) -> DeviceAddress {
+    let iov = slab[index]
+    return iov.area.baseAddress.advanced(by: iov.indexInArea << Int(iov.area.iovShift))
+  }
+
+  /// The chunk owner of an IOV. O(1).
+  /// - Precondition: `0 <= index < iovCount`.
+  public func chunkOwner(ofIOV index: Int) -> DMABufChunkOwner {
+    chunkOwners[Int(slab[index].area.context)]
+  }
+
+  /// The IOV that covers an offset of the buffer, or nil if none does. O(1).
+  public func iovIndex(atOffset offset: UInt64) -> Int? {
+    starts.candidates(for: offset).first { index in
+      let start = self.offset(ofIOV: index)
+      return offset >= start && offset - start < UInt64(iovByteCount)
+    }
+  }
+
+  /// The IOV that covers a device address, or nil if none does. A search over the chunk owners by
+  /// address: O(1) for a contiguous buffer, O(log owners) otherwise.
+  public func iovIndex(at address: DeviceAddress) -> Int? {
+    guard chunkOwners.first?.baseAddress.kind == address.kind,
+      let chunk = genpool.chunk(at: address.rawValue)
+    else { return nil }
+    return chunkOwners[chunk.slot].firstIOV
+      + Int((address.rawValue - chunk.base) >> UInt64(iovByteCount.trailingZeroBitCount))
+  }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DevmemPagePool
+
+/// A physically contiguous run of a bound dma-buf, as the owner of the chunk that the allocator has
+/// for it (`struct dmabuf_genpool_chunk_owner`, net/core/devmem.h).
+///
+/// Immutable. `GenPool.Chunk.owner` leads from a chunk to it.
+public final class DMABufChunkOwner: Sendable {
+  /// Position among the binding's owners, in the order of their offsets.
+  public let index: Int
+  /// Offset of the first IOV from the start of the dma-buf, in bytes (`base_virtual`).
+  public let baseVirtual: UInt64
+  /// Device address of the first IOV (`base_dma_addr`).
+  public let baseAddress: DeviceAddress
+  /// Position of the first IOV among all of the binding's.
+  public let firstIOV: Int
+  /// Number of IOVs (`num_niovs`).
+  public let iovCount: Int
+  /// Bytes of the run before the first and after the last IOV, too few or too crooked for one.
+  public let unusableByteCount: Int
+
+  init(
+    index: Int, baseVirtual: UInt64, baseAddress: DeviceAddress, firstIOV: Int, iovCount: Int,
+    unusableByteCount: Int
+  ) {
+    self.index = index
+    self.baseVirtual = baseVirtual
+    self.baseAddress = baseAddress
+    self.firstIOV = firstIOV
+    self.iovCount = iovCount
+    self.unusableByteCount = unusableByteCount
+  }
+}

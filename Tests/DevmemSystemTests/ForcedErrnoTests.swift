@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemSystem
+import DevmemTestSupport
+import Testing
+
+/// Every errno on every system call that needs no device: the right error, and nothing left behind.
+@Suite struct ForcedErrnoTests {
+  @Test("memory files and mappings leave nothing behind, whichever call fails")
+  func memory() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      ForcedErrnos.printVerdict {
+        let file = try MemoryFile(name: "forced", byteCount: 8192)
+        let mapping = try file.mapPopulated(node: NUMANode.available()[0])
+        try file.addSeals()
+        _ = try file.seals()
+        let copy = try MemoryFile(adopting: file.descriptor.duplicate())
+        var pieces = try MemoryMapping.reserved(byteCount: 8192)
+        try unsafe pieces.map(copy.descriptor, offset: 0, byteCount: 8192, at: 0)
+        _ = try MemoryMapping.anonymous(byteCount: 4096)
+        _ = try mapping.canBePinned()
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+
+  @Test("Unix sockets leave nothing behind, whichever call fails")
+  func unixSockets() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      ForcedErrnos.printVerdict {
+        let (left, right) = try UnixSocket.pair()
+        let name = "@devmem-forced-\(UInt64.random(in: 0...UInt64.max))"
+        let listener = try UnixSocket.listen(path: name)
+        let client = try UnixSocket.connect(path: name)
+        let server = try listener.accept()
+        try client.send([1])
+        try left.send([1], descriptors: [right.descriptor.rawValue, left.descriptor.rawValue])
+        _ = try server.receive(byteLimit: 8)
+        var message = try right.receive(byteLimit: 8, descriptorLimit: 2)
+        _ = message.descriptors.takeNext()
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+
+  @Test("TCP sockets leave nothing behind, whichever call fails")
+  func tcpSockets() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      ForcedErrnos.printVerdict {
+        let listener = try TCPSocket.listen()
+        let client = try TCPSocket.connect(port: listener.port)
+        let server = try listener.accept()
+        try client.setNoDelay(true)
+        try client.setZerocopy(true)
+        try client.setSendBuffer(byteCount: 65536)
+        try server.setReceiveBuffer(byteCount: 65536)
+        try unsafe withUnsafeTemporaryAllocation(byteCount: 16, alignment: 16) { bytes in
+          let vector = unsafe [IOVector(baseAddress: bytes.baseAddress, byteCount: 16)]
+          try unsafe vector.withUnsafeBufferPointer { vectors in
+            _ = try client.send(vectors)
+            _ = try server.wait(for: .readable, milliseconds: 10_000)
+            _ = try server.receive(into: vectors)
+          }
+        }
+        _ = try client.readCompletion()
+        try client.finishSending()
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+
+  @Test("questions to /proc leave nothing behind, whichever call fails")
+  func questions() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      ForcedErrnos.printVerdict {
+        let file = try MemoryFile(name: "forced", byteCount: 4096)
+        let mapping = try file.mapPopulated()
+        _ = try unsafe PageMap().entries(of: mapping.baseAddress, pageCount: 1)
+        _ = try SystemFile.names(in: "/proc/self/fdinfo")
+        _ = try DMABufDescriptor(file.descriptor.duplicate()).information()
+        _ = try SystemProcess.kernelRelease()
+        _ = try SystemProcess.openFileLimit()
+        _ = try SystemProcess.lockedByteLimit()
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemSystem
+import Testing
+
+@Suite struct MemoryMappingTests {
+  @Test("anonymous memory is zero and writable to its last byte")
+  func anonymous() throws {
+    let mapping = try MemoryMapping.anonymous(byteCount: 64 << 10)
+    try mapping.populate()
+    #expect(unsafe mapping.bytes.allSatisfy { $0 == 0 })
+    unsafe mapping.bytes[mapping.byteCount - 1] = 9
+    #expect(unsafe mapping.bytes[mapping.byteCount - 1] == 9)
+  }
+
+  @Test("a reservation is filled piece by piece, in the order asked for")
+  func reserved() throws {
+    let file = try MemoryFile(name: "pieces", byteCount: 4 * 4096)
+    let whole = try file.mapPopulated()
+    for page in 0..<4 { unsafe whole.bytes[page * 4096] = UInt8(page + 1) }
+    var mapping = try MemoryMapping.reserved(byteCount: 3 * 4096)
+    try unsafe mapping.map(file.descriptor, offset: 3 * 4096, byteCount: 4096, at: 0)
+    try unsafe mapping.map(file.descriptor, offset: 0, byteCount: 8192, at: 4096)
+    let seen = (0..<3).map { unsafe mapping.bytes[$0 * 4096] }
+    #expect(seen == [4, 1, 2])
+  }
+
+  @Test(
+    "a piece that leaves the reservation is refused",
+    arguments: [(0, 4 * 4096), (3 * 4096, 4096), (-4096, 4096), (4096, 3 * 4096)])
+  func outside(position: Int, byteCount: Int) throws {
+    let file = try MemoryFile(name: "outside", byteCount: 4 * 4096)
+    var mapping = try MemoryMapping.reserved(byteCount: 3 * 4096)
+    #expect(throws: Errno.EINVAL) {
+      try unsafe mapping.map(file.descriptor, offset: 0, byteCount: byteCount, at: position)
+    }
+  }
+
+  @Test("sizes that no mapping has are refused", arguments: [0, -1])
+  func sizes(byteCount: Int) throws {
+    let file = try MemoryFile(name: "sizes", byteCount: 4096)
+    #expect(throws: Errno.EINVAL) {
+      _ = try MemoryMapping.sharedFile(file.descriptor, byteCount: byteCount)
+    }
+    #expect(throws: Errno.EINVAL) { _ = try MemoryMapping.anonymous(byteCount: byteCount) }
+    #expect(throws: Errno.EINVAL) { _ = try MemoryMapping.reserved(byteCount: byteCount) }
+  }
+
+  @Test("pages of a memory file can be pinned, a hole in the address space cannot")
+  func pinnable() throws {
+    let file = try MemoryFile(name: "pinnable", byteCount: 4096)
+    #expect(try file.mapPopulated().canBePinned())
+    #expect(try MemoryMapping.reserved(byteCount: 4096).canBePinned() == false)
+  }
+
+  @Test("populating past the end of a file reports EFAULT instead of a signal")
+  func populatePastEnd() throws {
+    let file = try MemoryFile(name: "end", byteCount: 8192)
+    let mapping = try file.map()
+    try file.resize(byteCount: 4096)
+    #expect(throws: Errno.EFAULT) { try mapping.populate() }
+  }
+
+  @Test("a read-only mapping shows what a writable one writes")
+  func readOnly() throws {
+    let file = try MemoryFile(name: "readonly", byteCount: 4096)
+    let writable = try file.map()
+    let readable = try MemoryMapping.sharedFile(
+      file.descriptor, byteCount: 4096, isWritable: false)
+    unsafe writable.bytes[17] = 3
+    #expect(unsafe readable.bytes[17] == 3)
+  }
+}

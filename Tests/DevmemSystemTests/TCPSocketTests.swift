@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemSystem
+import Testing
+
+@Suite struct TCPSocketTests {
+  private static func connection() throws -> (TCPSocket, TCPSocket) {
+    let listener = try TCPSocket.listen()
+    let client = try TCPSocket.connect(port: listener.port)
+    return (client, try listener.accept())
+  }
+
+  @Test("one call gathers what it sends and scatters what it receives")
+  func scatter() throws {
+    let (client, server) = try Self.connection()
+    try client.setNoDelay(true)
+    let out = try MemoryMapping.anonymous(byteCount: 8192)
+    for index in 0..<8192 { unsafe out.bytes[index] = UInt8(truncatingIfNeeded: index &* 7) }
+    let gathered = [
+      unsafe IOVector(baseAddress: out.baseAddress + 4096, byteCount: 100),
+      unsafe IOVector(baseAddress: out.baseAddress, byteCount: 50),
+    ]
+    #expect(try unsafe gathered.withUnsafeBufferPointer { try client.send($0) } == 150)
+    try client.finishSending()
+
+    let into = try MemoryMapping.anonymous(byteCount: 4096)
+    let scattered = [
+      unsafe IOVector(baseAddress: into.baseAddress + 1000, byteCount: 64),
+      unsafe IOVector(baseAddress: into.baseAddress + 2000, byteCount: 200),
+    ]
+    let count = try unsafe scattered.withUnsafeBufferPointer {
+      try server.receive(into: $0, waitsForAll: true)
+    }
+    #expect(count == 150)
+    let received = unsafe Array(into.bytes[1000..<1064]) + Array(into.bytes[2000..<2086])
+    let expected = unsafe Array(out.bytes[4096..<4196]) + Array(out.bytes[0..<50])
+    #expect(received == expected)
+    #expect(unsafe into.bytes[2086] == 0)
+    #expect(try unsafe scattered.withUnsafeBufferPointer { try server.receive(into: $0) } == 0)
+  }
+
+  @Test("every zero-copy send is completed exactly once")
+  func zerocopy() throws {
+    let (client, server) = try Self.connection()
+    try client.setZerocopy(true)
+    let file = try MemoryFile(name: "zerocopy", byteCount: 64 << 10)
+    let memory = try file.mapPopulated()
+    let into = try MemoryMapping.anonymous(byteCount: 64 << 10)
+    let sendCount = 5
+    for index in 0..<sendCount {
+      unsafe memory.bytes[0] = UInt8(index)
+      let vector = unsafe IOVector(baseAddress: memory.baseAddress, byteCount: memory.byteCount)
+      let sent = try unsafe withUnsafePointer(to: vector) {
+        unsafe try client.send(UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
+      }
+      let target = unsafe IOVector(baseAddress: into.baseAddress, byteCount: sent)
+      let received = try unsafe withUnsafePointer(to: target) {
+        unsafe try server.receive(into: UnsafeBufferPointer(start: $0, count: 1), waitsForAll: true)
+      }
+      #expect(received == sent)
+      #expect(unsafe into.bytes[0] == UInt8(index))
+    }
+    var next: UInt32 = 0
+    while next < UInt32(sendCount) {
+      #expect(try client.wait(for: .completion, milliseconds: 10_000))
+      while let completion = try client.readCompletion() {
+        #expect(completion.first == next)
+        #expect(completion.last >= completion.first)
+        next = completion.last + 1
+      }
+    }
+    #expect(next == UInt32(sendCount))
+    #expect(try client.readCompletion() == nil)
+  }
+
+  @Test("a zero-copy send from a hole in the address space is EFAULT, not a trap")
+  func fault() throws {
+    let (client, _) = try Self.connection()
+    try client.setZerocopy(true)
+    let hole = try MemoryMapping.reserved(byteCount: 4096)
+    let vector = unsafe IOVector(baseAddress: hole.baseAddress, byteCount: 4096)
+    #expect(throws: Errno.EFAULT) {
+      try unsafe withUnsafePointer(to: vector) {
+        unsafe try client.send(UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
+      }
+    }
+  }
+
+  @Test("nobody listening is ECONNREFUSED")
+  func refused() throws {
+    let port = try TCPSocket.listen().port
+    #expect(throws: Errno.ECONNREFUSED) { _ = try TCPSocket.connect(port: port) }
+  }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemSystem
+import DevmemTestSupport
+import Glibc
+import Testing
+
+@Suite struct UnixSocketTests {
+  @Test(
+    "bytes and a descriptor arrive together, the descriptor close-on-exec",
+    arguments: [UnixSocket.Kind.sequencedPacket, .stream])
+  func passes(kind: UnixSocket.Kind) throws {
+    let (left, right) = try UnixSocket.pair(kind: kind)
+    let file = try MemoryFile(name: "passed", byteCount: 4096)
+    try left.send([1, 2, 3], descriptors: [file.descriptor.rawValue])
+    var message = try right.receive(byteLimit: 8, descriptorLimit: 1)
+    #expect(message.bytes == [1, 2, 3])
+    let descriptor = message.descriptors.takeNext()!
+    #expect(try descriptor.identity() == file.identity)
+    #expect(fcntl(descriptor.rawValue, F_GETFD) == FD_CLOEXEC)
+    #expect(message.descriptors.count == 0)
+  }
+
+  @Test("descriptors arrive in the order in which they were sent, up to the kernel's limit")
+  func order() throws {
+    let (left, right) = try UnixSocket.pair()
+    let files = try (0..<3).map { try MemoryFile(name: "order", byteCount: 4096 * ($0 + 1)) }
+    let numbers = (0..<UnixSocket.descriptorCountLimit).map {
+      files[$0 % 3].descriptor.rawValue
+    }
+    try left.send([9], descriptors: numbers)
+    var message = try right.receive(
+      byteLimit: 1, descriptorLimit: UnixSocket.descriptorCountLimit)
+    #expect(message.descriptors.count == numbers.count)
+    for index in numbers.indices {
+      let file = try MemoryFile(adopting: message.descriptors.takeNext()!)
+      #expect(file.identity == files[index % 3].identity)
+    }
+    #expect(throws: Errno.EINVAL) { try left.send([9], descriptors: numbers + [numbers[0]]) }
+    #expect(throws: Errno.EINVAL) { try left.send([], descriptors: [numbers[0]]) }
+  }
+
+  @Test("what does not fit is reported, and no descriptor stays open")
+  func truncation() async {
+    await #expect(processExitsWith: .success) {
+      let (left, right) = try UnixSocket.pair()
+      let file = try MemoryFile(name: "truncation", byteCount: 4096)
+      let number = file.descriptor.rawValue
+      let held = try ResourceCount.now()
+      for (sent, limit, byteCount) in [(3, 2, 4), (1, 0, 4), (1, 1, 0), (4, 3, 1)] {
+        try left.send([1, 2], descriptors: Array(repeating: number, count: sent))
+        do throws(Errno) {
+          _ = try right.receive(byteLimit: byteCount, descriptorLimit: limit)
+          fatalError("\(sent) descriptors and 2 bytes fitted \(limit) and \(byteCount)")
+        } catch {
+          precondition(error == .EMSGSIZE)
+        }
+        let now = try ResourceCount.now()
+        precondition(now == held, "a descriptor is left")
+      }
+      try left.send([1], descriptors: [number, number])
+      do {
+        var message = try right.receive(byteLimit: 1, descriptorLimit: 2)
+        _ = message.descriptors.takeNext()
+      }
+      let now = try ResourceCount.now()
+      precondition(now == held, "an untaken descriptor is left")
+    }
+  }
+
+  @Test("a listener accepts who connects to its abstract name")
+  func listens() throws {
+    let name = "@devmem-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+    let listener = try UnixSocket.listen(path: name)
+    let client = try UnixSocket.connect(path: name)
+    let server = try listener.accept()
+    try client.send([5])
+    #expect(try server.receive(byteLimit: 4).byteCount == 1)
+    #expect(throws: Errno.EADDRINUSE) { _ = try UnixSocket.listen(path: name) }
+    #expect(throws: Errno.ECONNREFUSED) { _ = try UnixSocket.connect(path: name + "-nobody") }
+    #expect(throws: Errno.ENAMETOOLONG) {
+      _ = try UnixSocket.connect(path: String(repeating: "x", count: 108))
+    }
+    #expect(throws: Errno.EINVAL) { _ = try client.accept() }
+  }
+
+  @Test("a peer that has gone is an end for the reader and EPIPE for the writer")
+  func peerGone() throws {
+    let left: UnixSocket
+    do {
+      let (first, second) = try UnixSocket.pair(kind: .stream)
+      left = first
+      try second.send([1])
+    }
+    #expect(try left.receive(byteLimit: 4).byteCount == 1)
+    #expect(try left.receive(byteLimit: 4).byteCount == 0)
+    #expect(throws: Errno.EPIPE) { try left.send([1]) }
+  }
+}

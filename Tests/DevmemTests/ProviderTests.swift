@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemTestSupport
+import Testing
+
+@testable import Devmem
+
+@Suite("Memory providers")
+struct ProviderTests {
+  @Test("the dma-buf provider passes the conformance checks", arguments: [1, 64, 65, 1000])
+  func dmabuf(iovCount: Int) throws {
+    let buffer = try DMABuf.memoryFile(byteCount: iovCount * 4096)
+    try checkMemoryProvider(DMABufMemoryProvider(DMABufBinding(buffer)))
+  }
+
+  @Test("the host provider passes the conformance checks", arguments: [256, 4096, 65536])
+  func host(iovByteCount: Int) throws {
+    try checkMemoryProvider(HostMemoryProvider(byteCount: 4 << 20, iovByteCount: iovByteCount))
+  }
+
+  @Test("the fallback provider passes the conformance checks")
+  func fallback() throws {
+    let device = DMABufMemoryProvider(try DMABufBinding(.memoryFile(byteCount: 100 * 4096)))
+    let host = try HostMemoryProvider(byteCount: 77 * 4096)
+    try checkMemoryProvider(FallbackProvider(device, then: host))
+  }
+
+  @Test("the fallback gives device memory first and counts what it took from the host")
+  func fallbackOrder() throws {
+    let device = DMABufMemoryProvider(try DMABufBinding(.memoryFile(byteCount: 10 * 4096)))
+    let provider = FallbackProvider(device, then: try HostMemoryProvider(byteCount: 5 * 4096))
+    let pool = try PagePool(provider: provider)
+    var held: [Held] = []
+    while let netmem = pool.allocate() { held.append(Held(netmem)) }
+    let kinds = held.map { $0.with { $0.kind } }
+    #expect(kinds == Array(repeating: .device, count: 10) + Array(repeating: .host, count: 5))
+    #expect(provider.fallbackCount == 5)
+    #expect(provider.name == "dmabuf, else host")
+    held.removeAll()
+    try pool.close {}
+    #expect(device.binding.genpool.isEmpty)
+  }
+
+  @Test("host pages are readable without a bracket, in memory of their own")
+  func hostBytes() throws {
+    let pool = try PagePool(provider: HostMemoryProvider(byteCount: 1 << 20))
+    let netmem = try pool.take()
+    #expect(netmem.kind == .host)
+    try netmem.withMutableBytes { $0.storeBytes(of: 0xFEED, as: UInt64.self) }
+    try netmem.withBytes { #expect(unsafe $0.unsafeLoad(as: UInt64.self) == 0xFEED) }
+    #expect(netmem.deviceAddress.kind == .virtual)
+  }
+
+  @Test(
+    "host memory of an impossible size is refused",
+    arguments: [
+      (0, 4096), (4096, 8192), (5000, 4096), (-4096, 4096), (1 << 20, 3000), (1 << 20, 128),
+    ])
+  func badHost(byteCount: Int, iovByteCount: Int) {
+    #expect(throws: DevmemError.self) {
+      try HostMemoryProvider(byteCount: byteCount, iovByteCount: iovByteCount)
+    }
+  }
+
+  @Test("host memory on a node that is not there is refused with the nodes that are")
+  func badNode() throws {
+    do {
+      _ = try HostMemoryProvider(byteCount: 4096, node: 999)
+      Issue.record("made on node 999")
+    } catch {
+      #expect(error.code == .noSuchNode)
+      #expect(error.remedy?.isEmpty == false)
+    }
+  }
+
+  @Test("a fallback whose second provider refuses leaves the first one detached")
+  func halfAttached() throws {
+    struct Refusal: Error {}
+    final class Refusing: MemoryProvider {
+      let name = "refusing"
+      func attach(to pool: PagePool.Identity) throws -> [NetIOVSlab] { throw Refusal() }
+      func refill(_ span: inout OutputSpan<NetIOVReference>) {}
+      func release(_ iovs: Span<NetIOVReference>) {}
+      func detach(from pool: PagePool.Identity) { Issue.record("detached, never attached") }
+    }
+    let list = try ListProvider(iovCount: 4)
+    #expect(throws: Refusal.self) {
+      try PagePool(provider: FallbackProvider(list, then: Refusing()))
+    }
+    #expect(list.attachedCount == 0)
+  }
+}
