@@ -48,7 +48,7 @@ extension DMABuf {
   ///   - body: gets the bytes in dma-buf order; they must not escape.
   /// - Throws: what `body` throws; ``DevmemError/Code/unreadable`` where the CPU cannot reach the
   ///   memory that way; else as ``withCPUAccess(_:_:)``.
-  public func withBytes<Result: ~Copyable>(
+  @safe public func withBytes<Result: ~Copyable>(
     _ access: DMABufAccess, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
   ) throws -> Result {
     guard let cpuFace, cpuFace.isWritable || !access.contains(.write) else {

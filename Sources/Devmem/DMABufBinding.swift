@@ -24,27 +24,46 @@ public final class DMABufBinding: Sendable {
   private let starts: IOVStarts
   private let claim: MemoryClaim
 
+  /// What the device addresses of a binding's IOVs are.
+  public enum Addressing: Hashable, Sendable {
+    /// Physical addresses where they are known (``DMABuf/extents``): an IOV is then physically
+    /// contiguous and aligned, as a device without an IOMMU needs it. Elsewhere offsets.
+    case automatic
+    /// Offsets in the dma-buf, for whatever maps the buffer itself: devmem TCP, RDMA, GPUs, an IOMMU.
+    /// IOVs lie one behind the other whatever the pages beneath.
+    case bufferOffset
+  }
+
   /// Binds a buffer (`net_devmem_bind_dmabuf`).
   ///
   /// Costs about 37 bytes an IOV.
   /// - Parameters:
   ///   - buffer: the buffer, which the binding keeps alive.
   ///   - iovByteCount: a power of two from 4 KiB to 2 MiB.
+  ///   - addressing: what device addresses are to be; decides where IOVs can lie.
   /// - Throws: ``DevmemError``: `.alreadyBound` when the dma-buf or the memory beneath it is bound,
   ///   `.invalidIOVByteCount` for an IOV size that cannot be, `.cannotCarve` when no run is long enough for
   ///   one IOV. The buffer is as it was then.
-  public init(_ buffer: DMABuf, iovByteCount: Int = 4096) throws(DevmemError) {
+  public init(
+    _ buffer: DMABuf, iovByteCount: Int = 4096, addressing: Addressing = .automatic
+  ) throws(DevmemError) {
     let operation = "bind a dma-buf of \(buffer.byteCount) bytes in IOVs of \(iovByteCount)"
     guard (4096...2 << 20).contains(iovByteCount), iovByteCount & (iovByteCount - 1) == 0 else {
       throw DevmemError(
         .invalidIOVByteCount, operation, remedy: "Use a power of two from 4096 to 2097152.")
     }
     claim = try MemoryRegistry.claim(for: buffer)
-    let carving = Carving(extents: try buffer.extents, iovByteCount: iovByteCount)
+    let extents =
+      switch addressing {
+      case .automatic: try buffer.extents
+      case .bufferOffset: [DMABufExtent(offset: 0, byteCount: buffer.byteCount, address: nil)]
+      }
+    let carving = Carving(extents: extents, iovByteCount: iovByteCount)
     guard carving.iovCount > 0 else {
       throw DevmemError(
         .cannotCarve, operation,
-        remedy: "No contiguous run of the buffer holds one IOV: use smaller IOVs, or huge pages.")
+        remedy: "No physically contiguous run of the buffer holds one IOV: use smaller IOVs, huge"
+          + " pages, or addressing: .bufferOffset for devices that take offsets.")
     }
     do {
       let face = buffer.cpuFace

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+public import Synchronization
 
-/// A row of 64-bit words that many threads change at once. A set bit means "free" in a leaf word and
-/// "there may be something free below" in a summary word, so that `trailingZeroBitCount` finds the
-/// lowest free granule without inverting, and the padding behind the last granule is zero, which is
-/// "taken" for ever.
+/// A row of 64-bit words that many threads change at once. A set bit means "free" in a leaf word
+/// and "there may be something free below" in a summary word, so that `trailingZeroBitCount` finds
+/// the lowest free granule without inverting, and the padding behind the last granule is zero,
+/// which is "taken" for ever.
 ///
 /// All operations are sequentially consistent: the repair of summaries (see `PoolRef.settle`) rests
 /// on "write mine, then read yours", and on x86-64 it costs nothing over acquire and release.
 ///
-/// SAFETY: `words` points into memory that lives as long as the pool (or is local to the caller), and
-/// each index comes from a granule index that was checked against its chunk, or from a word of
+/// SAFETY: `words` points into memory that lives as long as the pool (or is local to the caller),
+/// and each index comes from a granule index that was checked against its chunk, or from a word of
 /// the level above, whose bits exist only for words that exist.
-@safe struct BitmapWords {
-  private let words: UnsafeMutablePointer<Atomic<UInt64>>
+@usableFromInline @safe struct BitmapWords {
+  @usableFromInline let words: UnsafeMutablePointer<Atomic<UInt64>>
 
   @inline(__always)
   init(at raw: UnsafeMutableRawPointer) {
@@ -42,7 +42,7 @@ import Synchronization
   /// Gives the memory back; for words that begin an allocation of their own.
   func deallocate() { unsafe words.deallocate() }
 
-  @inline(__always)
+  @inlinable @inline(__always)
   func load(_ index: Int) -> UInt64 {
     unsafe words[index].load(ordering: .sequentiallyConsistent)
   }
@@ -53,13 +53,13 @@ import Synchronization
   }
 
   /// Sets `bits` and returns the word before.
-  @inline(__always) @discardableResult
+  @inlinable @inline(__always) @discardableResult
   func set(_ bits: UInt64, at index: Int) -> UInt64 {
     unsafe words[index].bitwiseOr(bits, ordering: .sequentiallyConsistent).oldValue
   }
 
   /// Clears `bits` and returns the word before.
-  @inline(__always) @discardableResult
+  @inlinable @inline(__always) @discardableResult
   func clear(_ bits: UInt64, at index: Int) -> UInt64 {
     unsafe words[index].bitwiseAnd(~bits, ordering: .sequentiallyConsistent).oldValue
   }

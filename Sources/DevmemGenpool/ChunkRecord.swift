@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+public import Synchronization
 
-/// What the pool knows of one chunk (`struct gen_pool_chunk`). Lives in a `ChunkSegment`, never moves,
-/// and is not freed before the pool: a thread that scans a chunk while another removes it reads
-/// old numbers, never freed memory. After a removal the slot may get a new chunk of no more leaf
-/// words; the `let`s stay as they are for all chunks of the slot.
+/// What the pool knows of one chunk (`struct gen_pool_chunk`). Lives in a `ChunkSegment`, never
+/// moves, and is not freed before the pool: a thread that scans a chunk while another removes it
+/// reads old numbers, never freed memory. After a removal the slot may get a new chunk of no more
+/// leaf words; the `let`s stay as they are for all chunks of the slot.
 ///
 /// First the 64 bytes that every operation reads and only adding and removing writes.
 ///
 /// SAFETY: `pool` is only compared; `leaves`, `level1` and `level2` point into the record's own
 /// `ChunkBitmap` memory, which `PoolState` frees together with the segment.
-@safe struct ChunkRecord: ~Copyable {
+@usableFromInline @safe struct ChunkRecord: ~Copyable {
   /// One bit per granule, set = free.
-  let leaves: BitmapWords
+  @usableFromInline let leaves: BitmapWords
   /// One bit per word of `leaves`; a hint, see `PoolRef.settle`.
-  let level1: BitmapWords
+  @usableFromInline let level1: BitmapWords
   /// One bit per word of `level1`. The words of level 3 lie just before.
   let level2: BitmapWords
   /// Unique in the process; 0 while the slot holds no chunk.
-  let generation: Atomic<UInt64>
+  @usableFromInline let generation: Atomic<UInt64>
   /// The pool, for comparing.
-  let pool: UnsafeMutablePointer<PoolState>
+  @usableFromInline let pool: UnsafeMutablePointer<PoolState>?
   let base: Atomic<UInt64>
-  let granuleCount: Atomic<UInt32>
+  @usableFromInline let granuleCount: Atomic<UInt32>
   let leafCapacity: UInt32
   let slot: UInt32
   /// NUMA node, -1 = none.
@@ -32,13 +32,11 @@ import Synchronization
   // Written on the way.
 
   /// The leaf word in which the last granule was found.
-  let hint: Atomic<UInt32>
+  @usableFromInline let hint: Atomic<UInt32>
   /// Next in address order, level by level: slot + 1, 0 = end. See `PoolRef.record(at:)`.
   let next: InlineArray<5, Atomic<UInt32>>
 
-  init(
-    slot: Int, pool: UnsafeMutablePointer<PoolState>, bitmap: ChunkBitmap
-  ) {
+  init(slot: Int, pool: UnsafeMutablePointer<PoolState>?, bitmap: ChunkBitmap) {
     leaves = bitmap.leaves
     level1 = bitmap.level1
     level2 = bitmap.level2
@@ -55,9 +53,9 @@ import Synchronization
 }
 
 /// The shape of one chunk's words: level 3, level 2, level 1 and the leaves, one behind the other.
-/// Four levels always, even for one granule: a search then takes the same number of
-/// instructions at 64 MiB and at 64 GiB (of 4 KiB granules), and the three words more cost 24 bytes.
-/// A chunk of more than 64^4 granules has several words at level 3, which are searched one by one.
+/// Four levels always, even for one granule: a search then takes the same number of instructions at
+/// 64 MiB and at 64 GiB (of 4 KiB granules), and the three words more cost 24 bytes. A chunk of
+/// more than 64^4 granules has several words at level 3, which are searched one by one.
 struct ChunkBitmap {
   let leafCapacity: Int
   private let words: BitmapWords

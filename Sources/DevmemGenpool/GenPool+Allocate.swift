@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension GenPool {
-  /// Takes a range (`gen_pool_alloc_algo_owner`). It lies in one chunk; chunks are tried from the newest
-  /// to the oldest.
+  /// Takes a range (`gen_pool_alloc_algo_owner`). It lies in one chunk; chunks are tried from the
+  /// newest to the oldest.
   ///
-  /// Any thread; takes no lock. Nil, and never a trap, when nothing fits: no place that
-  /// fits was free during the whole call (and for one granule of `firstFit`: at some moment of it nothing was free
-  /// at all).
+  /// Any thread; takes no lock. Nil, and never a trap, when nothing fits: no place that fits was
+  /// free during the whole call (and for one granule of `firstFit`: at some moment of it nothing
+  /// was free at all).
   ///
   /// - Parameters:
   ///   - byteCount: rounded up to whole granules; 0 or below fits nowhere.

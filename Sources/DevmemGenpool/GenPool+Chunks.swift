@@ -3,7 +3,8 @@
 import Synchronization
 
 extension GenPool {
-  /// Adds a range of addresses (`gen_pool_add_owner`). From now on it is the first one that is searched.
+  /// Adds a range of addresses (`gen_pool_add_owner`). From now on it is the first one that is
+  /// searched.
   ///
   /// Any thread; takes the pool's lock and O(log chunks).
   ///
@@ -48,7 +49,8 @@ extension GenPool {
     }
   }
 
-  /// Removes a chunk of which nothing is allocated. Its owner is released, its handles become stale.
+  /// Removes a chunk of which nothing is allocated. Its owner is released, its handles become
+  /// stale.
   ///
   /// Any thread; takes the pool's lock, and for its duration all granules of the chunk.
   ///
@@ -66,6 +68,7 @@ extension GenPool {
           .chunkInUse, address: record.base, byteCount: taken << pool.granuleShift)
       }
       record.retire()
+      pool.forget(record)
       pool.unlink(record)
       pool.account(byteCount: -(granuleCount << pool.granuleShift), chunkCount: -1)
       registry.freeSlots.append(record.slot)
@@ -80,8 +83,8 @@ extension GenPool {
     return pool.snapshot()
   }
 
-  /// Calls `body` for each chunk, newest first (`gen_pool_for_each_chunk`). Chunks may be
-  /// added and removed meanwhile, also by `body`; it sees those that were there when the call began.
+  /// Calls `body` for each chunk, newest first (`gen_pool_for_each_chunk`). Chunks may be added and
+  /// removed meanwhile, also by `body`; it sees those that were there when the call began.
   public func forEachChunk<Failure: Error>(
     _ body: (Chunk) throws(Failure) -> Void
   ) throws(Failure) {
@@ -119,8 +122,8 @@ extension PoolRef {
     return chunks
   }
 
-  /// A slot with room for the bitmap: one of a removed chunk if its room is not more than four times too large,
-  /// else a new one. Nothing of it is free yet.
+  /// A slot with room for the bitmap: one of a removed chunk if its room is not more than four
+  /// times too large, else a new one. Nothing of it is free yet.
   func claimSlot(
     for granuleCount: Int, _ registry: inout PoolState.Registry
   ) throws(GenPoolError) -> Int {

@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension GenPool {
-  /// Takes one granule, whichever is found fastest. Nil: at some moment of the call nothing was free.
+  /// Takes one granule, whichever is found fastest. Nil: at some moment of the call nothing was
+  /// free.
   ///
   /// Any thread. Budget with `free(granule:in:)`: 60 instructions, at every size and fill.
+  @inlinable
   public func allocateGranule() -> Granule? {
-    guard let record = pool.favourite else { return nil }
+    let record = pool.favourite
+    let leaves = record.leaves
     let word = record.hint
-    let found = record.leaves.load(word)
+    let found = leaves.load(word)
+    guard found != 0 else { return searchGranule() }
     let bit = found.trailingZeroBitCount
-    guard found != 0, record.leaves.takeBit(bit, at: word) else { return searchGranule() }
-    let generation = record.generation
-    guard generation != 0 else { return searchGranule() }
-    return Granule(chunk: Chunk(record, generation: generation), index: word << 6 | bit)
+    guard leaves.takeBit(bit, at: word) else { return searchGranule() }
+    return Granule(chunk: Chunk(record, generation: record.generation), index: word << 6 | bit)
   }
 
-  @inline(never)
-  private func searchGranule() -> Granule? {
+  @inline(never) @usableFromInline
+  func searchGranule() -> Granule? {
     guard let (record, word, bits) = pool.takeLowest(upTo: 1) else { return nil }
     pool.remember(record)
     record.remember(word)
@@ -25,25 +27,34 @@ extension GenPool {
       index: word << 6 | bits.trailingZeroBitCount)
   }
 
-  /// Takes up to `count` granules of one bitmap word, by one atomic operation where the word at hand has some;
-  /// fewer than asked does not mean that there are no more. Nil: at some moment of the call nothing
-  /// was free.
+  /// Takes up to `count` granules of one bitmap word, by one atomic operation where the word at
+  /// hand has some; fewer than asked does not mean that there are no more. Nil: at some moment of
+  /// the call nothing was free.
   ///
   /// Any thread.
   ///
   /// - Parameter count: 1...64; below is read as 1, above as 64.
   public func allocateBatch(upTo count: Int) -> Batch? {
-    guard let record = pool.favourite else { return nil }
-    let hint = record.hint
-    var word = hint
-    // The next word too: a pool that is used up in order then finds its way without the summary.
-    if record.leaves.load(word) == 0 { word = word &+ 1 < record.leafCapacity ? word &+ 1 : 0 }
-    let bits = record.leaves.takeLowest(count, at: word)
+    let record = pool.favourite
+    let leaves = record.leaves
+    let word = record.hint
+    let bits = leaves.takeLowest(count, at: word)
+    guard bits != 0 else { return nextBatch(count, record, after: word) }
+    return Batch(
+      chunk: Chunk(record, generation: record.generation), firstGranule: word << 6, mask: bits)
+  }
+
+  /// Tries the word behind the one that is used up before it asks the summary: a pool that is used
+  /// up in order then finds its way without repairs.
+  @inline(never)
+  private func nextBatch(_ count: Int, _ record: RecordRef, after word: Int) -> Batch? {
+    let next = word + 1 < record.leafCapacity ? word + 1 : 0
+    let bits = record.leaves.takeLowest(count, at: next)
     let generation = record.generation
     guard bits != 0, generation != 0 else { return searchBatch(count) }
-    if word != hint { record.remember(word) }
+    record.remember(next)
     return Batch(
-      chunk: Chunk(record, generation: generation), firstGranule: word << 6, mask: bits)
+      chunk: Chunk(record, generation: generation), firstGranule: next << 6, mask: bits)
   }
 
   @inline(never)
@@ -58,7 +69,7 @@ extension GenPool {
 
 extension BitmapWords {
   /// Clears one bit; true if it was set.
-  @inline(__always)
+  @inlinable @inline(__always)
   func takeBit(_ bit: Int, at index: Int) -> Bool {
     let mask: UInt64 = 1 &<< UInt64(truncatingIfNeeded: bit)
     return clear(mask, at: index) & mask != 0

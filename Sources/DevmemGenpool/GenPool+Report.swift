@@ -9,8 +9,9 @@ extension GenPool {
   /// How many chunks there are.
   public var chunkCount: Int { pool.chunkCount }
 
-  /// Free bytes of all chunks (`gen_pool_avail`). Counted when asked for, in time proportional to the
-  /// free words, so that allocating needs no shared counter; exact while nobody allocates or frees.
+  /// Free bytes of all chunks (`gen_pool_avail`). Counted when asked for, in time proportional to
+  /// the free words, so that allocating needs no shared counter; exact while nobody allocates or
+  /// frees.
   public var availableByteCount: Int {
     var sum = 0
     for chunk in chunks { sum += chunk.availableByteCount }
@@ -37,8 +38,8 @@ extension GenPool {
     /// How many free runs there are.
     public let freeRunCount: Int
 
-    /// The share of the free bytes that lies outside the largest run: 0 when one allocation could take
-    /// all, near 1 when the free space is dust.
+    /// The share of the free bytes that lies outside the largest run: 0 when one allocation could
+    /// take all, near 1 when the free space is dust.
     public var ratio: Double {
       freeByteCount == 0 ? 0 : 1 - Double(largestFreeRunByteCount) / Double(freeByteCount)
     }

@@ -26,8 +26,9 @@ extension GenPool {
     /// The granule, counted from the chunk's base.
     public let index: Int
 
-    @inline(__always)
-    init(chunk: Chunk, index: Int) {
+    /// A granule to give back: any allocated one of the chunk.
+    @inlinable @inline(__always)
+    public init(chunk: Chunk, index: Int) {
       self.chunk = chunk
       self.index = index
     }

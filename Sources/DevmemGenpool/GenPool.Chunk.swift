@@ -5,17 +5,17 @@ import Synchronization
 extension GenPool {
   /// A handle of one chunk of a pool: two words, copied freely, no reference count.
   ///
-  /// Pool functions refuse the handle of a removed chunk and of another pool. The handle does not keep
-  /// the pool alive and must not be used once the pool is gone. Its properties are those of the
-  /// chunk until it is removed; from then on they are 0 or nil.
+  /// Pool functions refuse the handle of a removed chunk and of another pool. The handle does not
+  /// keep the pool alive and must not be used once the pool is gone. Its properties are those of
+  /// the chunk until it is removed; from then on they are 0 or nil.
   ///
   /// SAFETY: `record` points to a record that the pool keeps until its own end, removed or not.
   @safe public struct Chunk: @unchecked Sendable {
-    let record: RecordRef
+    @usableFromInline let record: RecordRef
     /// Of the chunk that the record held when the handle was made.
-    let generation: UInt64
+    @usableFromInline let generation: UInt64
 
-    @inline(__always)
+    @inlinable @inline(__always)
     init(_ record: RecordRef, generation: UInt64) {
       self.record = record
       self.generation = generation
@@ -46,8 +46,8 @@ extension GenPool.Chunk {
     return isLive && node >= 0 ? Int(node) : nil
   }
 
-  /// The owner that was given for the chunk (`chunk->owner`). Takes the pool's lock: look it up once,
-  /// or keep a table by `slot`, where speed counts.
+  /// The owner that was given for the chunk (`chunk->owner`). Takes the pool's lock: look it up
+  /// once, or keep a table by `slot`, where speed counts.
   public var owner: (any AnyObject & Sendable)? {
     record.pool.withRegistry { isLive ? $0.owners[slot] : nil }
   }

@@ -2,12 +2,13 @@
 
 import Synchronization
 
-/// Hands out ranges of an address space that it never touches (`struct gen_pool`, `lib/genalloc.c`).
+/// Hands out ranges of an address space that it never touches (`struct gen_pool`,
+/// `lib/genalloc.c`).
 ///
-/// The space is added in chunks, each with an owner, and handed out in granules. Allocation and free may
-/// be called from any number of threads at once and take no lock; adding, removing and listing chunks takes
-/// one. Finding a free granule costs the same in a small pool and in a large one, in an empty one and
-/// in one that is nearly full.
+/// The space is added in chunks, each with an owner, and handed out in granules. Allocation and
+/// free may be called from any number of threads at once and take no lock; adding, removing and
+/// listing chunks takes one. Finding a free granule costs the same in a small pool and in a large
+/// one, in an empty one and in one that is nearly full.
 ///
 /// ```swift
 /// let pool = try GenPool(granuleByteCount: 4096)
@@ -16,8 +17,8 @@ import Synchronization
 /// try pool.free(buffer)
 /// ```
 ///
-/// A pool that goes away with granules still out just forgets them, where the kernel has
-/// `BUG_ON`: whoever must know asks `isEmpty` or `outstandingByteCount` first.
+/// A pool that goes away with granules still out just forgets them, where the kernel has `BUG_ON`:
+/// whoever must know asks `isEmpty` or `outstandingByteCount` first.
 @safe public final class GenPool: @unchecked Sendable {
   /// Granules of the largest chunk: 4 TiB of 4 KiB granules.
   public static let maximumGranuleCount = 1 << 30
@@ -26,7 +27,7 @@ import Synchronization
 
   /// SAFETY: made in `init`, freed in `deinit`; what it points to is atomics and a mutex. That is
   /// also why the class is Sendable.
-  private let state: UnsafeMutablePointer<PoolState>
+  @usableFromInline let state: UnsafeMutablePointer<PoolState>
 
   /// Makes an empty pool (`gen_pool_create`).
   ///
@@ -46,7 +47,7 @@ import Synchronization
     unsafe state.deallocate()
   }
 
-  @inline(__always)
+  @inlinable @inline(__always)
   var pool: PoolRef { unsafe PoolRef(state) }
 
   /// The unit of allocation in bytes.

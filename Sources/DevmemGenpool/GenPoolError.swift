@@ -70,7 +70,7 @@ extension GenPoolError: CustomStringConvertible {
     case .addressOverflow:
       return "\(byteCount) bytes from \(place) run past the end of the address space"
     case .overlappingChunk:
-      return "\(byteCount) bytes from \(place) overlap a chunk of this pool; remove that one first, "
+      return "\(byteCount) bytes from \(place) overlap a chunk of this pool; remove that first, "
         + "or use a second pool"
     case .chunkTooLarge:
       return "\(byteCount) bytes are more than \(GenPool.maximumGranuleCount) granules; add it as "

@@ -2,10 +2,11 @@
 
 import Synchronization
 
-// The address index: a skip list in order of base addresses, linked by slot numbers. Writers hold the
-// registry's lock; readers hold nothing. A removed record keeps its own links, so that a reader
-// which stands on it finds the way on; once its slot is used again those links change, and the reader may end up
-// anywhere. That is what `indexVersion` is for: a reader that found nothing looks again if the version moved.
+// The address index: a skip list in order of base addresses, linked by slot numbers. Writers hold
+// the registry's lock; readers hold nothing. A removed record keeps its own links, so that a reader
+// which stands on it finds the way on; once its slot is used again those links change, and the
+// reader may end up anywhere. That is what `indexVersion` is for: a reader that found nothing looks
+// again if the version moved.
 
 extension PoolRef {
   private static var levelCount: Int { 5 }
@@ -29,8 +30,8 @@ extension PoolRef {
     record.setNext(level, link)
   }
 
-  /// The last record on `level`, beginning behind `start`, whose base is at or below `address` (below it, if
-  /// `strictly`).
+  /// The last record on `level`, beginning behind `start`, whose base is at or below `address`
+  /// (below it, if `strictly`).
   private func last(
     notAbove address: UInt64, strictly: Bool = false, from start: RecordRef?, level: Int
   ) -> RecordRef? {

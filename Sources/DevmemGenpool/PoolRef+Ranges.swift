@@ -48,8 +48,21 @@ extension PoolRef {
     }
   }
 
-  /// Gives granules back after looking whether all of them are taken.
+  /// Gives granules back that somebody says are taken.
   func free(_ record: RecordRef, first: Int, count: Int) throws(GenPoolError) {
+    let word = first >> 6
+    guard (first &+ count &- 1) >> 6 == word,
+      record.leaves.give(bits(from: first & 63, count: count), at: word)
+    else { return try freeWords(record, first: first, count: count) }
+    if !record.level1.test(word) { settle(record, leaf: word) }
+  }
+
+  /// The same for several words: looks first whether all of it is taken. Finds the reason, too, why
+  /// one word was refused.
+  @inline(never)
+  private func freeWords(
+    _ record: RecordRef, first: Int, count: Int
+  ) throws(GenPoolError) {
     let end = first + count
     if let free = record.firstFree(from: first, before: end) {
       throw refusal(record, first: first, count: count, free: free)

@@ -5,8 +5,8 @@ extension PoolRef {
   /// same: some milliseconds, against the microsecond that a repair takes.
   private static var patience: Int { 1 << 18 }
 
-  /// Takes the lowest free granules, `count` or fewer, of the first word that has any, in the newest
-  /// chunk that has any. Nil: at some moment of the call nothing was free.
+  /// Takes the lowest free granules, `count` or fewer, of the first word that has any, in the
+  /// newest chunk that has any. Nil: at some moment of the call nothing was free.
   func takeLowest(upTo count: Int) -> (record: RecordRef, word: Int, bits: UInt64)? {
     for _ in 0..<Self.patience {
       let before = unsettled
@@ -24,8 +24,8 @@ extension PoolRef {
     return nil
   }
 
-  /// The newest chunk of which the summary says that it has something free. Clears what turns out to
-  /// be wrong on the way. Nil: the root is empty.
+  /// The newest chunk of which the summary says that it has something free. Clears what turns out
+  /// to be wrong on the way. Nil: the root is empty.
   private func newestHinted() -> RecordRef? {
     while true {
       let root = slotRoot

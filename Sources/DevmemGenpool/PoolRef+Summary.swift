@@ -11,15 +11,15 @@ import Synchronization
 // empty under a set bit clears the bit (`settle`). So a granule that goes out and in all day costs
 // no summary traffic, at any fill.
 //
-// Both sides write first and read then: free sets the leaf bit, then looks at the level 1 bit; settle
-// clears a bit, then looks at the word below once more. In the one order of all sequentially consistent
-// operations one of the two comes second and sees the other, so the bit ends up set. Level by level
-// upwards the same holds, because a bit of level k is set only inside `settle`, which then looks at
-// level k + 1.
+// Both sides write first and read then: free sets the leaf bit, then looks at the level 1 bit;
+// settle clears a bit, then looks at the word below once more. In the one order of all sequentially
+// consistent operations one of the two comes second and sees the other, so the bit ends up set.
+// Level by level upwards the same holds, because a bit of level k is set only inside `settle`,
+// which then looks at level k + 1.
 //
 // In the middle of a `settle`, or of a claim over several words that may yet be undone, the summary
-// may deny something that is free. `unsettled` counts those, and an allocation gives up only if none
-// was in progress and none began between its first look and its last.
+// may deny something that is free. `unsettled` counts those, and an allocation gives up only if
+// none was in progress and none began between its first look and its last.
 
 extension PoolRef {
   /// The state of `unsettled`: low 16 bits in progress, the rest ever begun.
@@ -44,8 +44,8 @@ extension PoolRef {
     unsafe pointer.pointee.slotWords[index].load(ordering: .sequentiallyConsistent)
   }
 
-  /// Makes the whole path above leaf word `leaf` of `record` agree with what is below it: clears what
-  /// turns out to be empty, then sets what turns out not to be.
+  /// Makes the whole path above leaf word `leaf` of `record` agree with what is below it: clears
+  /// what turns out to be empty, then sets what turns out not to be.
   @inline(never)
   func settle(_ record: RecordRef, leaf: Int) {
     beginUnsettled()

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+public import Synchronization
 
-/// Everything behind a `GenPool`, in memory of its own: a stored property of a class would cost
-/// a dynamic exclusivity check on each access.
+/// Everything behind a `GenPool`, in memory of its own: a stored property of a class would cost a
+/// dynamic exclusivity check on each access.
 ///
-/// SAFETY: `segments` has `segmentCapacity` entries, null until used; a segment, its records
-/// and their bitmaps are freed in `deinit` only, which runs when no call on the pool can be in progress.
-@safe struct PoolState: ~Copyable {
+/// SAFETY: `segments` has `segmentCapacity` entries, null until used; a segment, its records and
+/// their bitmaps are freed in `deinit` only, which runs when no call on the pool can be in
+/// progress.
+@usableFromInline @safe struct PoolState: ~Copyable {
   static let segmentCapacity = 4096
 
   // Read by every operation, hardly ever written.
   let granuleShift: Int
   let segments: UnsafeMutablePointer<Atomic<UnsafeMutableRawPointer?>>
-  /// The chunk in which the last granule was found.
-  let favourite = unsafe Atomic<UnsafeMutablePointer<ChunkRecord>?>(nil)
+  /// The chunk in which the last granule was found; `nothing` at first.
+  @usableFromInline let favourite: Atomic<UnsafeMutablePointer<ChunkRecord>?>
+  /// A record without a free granule, so that the fast path needs no test for "no chunk yet".
+  let nothing: UnsafeMutablePointer<ChunkRecord>
 
   // The summary over slots, above the two levels that each segment has.
   let slotRoot = Atomic<UInt64>(0)
@@ -41,6 +44,10 @@ import Synchronization
     for index in 0..<Self.segmentCapacity {
       unsafe (segments + index).initialize(to: Atomic(nil))
     }
+    let raw = UnsafeMutableRawPointer.allocate(
+      byteCount: ChunkSegment.slotByteCount, alignment: ChunkSegment.slotByteCount)
+    unsafe nothing = ChunkSegment.initializeSlot(at: raw, slot: 0, pool: nil, leafCount: 1)
+    unsafe favourite = Atomic(nothing)
   }
 
   deinit {
@@ -53,6 +60,8 @@ import Synchronization
       unsafe ChunkSegment(at: raw).deallocate()
     }
     unsafe segments.deallocate()
+    unsafe nothing.deinitialize(count: 1)
+    unsafe nothing.deallocate()
   }
 
   /// What only adding, removing and listing chunks needs; under the lock.
@@ -62,7 +71,8 @@ import Synchronization
     var owners: [Int: any AnyObject & Sendable] = [:]
     var random: UInt64 = 0x9E37_79B9_7F4A_7C15
 
-    /// How many levels of the address index a new chunk joins: one in 16 joins the second, and so on.
+    /// How many levels of the address index a new chunk joins: one in 16 joins the second, and so
+    /// on.
     mutating func height() -> Int {
       random ^= random << 13
       random ^= random >> 7
@@ -72,27 +82,33 @@ import Synchronization
   }
 }
 
-/// Where generations come from: one counter for all pools, so that no handle ever fits a second chunk.
+/// Where generations come from: one counter for all pools, so that no handle ever fits a second
+/// chunk.
 let generations = Atomic<UInt64>(1)
 
 /// The `PoolState` of a pool, by reference, so that the data path touches no reference count.
 ///
-/// SAFETY: `pointer` is what `GenPool.init` made; a `PoolRef` is used inside a call on the pool, which
-/// keeps it alive, or through a `GenPool.Chunk`, whose contract is that the pool outlives it.
-@safe struct PoolRef {
-  let pointer: UnsafeMutablePointer<PoolState>
+/// SAFETY: `pointer` is what `GenPool.init` made; a `PoolRef` is used inside a call on the pool,
+/// which keeps it alive, or through a `GenPool.Chunk`, whose contract is that the pool outlives it.
+@usableFromInline @safe struct PoolRef {
+  @usableFromInline let pointer: UnsafeMutablePointer<PoolState>
 
-  @inline(__always)
+  @inlinable @inline(__always)
   init(_ pointer: UnsafeMutablePointer<PoolState>) { unsafe self.pointer = pointer }
 
   @inline(__always) var granuleShift: Int { unsafe pointer.pointee.granuleShift }
   var granuleByteCount: Int { 1 << granuleShift }
 
-  @inline(__always) var favourite: RecordRef? {
-    guard let record = unsafe pointer.pointee.favourite.load(ordering: .acquiring) else {
-      return nil
-    }
-    return unsafe RecordRef(record)
+  /// Never null; unwrapping it with a check costs two instructions on the fast path.
+  @inlinable @inline(__always) var favourite: RecordRef {
+    unsafe RecordRef(pointer.pointee.favourite.load(ordering: .acquiring).unsafelyUnwrapped)
+  }
+
+  /// Keeps the fast path away from a chunk that was removed.
+  func forget(_ record: RecordRef) {
+    _ = unsafe pointer.pointee.favourite.compareExchange(
+      expected: record.pointer, desired: pointer.pointee.nothing,
+      ordering: .sequentiallyConsistent)
   }
 
   /// Remembers where something was found; written only when it changes, to keep the line shared.

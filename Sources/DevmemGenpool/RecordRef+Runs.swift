@@ -40,8 +40,8 @@ extension RecordRef {
     return nil
   }
 
-  /// The lowest place at or behind `from` for `count` granules whose index plus `offset` is a multiple of
-  /// `mask + 1` (`bitmap_find_next_zero_area_off`).
+  /// The lowest place at or behind `from` for `count` granules whose index plus `offset` is a
+  /// multiple of `mask + 1` (`bitmap_find_next_zero_area_off`).
   func place(for count: Int, from: Int, mask: Int = 0, offset: Int = 0) -> Int? {
     let end = granuleCount
     var index = from

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+public import Synchronization
 
 /// One `ChunkRecord`, by reference.
 ///
-/// SAFETY: `pointer` is a record that `PoolState` initialised and that it keeps until the pool goes;
-/// whoever holds a `RecordRef` is inside a call on that pool, or holds a `GenPool.Chunk`, whose
-/// contract is that the pool outlives it.
-@safe struct RecordRef {
-  let pointer: UnsafeMutablePointer<ChunkRecord>
+/// SAFETY: `pointer` is a record that `PoolState` initialised and that it keeps until the pool
+/// goes; whoever holds a `RecordRef` is inside a call on that pool, or holds a `GenPool.Chunk`,
+/// whose contract is that the pool outlives it.
+@usableFromInline @safe struct RecordRef {
+  @usableFromInline let pointer: UnsafeMutablePointer<ChunkRecord>
 
-  @inline(__always)
+  @inlinable @inline(__always)
   init(_ pointer: UnsafeMutablePointer<ChunkRecord>) { unsafe self.pointer = pointer }
 
-  @inline(__always) var leaves: BitmapWords { unsafe pointer.pointee.leaves }
-  @inline(__always) var level1: BitmapWords { unsafe pointer.pointee.level1 }
+  @inlinable @inline(__always) var leaves: BitmapWords { unsafe pointer.pointee.leaves }
+  @inlinable @inline(__always) var level1: BitmapWords { unsafe pointer.pointee.level1 }
   @inline(__always) var level2: BitmapWords { unsafe pointer.pointee.level2 }
   @inline(__always) var slot: Int { Int(unsafe pointer.pointee.slot) }
   @inline(__always) var leafCapacity: Int { Int(unsafe pointer.pointee.leafCapacity) }
@@ -23,16 +23,16 @@ import Synchronization
   var level3Count: Int { (leafCapacity + (1 << 18) - 1) >> 18 }
   var level3: BitmapWords { level2.advanced(by: -level3Count) }
 
-  @inline(__always) var generation: UInt64 {
+  @inlinable @inline(__always) var generation: UInt64 {
     unsafe pointer.pointee.generation.load(ordering: .acquiring)
   }
   @inline(__always) var base: UInt64 { unsafe pointer.pointee.base.load(ordering: .relaxed) }
-  @inline(__always) var granuleCount: Int {
+  @inlinable @inline(__always) var granuleCount: Int {
     Int(unsafe pointer.pointee.granuleCount.load(ordering: .relaxed))
   }
   var node: Int32 { unsafe pointer.pointee.node.load(ordering: .relaxed) }
 
-  @inline(__always) var hint: Int {
+  @inlinable @inline(__always) var hint: Int {
     Int(unsafe pointer.pointee.hint.load(ordering: .relaxed))
   }
 
@@ -50,10 +50,16 @@ import Synchronization
     unsafe pointer.pointee.next[level].store(link, ordering: .releasing)
   }
 
-  @inline(__always) var pool: PoolRef { unsafe PoolRef(pointer.pointee.pool) }
+  /// The pool of a record that a handle names.
+  @inline(__always) var pool: PoolRef {
+    guard let pool = unsafe pointer.pointee.pool else {
+      preconditionFailure("DevmemGenpool: a handle of the empty record")
+    }
+    return unsafe PoolRef(pool)
+  }
 
   /// The record belongs to this pool.
-  @inline(__always)
+  @inlinable @inline(__always)
   func belongs(to pool: PoolRef) -> Bool { unsafe pointer.pointee.pool == pool.pointer }
 
   /// The same record.

@@ -7,5 +7,5 @@ struct Devmemctl: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "devmemctl",
     abstract: "Device memory for networking, on real dma-bufs.",
-    subcommands: [DoctorCommand.self])
+    subcommands: [DemoCommand.self, DoctorCommand.self, ImporterCommand.self])
 }

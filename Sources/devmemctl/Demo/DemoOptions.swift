@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devmem
+import DevmemSystem
+
+/// What the demo was asked to do, checked.
+struct DemoOptions: Sendable {
+  /// Who makes the dma-buf.
+  enum Exporter: String, Sendable, CaseIterable {
+    case udmabuf
+    case heap
+    case drm
+    case memoryFile = "memory-file"
+  }
+
+  var source: DemoSource
+  /// Bytes to transfer, > 0.
+  var byteCount: Int
+  var exporter = Exporter.udmabuf
+  var pageSize = PageSize.base4K
+  /// A power of two from 4 KiB to 2 MiB.
+  var iovByteCount = 4096
+  var node: Int?
+
+  /// Payload of one packet.
+  var payloadByteCount: Int { max(DemoSizes.payloadByteCount, iovByteCount) }
+
+  /// The payload's buffer, really from that exporter: nothing falls back to another.
+  func makeBuffer() throws(DevmemError) -> DMABuf {
+    let byteCount = DemoSizes.bufferByteCount
+    let name = "devmemctl-demo"
+    switch exporter {
+    case .udmabuf:
+      return try DMABuf.udmabuf(byteCount: byteCount, pageSize: pageSize, node: node, name: name)
+    case .heap:
+      return try DMABuf.dmaHeap(byteCount: byteCount)
+    case .drm:
+      return try DMABuf.drmDumb(byteCount: byteCount)
+    case .memoryFile:
+      return try DMABuf.memoryFile(
+        byteCount: byteCount, pageSize: pageSize, node: node, name: name)
+    }
+  }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devmem
+import DevmemSystem
+import Synchronization
+
+/// The main job from beginning to end.
+enum DemoRun {
+  static func run(_ options: DemoOptions) throws -> DemoReport {
+    let buffer = try options.makeBuffer()
+    let binding = try DMABufBinding(buffer, iovByteCount: options.iovByteCount)
+    let payload = try PagePool(
+      provider: DMABufMemoryProvider(binding),
+      configuration: PagePool.Configuration(
+        // Every IOV may wait in the pool: none goes back to the allocator between two packets.
+        ringCapacity: binding.iovCount, node: options.node, name: "payload"))
+    let headers = try PagePool(
+      provider: HostMemoryProvider(byteCount: 1 << 20, node: options.node),
+      configuration: PagePool.Configuration(node: options.node, name: "headers"))
+
+    let importer = try ImporterProcess()
+    try importer.send(buffer)
+    let (device, malloc, sender) = try connect(options, buffer, headers, payload, importer)
+    let timings: DemoTimings
+    do {
+      timings = try transfer(options, device, malloc, sender)
+    } catch {
+      // A sender that failed is the cause, the stream that ended its effect.
+      throw sender.failure ?? error
+    }
+
+    let sent = try sender.finish()
+    try device.finish()
+    let seen = try importer.result()
+    let seenInMalloc = try malloc.finish()
+    guard sent == seenInMalloc else {
+      throw CommandError("the comparison saw other bytes than were sent: it compares nothing")
+    }
+    let statistics = payload.statistics
+    return DemoReport(
+      exporter: "\(buffer.exporter)", isExported: buffer.isExported,
+      kernel: currentKernelRelease(), byteCount: buffer.byteCount,
+      iovByteCount: binding.iovByteCount, payloadByteCount: device.payloadByteCount,
+      payloadInDeviceMemoryByteCount: buffer.isExported ? device.deviceByteCount : 0,
+      headerCount: device.headerCount, sha256Sent: sent.hexadecimal,
+      sha256SeenByImporter: seen.digest.hexadecimal, drmImport: seen.drmImport,
+      inFlightAtEnd: try closeAndCount(payload) + closeAndCount(headers), statistics: statistics,
+      timings: timings)
+  }
+
+  /// Two real TCP connections over loopback, and who is at their ends.
+  private static func connect(
+    _ options: DemoOptions, _ buffer: DMABuf, _ headers: PagePool, _ payload: PagePool,
+    _ importer: ImporterProcess
+  ) throws -> (DevicePath, MallocPath, DemoSender) {
+    // Receive buffers stay as they are: setting SO_RCVBUF would switch the kernel's own tuning off,
+    // which goes further (tcp_rmem) than a program may ask for (rmem_max).
+    let listener = try TCPSocket.listen()
+    let deviceOut = try TCPSocket.connect(port: listener.port)
+    let deviceIn = try listener.accept()
+    let mallocOut = try TCPSocket.connect(port: listener.port)
+    let mallocIn = try listener.accept()
+    for connection in [deviceOut, mallocOut] { try connection.setNoDelay(true) }
+    let device = try DevicePath(
+      buffer: buffer, headers: headers, payload: payload, connection: deviceIn,
+      importer: importer.socket, payloadByteCount: options.payloadByteCount)
+    let malloc = try MallocPath(
+      connection: mallocIn, payloadByteCount: options.payloadByteCount)
+    let sender = try DemoSender(
+      source: options.source, device: deviceOut, malloc: mallocOut,
+      payloadByteCount: options.payloadByteCount)
+    return (device, malloc, sender)
+  }
+
+  /// All slices, both ways; which way comes first alternates.
+  private static func transfer(
+    _ options: DemoOptions, _ device: DevicePath, _ malloc: MallocPath, _ sender: DemoSender
+  ) throws -> DemoTimings {
+    var timings = DemoTimings()
+    var bar = ProgressBar(total: 2 * options.byteCount)
+    defer { bar.finish() }
+    let slices = DemoTimings.slices(
+      byteCount: options.byteCount, payloadByteCount: options.payloadByteCount)
+    for (number, slice) in slices.enumerated() {
+      try warm(options.source, slice)
+      func time(_ way: DemoSender.Path, _ path: any DemoPath, done: Int) throws -> Duration {
+        let start = ContinuousClock.now
+        try sender.send(way, offset: slice.lowerBound, byteCount: slice.count)
+        try path.transfer(byteCount: slice.count) { bar.update(done + $0) }
+        return ContinuousClock.now - start
+      }
+      // What the other way has done by then.
+      let other = number % 2 == 0 ? slice.lowerBound : slice.upperBound
+      var result = DemoTimings.Slice(byteCount: slice.count, device: .zero, malloc: .zero)
+      if number % 2 == 0 {
+        result.device = try time(.device, device, done: slice.lowerBound)
+        result.malloc = try time(.malloc, malloc, done: slice.upperBound)
+      } else {
+        result.malloc = try time(.malloc, malloc, done: slice.lowerBound)
+        result.device = try time(.device, device, done: other)
+      }
+      timings.slices.append(result)
+    }
+    return timings
+  }
+
+  /// Reads a slice of a file once, so that the first way does not pay for the disk.
+  private static func warm(_ source: DemoSource, _ slice: Range<Int>) throws {
+    guard case .file = source else { return }
+    let reader = try source.open()
+    let block = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+    defer { unsafe block.deallocate() }
+    for start in stride(from: slice.lowerBound, to: slice.upperBound, by: block.count) {
+      let count = min(block.count, slice.upperBound - start)
+      let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: block[..<count])
+      try unsafe reader.read(at: start, into: bytes)
+    }
+  }
+
+  /// Closes a pool; returns how many buffers are still out.
+  private static func closeAndCount(_ pool: PagePool) throws -> Int {
+    try pool.close(whenDrained: {})
+    return pool.inFlight.total
+  }
+}

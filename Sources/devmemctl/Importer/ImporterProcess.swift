@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devmem
+import DevmemSystem
+import Glibc
+
+/// The importer as the demo sees it: a child process and the socket to it. Killed and reaped with
+/// this value.
+final class ImporterProcess {
+  let socket: UnixSocket
+  let processID: pid_t
+  private var isReaped = false
+
+  deinit {
+    guard !isReaped else { return }
+    kill(processID, SIGKILL)
+    waitpid(processID, nil, 0)
+  }
+
+  /// Starts this program anew (no forked state), with nothing but one end of a socket pair.
+  init() throws {
+    let (near, far) = try UnixSocket.pair()
+    // Any number that standard input, output and error do not have.
+    let childDescriptor: Int32 = 3
+    processID = try Self.spawn(
+      arguments: ["devmemctl", "importer", "--socket", "\(childDescriptor)"],
+      passing: far.descriptor.rawValue, as: childDescriptor)
+    socket = near
+  }
+
+  /// Hands the buffer's descriptor over and waits until the importer has mapped it.
+  func send(_ buffer: DMABuf) throws {
+    var hello = MessageHeader(
+      .hello, count: buffer.byteCount >> 12, flag: buffer.isExported ? 1 : 0)
+    let bytes = unsafe withUnsafeBytes(of: &hello) { unsafe Array($0) }
+    try buffer.sendDescriptor(over: socket, message: bytes)
+    var answer = MessageBuffer()
+    _ = try receive(.ready, &answer)
+  }
+
+  /// Once the batches are finished: the SHA-256 of what the importer has seen, and the outcome of
+  /// the DRM import.
+  func result() throws -> (digest: [UInt8], drmImport: String) {
+    var message = MessageBuffer()
+    let payload = try receive(.result, &message)
+    guard payload.count >= 32 else { throw CommandError("the importer's result is too short") }
+    try wait()
+    return (Array(payload[..<32]), String(decoding: payload[32...], as: UTF8.self))
+  }
+
+  private func receive(
+    _ expected: ImporterMessage, _ message: inout MessageBuffer
+  ) throws -> [UInt8] {
+    guard try message.receive(from: socket) else { throw CommandError(ended) }
+    switch message.header?.message {
+    case expected?: return message.payload
+    case .failure?:
+      throw CommandError("importer: " + String(decoding: message.payload, as: UTF8.self))
+    default: throw CommandError("the importer answers with another message than expected")
+    }
+  }
+
+  private var ended: String { "the importer process (\(processID)) went away" }
+
+  /// Waits for the process's good end.
+  private func wait() throws {
+    var status: Int32 = 0
+    while unsafe waitpid(processID, &status, 0) < 0 {
+      guard errno == EINTR else { break }
+    }
+    isReaped = true
+    if status != 0 { throw CommandError("the importer process ended with status \(status)") }
+  }
+
+  private static func spawn(
+    arguments: [String], passing descriptor: Int32, as number: Int32
+  ) throws -> pid_t {
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    // The copy is not close-on-exec, unlike all else that is open here.
+    unsafe posix_spawn_file_actions_adddup2(&actions, descriptor, number)
+    let environment = (FileTree().text("/proc/self/environ") ?? "").split(separator: "\0")
+    var processID: pid_t = 0
+    let error = unsafe withCStrings(arguments) { arguments in
+      unsafe withCStrings(environment.map(String.init)) { environment in
+        unsafe posix_spawn(
+          &processID, "/proc/self/exe", &actions, nil, arguments, environment)
+      }
+    }
+    guard error == 0 else {
+      throw CommandError("the importer process does not start: \(errorText(error))")
+    }
+    return processID
+  }
+
+  /// A NULL-terminated array of C strings, valid during the call.
+  private static func withCStrings<Result>(
+    _ strings: [String],
+    _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) throws -> Result
+  ) rethrows -> Result {
+    var pointers = unsafe strings.map { unsafe strdup($0) }
+    defer { unsafe pointers.forEach { unsafe free($0) } }
+    unsafe pointers.append(nil)
+    return try unsafe body(pointers)
+  }
+}
