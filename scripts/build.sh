@@ -21,7 +21,8 @@ say "swift build ${options[*]}"
 if [ -t 2 ]; then
   swift build "${options[@]}" >&2
 else
-  # A log gets only what went wrong: with warnings as errors, a build that succeeded has nothing to say.
+  # A log gets only what went wrong: with warnings as errors, a build that succeeded has nothing to
+  # say.
   output="$(swift build --quiet "${options[@]}" 2>&1)" || {
     printf '%s\n' "$output" >&2
     die "the build failed; see above"

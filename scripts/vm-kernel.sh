@@ -18,7 +18,7 @@ suites="${DEVMEM_KERNEL_SUITES:-trixie-backports trixie bookworm-backports}"
 cache="$(cache_dir)/kernel"
 
 [ "$(uname -m)" = x86_64 ] ||
-  die "the virtual machine is for x86_64; on $(uname -m) run the device tests on a machine with /dev/udmabuf, or set DEVICE_TESTS=off"
+  die "the virtual machine is for x86_64; here ($(uname -m)) the kernel itself must have /dev/udmabuf"
 
 mirror() {
   local uri
@@ -111,7 +111,8 @@ fetch() {
     return 0
   done
   tail -n 20 "$log" >&2
-  die "no kernel with udmabuf could be downloaded from $from ($suites); see the lines above. Another mirror: DEVMEM_DEBIAN_MIRROR=http://HOST/debian make test-device"
+  die "no kernel could be downloaded from $from ($suites); see above." \
+    "Another mirror: export DEVMEM_DEBIAN_MIRROR=http://HOST/debian"
 }
 
 unpack() {

@@ -15,8 +15,8 @@
 #   --timeout SECONDS end the machine when COMMAND takes longer             (default 900)
 #   --verbose         show the kernel's messages
 #
-# Exit status: COMMAND's own; 124 when it took too long; 125 when the machine failed.
-# The environment of COMMAND is the caller's PATH, HOME and LANG; for more: -- env NAME=VALUE COMMAND.
+# Exit status: COMMAND's own; 124 when it took too long; 125 when the machine failed. The
+# environment of COMMAND is the caller's PATH, HOME and LANG; for more: -- env NAME=VALUE COMMAND.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -140,8 +140,8 @@ write_job() {
   } >"$folder/command"
 }
 
-# A /dev/kvm can be there and still not run a stock kernel, so it is tried once for each pair of host
-# and guest kernel, and the answer is remembered. Sets `accelerator`.
+# A /dev/kvm can be there and still not run a stock kernel, so it is tried once for each pair of
+# host and guest kernel, and the answer is remembered. Sets `accelerator`.
 accelerator="--disable-kvm"
 kvm_answer="$cache/kvm-$(uname -r)-$(cat "$kernel/version")"
 kvm_failed_now=0
@@ -178,7 +178,8 @@ write_job "$share" "$@"
 # shellcheck disable=SC2086
 boot "$share" "$((limit + boot_limit))" $accelerator
 
-# The guest appends to plain files in the shared folder; these follow them until the machine is gone.
+# The guest appends to plain files in the shared folder; these follow them until the machine is
+# gone.
 tail -q -c +1 -s 0.1 -f --pid="$machine" "$share/stdout" &
 follow_stdout=$!
 tail -q -c +1 -s 0.1 -f --pid="$machine" "$share/stderr" >&2 &
