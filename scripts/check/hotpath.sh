@@ -10,7 +10,11 @@ scratch=.build/hotpath
 forbidden='swift_(retain|release|bridgeObjectRetain|bridgeObjectRelease|beginAccess|endAccess|dynamicCast|allocObject|unknownObject)'
 
 # Static, so that each run under valgrind starts in half a second.
-swift build -c release --static-swift-stdlib --package-path "$package" --scratch-path "$scratch" >&2
+output="$(swift build --quiet -c release --static-swift-stdlib --package-path "$package" \
+  --scratch-path "$scratch" 2>&1)" || {
+  printf '%s\n' "$output"
+  exit 1
+}
 binary="$(realpath "$scratch/release/hotpath")"
 symbols="$(nm "$binary")"
 
@@ -26,8 +30,9 @@ instructions() {
 status=0
 while read -r name budget turn; do
   case "$name" in '' | '#'*) continue ;; esac
-  symbol="$(grep -oE "\\\$s7hotpath${#name}${name}[A-Za-z0-9_]*\$" <<<"$symbols" | head -n 1)" || {
-    echo "$package has no function $name, which budgets.txt asks for"
+  function="${name%%.*}"
+  symbol="$(grep -oE "\\\$s7hotpath${#function}${function}[A-Za-z0-9_]*\$" <<<"$symbols" | head -n 1)" || {
+    echo "$package has no function $function, which budgets.txt asks for"
     status=1
     continue
   }
