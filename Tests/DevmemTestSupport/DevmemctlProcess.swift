@@ -9,14 +9,16 @@ public struct DevmemctlProcess {
   public struct Output: Sendable {
     /// The exit status; for a process that was killed, the signal's number + 128.
     public let status: Int32
+    /// All of it.
     public let standardOutput: String
+    /// All of it.
     public let standardError: String
 
     /// The last line of standard output as a JSON object.
     public func json() throws -> [String: Any] {
-      guard standardOutput.hasSuffix("\n"),
-        let line = standardOutput.dropLast().split(separator: "\n", omittingEmptySubsequences: false)
-          .last,
+      let lines = standardOutput.dropLast().split(
+        separator: "\n", omittingEmptySubsequences: false)
+      guard standardOutput.hasSuffix("\n"), let line = lines.last,
         let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
       else { throw NoJSON(standardOutput: standardOutput, standardError: standardError) }
       return object
@@ -25,7 +27,9 @@ public struct DevmemctlProcess {
 
   /// Standard output did not end in an object.
   public struct NoJSON: Error {
+    /// What there was instead.
     public let standardOutput: String
+    /// And on standard error.
     public let standardError: String
   }
 

@@ -59,7 +59,8 @@ struct FragmentChannelTests {
       let offset = Int.random(in: 0..<(1 << 20), using: &random)
       let count = Int.random(in: 0...min(4096, (1 << 20) - offset), using: &random)
       try buffer.withBytes(.read) { bytes in
-        unsafe expected.hash.update(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
+        let part = unsafe bytes[offset..<offset + count]
+        unsafe expected.hash.update(UnsafeRawBufferPointer(rebasing: part))
       }
       if channel.isFull { try channel.flush { back.append($0) } }
       channel.append(token: token, offset: UInt64(offset), byteCount: count)
