@@ -55,6 +55,8 @@ for group in "$@"; do
       # Static: it is the whole userland of the initial ramdisk.
       lacks busybox-static test -x /bin/busybox
       lacks kmod has depmod
+      # virtme-ng asks it for the version of a kernel, and boots without modules if it is not there.
+      lacks file has file
       lacks python3 has python3
       # ensurepip comes with Debian's python3-venv; a pyenv or upstream Python has it built in.
       lacks python3-venv python3 -c 'import ensurepip, venv'
