@@ -30,7 +30,8 @@ int csystem_drm_driver_name(int card, char *name, size_t byte_count) {
 int csystem_drm_has_dumb_buffers(int card) {
   uint64_t value = 0;
   if (drmGetCap(card, DRM_CAP_DUMB_BUFFER, &value) != 0) {
-    return -errno;
+    // Only mode-setting drivers answer. vgem is none and makes dumb buffers all the same.
+    return errno == EOPNOTSUPP ? 1 : -errno;
   }
   return value != 0;
 }

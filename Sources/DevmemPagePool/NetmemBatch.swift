@@ -117,26 +117,44 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
 
   // MARK: Going back
 
-  /// Buffers of one pool on its owner's thread: into the cache as far as there is room.
+  /// Buffers of one pool on its owner's thread: into the cache all at once if there is room and nobody
+  /// else holds one of them. Budget: 6 instructions a buffer.
   @inlinable
   static func putBack(
     _ storage: AtomicSlot.Slot, _ count: Int, _ pool: PagePool.State.Reference
   ) {
-    var top = unsafe pool.pointee.top.load()
-    let room = unsafe (UInt(bitPattern: pool.pointee.limit.load()) &- UInt(bitPattern: top))
-    let roomCount = unsafe top < pool.pointee.limit.load() ? Int(room &>> 3) : 0
-    let direct = min(count, roomCount)
-    for position in 0..<direct {
-      let reference = unsafe storage[position]
-      guard unsafe reference.record.pointee.referenceCount.load(ordering: .acquiring) == 1 else {
-        unsafe pool.pointee.top.store(top)
-        return unsafe putBackSingly(storage + position, count &- position)
-      }
-      unsafe top.initialize(to: reference)
-      unsafe top += 1
+    let top = unsafe pool.pointee.top.load()
+    let end = unsafe top + count
+    guard unsafe end <= pool.pointee.limit.load(), unsafe areUnshared(storage, count) else {
+      return unsafe putBackSingly(storage, count)
     }
-    unsafe pool.pointee.top.store(top)
-    if direct < count { unsafe putBackSingly(storage + direct, count &- direct) }
+    unsafe top.update(from: storage, count: count)
+    unsafe pool.pointee.top.store(end)
+  }
+
+  /// Whether this batch holds the only reference to each buffer. Four at a time: the loop's own three
+  /// instructions would otherwise be nearly half of it.
+  @inlinable
+  static func areUnshared(_ storage: AtomicSlot.Slot, _ count: Int) -> Bool {
+    var next = unsafe storage
+    let end = unsafe storage + count
+    while unsafe next + 4 <= end {
+      guard unsafe isUnshared(next[0]), unsafe isUnshared(next[1]), unsafe isUnshared(next[2]),
+        unsafe isUnshared(next[3])
+      else { return false }
+      unsafe next += 4
+    }
+    while unsafe next < end {
+      guard unsafe isUnshared(next[0]) else { return false }
+      unsafe next += 1
+    }
+    return true
+  }
+
+  @inlinable
+  @inline(__always)
+  static func isUnshared(_ iov: NetIOVReference) -> Bool {
+    unsafe iov.record.pointee.referenceCount.load(ordering: .acquiring) == 1
   }
 
   @usableFromInline

@@ -33,6 +33,41 @@ extension PagePool.State {
     return unsafe Netmem(record: found.record)
   }
 
+  /// A batch that the cache, or the spare storage, cannot serve at once.
+  @usableFromInline
+  @inline(never)
+  static func allocateBatchSlow(
+    _ state: Reference, _ count: Int, _ site: PagePool.CallSite
+  ) -> NetmemBatch {
+    precondition(count > 0, "a batch of at least one buffer")
+    guard unsafe state.pointee.isMine else {
+      // Traps, or counts that the pool is closed.
+      _ = unsafe allocateNotOwner(state)
+      return NetmemBatch(capacity: 1)
+    }
+    let capacity = max(count, NetmemBatch.spareCapacity)
+    let storage: AtomicSlot.Slot
+    if capacity == NetmemBatch.spareCapacity, let spare = unsafe state.pointee.spareBatch {
+      unsafe storage = unsafe spare
+      unsafe state.pointee.spareBatch = nil
+    } else {
+      unsafe storage = .allocate(capacity: capacity)
+    }
+    var taken = 0
+    while taken < count {
+      let top = unsafe state.pointee.top.load()
+      let part = unsafe min(count - taken, state.pointee.cachedCount)
+      unsafe (storage + taken).update(from: top - part, count: part)
+      unsafe state.pointee.top.store(top - part)
+      unsafe state.pointee.fast.addAsOnlyWriter(UInt64(part))
+      taken += part
+      guard taken < count, let netmem = unsafe allocateSlow(state, .normal, site) else { break }
+      unsafe (storage + taken).initialize(to: NetIOVReference(record: netmem.forget()))
+      taken += 1
+    }
+    return unsafe NetmemBatch(storage: storage, capacity: capacity, count: taken, pool: state)
+  }
+
   /// Makes a chain from the return queue the local list, which must be empty.
   mutating func adopt(_ chain: ReturnQueue.Chain) {
     localHead = chain.first

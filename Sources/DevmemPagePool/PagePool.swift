@@ -75,38 +75,22 @@ public final class PagePool: @unchecked Sendable {
   public func allocateBatch(
     _ count: Int, fileID: StaticString = #fileID, line: UInt = #line
   ) -> NetmemBatch {
-    precondition(count > 0, "a batch of at least one buffer")
     let state = unsafe self.state
-    guard unsafe state.pointee.isMine else {
-      // Traps, or counts that the pool is closed.
-      _ = unsafe State.allocateNotOwner(state)
-      return NetmemBatch(capacity: 1)
+    let site = CallSite(fileID, line)
+    guard unsafe state.pointee.isMine, count <= NetmemBatch.spareCapacity, count > 0,
+      let storage = unsafe state.pointee.spareBatch
+    else { return unsafe State.allocateBatchSlow(state, count, site) }
+    let top = unsafe state.pointee.top.load()
+    let bottom = unsafe top - count
+    guard unsafe bottom >= state.pointee.base else {
+      return unsafe State.allocateBatchSlow(state, count, site)
     }
-    let capacity = max(count, NetmemBatch.spareCapacity)
-    let storage: AtomicSlot.Slot
-    if capacity == NetmemBatch.spareCapacity, let spare = unsafe state.pointee.spareBatch {
-      unsafe storage = unsafe spare
-      unsafe state.pointee.spareBatch = nil
-    } else {
-      unsafe storage = .allocate(capacity: capacity)
-    }
-    var taken = 0
-    while true {
-      let top = unsafe state.pointee.top.load()
-      let cached = unsafe top - state.pointee.base
-      let part = min(count &- taken, cached)
-      unsafe (storage + taken).update(from: top - part, count: part)
-      unsafe state.pointee.top.store(top - part)
-      unsafe state.pointee.fast.addAsOnlyWriter(UInt64(truncatingIfNeeded: part))
-      taken &+= part
-      guard taken < count,
-        let netmem = unsafe State.allocateSlow(state, .normal, CallSite(fileID, line))
-      else { break }
-      unsafe (storage + taken).initialize(to: NetIOVReference(record: netmem.forget()))
-      taken &+= 1
-      if taken == count { break }
-    }
-    return unsafe NetmemBatch(storage: storage, capacity: capacity, count: taken, pool: state)
+    unsafe state.pointee.spareBatch = nil
+    unsafe storage.update(from: bottom, count: count)
+    unsafe state.pointee.top.store(bottom)
+    unsafe state.pointee.fast.addAsOnlyWriter(UInt64(truncatingIfNeeded: count))
+    return unsafe NetmemBatch(
+      storage: storage, capacity: NetmemBatch.spareCapacity, count: count, pool: state)
   }
 
   // MARK: Tokens

@@ -55,7 +55,8 @@ public final class DRMDevice: Sendable {
     return String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
-  /// Whether the driver makes dumb buffers (`DRM_CAP_DUMB_BUFFER`).
+  /// Whether the driver makes dumb buffers (`DRM_CAP_DUMB_BUFFER`). Drivers without mode setting,
+  /// such as vgem, are not asked by the kernel: true, and ``createDumbBuffer(byteCount:)`` tells.
   ///
   /// - Throws: nothing that is expected.
   public func hasDumbBuffers() throws(Errno) -> Bool {
