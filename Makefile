@@ -4,8 +4,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-# Lines about folders would follow the object that `make demo ARGS=--json` ends with; under `make -C` they
-# need a flag: make -s -C DIR demo ARGS=--json
+# Lines about folders would follow the object that `make demo ARGS=--json` ends with; under `make
+# -C` they need a flag: make -s -C DIR demo ARGS=--json
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 

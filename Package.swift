@@ -79,7 +79,7 @@ let package = Package(
       swiftSettings: rules),
     .testTarget(
       name: "DevmemDeviceTests",
-      dependencies: ["Devmem", "DevmemNet", "DevmemSystem", "DevmemTestSupport"],
+      dependencies: ["Devmem", "DevmemNet", "DevmemSystem", "DevmemTestSupport", "devmemctl"],
       swiftSettings: rules),
   ],
   swiftLanguageModes: [.v6],

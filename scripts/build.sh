@@ -17,7 +17,14 @@ case "${1:-debug}" in
   release) options=(-c release --static-swift-stdlib --product devmemctl) ;;
   *) die "unknown configuration $1; there are: debug release" ;;
 esac
-# A terminal sees the progress, a log only what went wrong.
-[ -t 2 ] || options+=(--quiet)
 say "swift build ${options[*]}"
-swift build "${options[@]}" >&2
+if [ -t 2 ]; then
+  swift build "${options[@]}" >&2
+else
+  # A log gets only what went wrong: with warnings as errors, a build that succeeded has nothing to
+  # say.
+  output="$(swift build --quiet "${options[@]}" 2>&1)" || {
+    printf '%s\n' "$output" >&2
+    die "the build failed; see above"
+  }
+fi

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds devmemctl and runs it where it can work: a subcommand that needs a real dma-buf goes into the
-# virtual machine when this machine has no /dev/udmabuf. Standard output is devmemctl's alone.
+# Builds devmemctl and runs it where it can work: a subcommand that needs a real dma-buf goes into
+# the virtual machine when this machine has no /dev/udmabuf. Standard output is devmemctl's alone.
 #
 #   scripts/devmemctl.sh SUBCOMMAND [ARGUMENTS...]
 set -euo pipefail
@@ -35,7 +35,8 @@ if ! needs_device "$@"; then
 elif [ -c /dev/udmabuf ]; then
   if [ -r /dev/udmabuf ] && [ -w /dev/udmabuf ]; then exec "$binary" "$@"; fi
   prefix="$(root_prefix)" ||
-    die "/dev/udmabuf is not open to you; run: sudo $binary $* (or join its group: sudo usermod -aG kvm \$USER)"
+    die "/dev/udmabuf is not open to you; run: sudo $binary $*" \
+      "(or join its group: sudo usermod -aG kvm \$USER)"
   # shellcheck disable=SC2086
   exec $prefix "$binary" "$@"
 else

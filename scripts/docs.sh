@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# A DocC archive for each library, in .build/docs; what DocC complains about is shown. Needs no network
-# once the packages are resolved.
+# A DocC archive for each library, in .build/docs; what DocC complains about is shown. Needs no
+# network once the packages are resolved.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"

@@ -14,6 +14,7 @@ set -euo pipefail
 PATH="$PATH:/usr/sbin:/sbin"
 
 minimum_swift=6.2
+swift_site=https://www.swift.org/install/linux/
 missing=()
 
 # lacks PACKAGE TEST...: names PACKAGE as missing when TEST fails.
@@ -28,10 +29,10 @@ has() { command -v "$1"; }
 require_swift() {
   local version
   command -v swift >/dev/null ||
-    die "no swift in PATH; a toolchain of version $minimum_swift or newer: https://www.swift.org/install/linux/"
-  version="$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' | head -n 1)"
-  if [ "$(printf '%s\n' "$minimum_swift" "$version" | sort -V | head -n 1)" != "$minimum_swift" ]; then
-    die "Swift $minimum_swift or newer is needed, this is ${version:-unknown}; https://www.swift.org/install/linux/"
+    die "no swift in PATH; version $minimum_swift or newer is needed: $swift_site"
+  version="$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p')"
+  if ! printf '%s\n' "$minimum_swift" "$version" | sort -V -C; then
+    die "Swift $minimum_swift or newer is needed, this is ${version:-unknown}: $swift_site"
   fi
 }
 
@@ -55,6 +56,8 @@ for group in "$@"; do
       # Static: it is the whole userland of the initial ramdisk.
       lacks busybox-static test -x /bin/busybox
       lacks kmod has depmod
+      # virtme-ng asks it for the version of a kernel, and boots without modules if it is not there.
+      lacks file has file
       lacks python3 has python3
       # ensurepip comes with Debian's python3-venv; a pyenv or upstream Python has it built in.
       lacks python3-venv python3 -c 'import ensurepip, venv'

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The tests on a real /dev/udmabuf, as root: on this machine when it has all that they need, else in the
-# virtual machine. DEVICE_TESTS=off leaves them out (and says so), =host or =vm chooses the place.
+# The tests on a real /dev/udmabuf, as root: on this machine when it has all that they need, else in
+# the virtual machine. DEVICE_TESTS=off leaves them out (and says so), =host or =vm chooses the
+# place.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -18,7 +19,8 @@ lacking_here() {
   [ -d /sys/devices/system/node/node1 ] || echo "a second NUMA node"
   local free
   free="$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages 2>/dev/null || echo 0)"
-  [ "$free" -ge "$huge_pages" ] || echo "$huge_pages free huge pages (sysctl vm.nr_hugepages=$huge_pages)"
+  [ "$free" -ge "$huge_pages" ] ||
+    echo "$huge_pages free huge pages (sysctl vm.nr_hugepages=$huge_pages)"
   root_prefix >/dev/null || echo "root"
 }
 

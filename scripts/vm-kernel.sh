@@ -16,11 +16,9 @@ set -euo pipefail
 # Debian 12's own 6.1 has both switched off.
 suites="${DEVMEM_KERNEL_SUITES:-trixie-backports trixie bookworm-backports}"
 cache="$(cache_dir)/kernel"
-staging=""
-trap '[ -z "$staging" ] || rm -rf "$staging"' EXIT
 
 [ "$(uname -m)" = x86_64 ] ||
-  die "the virtual machine is for x86_64; on $(uname -m) run the device tests on a machine with /dev/udmabuf, or set DEVICE_TESTS=off"
+  die "the virtual machine is for x86_64; here ($(uname -m)) the kernel itself must have /dev/udmabuf"
 
 mirror() {
   local uri
@@ -84,7 +82,11 @@ fetch() {
       die "fetching a kernel needs $tool: scripts/install-deps.sh vm"
   done
   mkdir -p "$cache"
+  # We hold the lock: what lies there was left by a run that was killed.
+  rm -rf "$cache"/.staging.*
   staging="$(mktemp -d "$cache/.staging.XXXXXX")"
+  # This runs in the subshell that holds the lock, which has no traps of its parent.
+  trap 'rm -rf "$staging"' EXIT
   log="$staging/apt.log"
   from="$(mirror)"
   write_apt_config "$staging/apt"
@@ -96,7 +98,7 @@ fetch() {
     else
       echo "deb $from $suite main"
     fi >"$staging/apt/sources.list"
-    if ! apt-get -q update >>"$log" 2>&1; then
+    if ! apt-get -q -o APT::Update::Error-Mode=any update >>"$log" 2>&1; then
       say "$suite cannot be read from $from"
       continue
     fi
@@ -109,7 +111,8 @@ fetch() {
     return 0
   done
   tail -n 20 "$log" >&2
-  die "no kernel with udmabuf could be downloaded from $from ($suites); see the lines above. Another mirror: DEVMEM_DEBIAN_MIRROR=http://… make test-device"
+  die "no kernel could be downloaded from $from ($suites); see above." \
+    "Another mirror: export DEVMEM_DEBIAN_MIRROR=http://HOST/debian"
 }
 
 unpack() {

@@ -15,8 +15,8 @@
 #   --timeout SECONDS end the machine when COMMAND takes longer             (default 900)
 #   --verbose         show the kernel's messages
 #
-# Exit status: COMMAND's own; 124 when it took too long; 125 when the machine failed.
-# The environment of COMMAND is the caller's PATH, HOME and LANG; for more: -- env NAME=VALUE COMMAND.
+# Exit status: COMMAND's own; 124 when it took too long; 125 when the machine failed. The
+# environment of COMMAND is the caller's PATH, HOME and LANG; for more: -- env NAME=VALUE COMMAND.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -59,7 +59,7 @@ done
 [ $# -gt 0 ] || fail "no command given; see $0 --help"
 [ "$cpus" -ge 2 ] || fail "--cpus must be at least 2, one for each node"
 
-for tool in qemu-system-x86_64 busybox modprobe python3; do
+for tool in qemu-system-x86_64 busybox modprobe python3 file; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null ||
     fail "$tool is missing: $scripts/install-deps.sh vm"
 done
@@ -140,37 +140,46 @@ write_job() {
   } >"$folder/command"
 }
 
-# A /dev/kvm can be there and still not run a stock kernel, so it is tried once for each pair of host
-# and guest kernel, and the answer is remembered.
-acceleration() {
-  local answer trial
-  if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
-    echo --disable-kvm
-    return
-  fi
-  answer="$cache/kvm-$(uname -r)-$(cat "$kernel/version")"
-  if [ ! -e "$answer" ]; then
+# A /dev/kvm can be there and still not run a stock kernel, so it is tried once for each pair of
+# host and guest kernel, and the answer is remembered. Sets `accelerator`.
+accelerator="--disable-kvm"
+kvm_answer="$cache/kvm-$(uname -r)-$(cat "$kernel/version")"
+kvm_failed_now=0
+choose_accelerator() {
+  local trial="$share/trial" options=("${rw[@]}")
+  [ -r /dev/kvm ] && [ -w /dev/kvm ] || return 0
+  if [ ! -e "$kvm_answer" ]; then
     say "trying /dev/kvm with a short boot"
-    trial="$share/trial"
     mkdir "$trial"
-    hugepages=0 write_job "$trial" true
     rw=()
+    hugepages=0 write_job "$trial" true
     boot "$trial" 25
     wait "$machine" 2>/dev/null || true
     stop_machine
-    if [ "$(cat "$trial/status" 2>/dev/null)" = 0 ]; then echo works; else echo fails; fi >"$answer.new"
-    mv "$answer.new" "$answer"
-    say "/dev/kvm $(cat "$answer") here (remembered in $answer)"
+    rw=("${options[@]}")
+    if [ "$(cat "$trial/status" 2>/dev/null)" = 0 ]; then
+      remember_kvm works
+    else
+      kvm_failed_now=1
+      say "/dev/kvm does not run this kernel; using software emulation"
+      return 0
+    fi
   fi
-  [ "$(cat "$answer")" = works ] || echo --disable-kvm
+  [ "$(cat "$kvm_answer")" != works ] || accelerator=""
 }
 
-accelerator="$(acceleration)"
+remember_kvm() {
+  echo "$1" >"$kvm_answer.$$"
+  mv "$kvm_answer.$$" "$kvm_answer"
+}
+
+choose_accelerator
 write_job "$share" "$@"
 # shellcheck disable=SC2086
 boot "$share" "$((limit + boot_limit))" $accelerator
 
-# The guest appends to plain files in the shared folder; these follow them until the machine is gone.
+# The guest appends to plain files in the shared folder; these follow them until the machine is
+# gone.
 tail -q -c +1 -s 0.1 -f --pid="$machine" "$share/stdout" &
 follow_stdout=$!
 tail -q -c +1 -s 0.1 -f --pid="$machine" "$share/stderr" >&2 &
@@ -195,6 +204,9 @@ done
 sleep 0.2
 stop_machine
 wait "$follow_stdout" "$follow_stderr" 2>/dev/null || true
+
+# Only a boot without it shows that it was /dev/kvm's fault.
+if [ "$kvm_failed_now" = 1 ] && [ -e "$share/started" ]; then remember_kvm fails; fi
 
 if [ -n "$verdict" ]; then
   keep_log

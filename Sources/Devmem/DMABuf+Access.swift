@@ -48,7 +48,7 @@ extension DMABuf {
   ///   - body: gets the bytes in dma-buf order; they must not escape.
   /// - Throws: what `body` throws; ``DevmemError/Code/unreadable`` where the CPU cannot reach the
   ///   memory that way; else as ``withCPUAccess(_:_:)``.
-  public func withBytes<Result: ~Copyable>(
+  @safe public func withBytes<Result: ~Copyable>(
     _ access: DMABufAccess, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
   ) throws -> Result {
     guard let cpuFace, cpuFace.isWritable || !access.contains(.write) else {
@@ -57,7 +57,7 @@ extension DMABuf {
         remedy: "Its exporter gives the CPU no such mapping: use a device that imports it.")
     }
     return try withCPUAccess(access) {
-      // SAFETY: the mapping lives as long as self, and self is borrowed for the call.
+      // SAFETY: the face keeps the mapping alive during the call.
       unsafe try body(cpuFace.bytes)
     }
   }

@@ -10,8 +10,7 @@ extension Netmem {
   /// side table of the pool (under a lock). Any thread may call it on a handle that it holds.
   @inlinable
   public consuming func detach() -> NetmemToken {
-    let record = unsafe self.record
-    discard self
+    let record = unsafe forget()
     let generation = unsafe record.pointee.generation.load(ordering: .relaxed)
     guard generation & 1 == 0,
       unsafe record.pointee.generation.compareExchange(

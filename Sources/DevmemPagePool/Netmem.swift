@@ -33,6 +33,14 @@ public struct Netmem: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// Ends the handle without giving up its reference; whoever gets the record has it now.
+  @inlinable
+  consuming func forget() -> UnsafeMutablePointer<NetIOV> {
+    let record = unsafe self.record
+    discard self
+    return unsafe record
+  }
+
   /// What kind of memory a buffer lies in.
   @frozen
   public enum Kind: UInt8, Hashable, Sendable {

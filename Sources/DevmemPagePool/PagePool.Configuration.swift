@@ -15,18 +15,31 @@ extension PagePool {
     public var ringCapacity: Int
     /// The NUMA node buffers should lie on, nil = any.
     public var node: Int?
+    /// Buffers set aside for allocations with ``PagePool/Priority/critical`` (the role of the kernel's
+    /// `pfmemalloc`), 0 ... 65536. They are never recycled: they go back to the provider, and the reserve
+    /// is filled again before the cache is.
+    public var reserveCount: Int
+    /// Whether the pool may change the refill count between 8 and `cacheCapacity` by its miss rate:
+    /// doubled when a burst uses up a refill at once, halved when the cache overflows.
+    public var tunesRefill: Bool
+    /// What to do when much, or little again, is held. Nil = nothing.
+    public var watermarks: Watermarks?
     /// A name for reports.
     public var name: String
 
     /// A configuration; every number has the kernel's default.
     public init(
       cacheCapacity: Int = 128, refillCount: Int = 64, ringCapacity: Int = 1024, node: Int? = nil,
+      reserveCount: Int = 0, tunesRefill: Bool = false, watermarks: Watermarks? = nil,
       name: String = "pool"
     ) {
       self.cacheCapacity = cacheCapacity
       self.refillCount = refillCount
       self.ringCapacity = ringCapacity
       self.node = node
+      self.reserveCount = reserveCount
+      self.tunesRefill = tunesRefill
+      self.watermarks = watermarks
       self.name = name
     }
 
@@ -40,6 +53,13 @@ extension PagePool {
       }
       guard ringCapacity >= 0 else {
         throw .invalidConfiguration("ringCapacity is \(ringCapacity): use 0 or more")
+      }
+      guard (0...65536).contains(reserveCount) else {
+        throw .invalidConfiguration("reserveCount is \(reserveCount): use 0 to 65536")
+      }
+      if let watermarks, watermarks.low < 0 || watermarks.low >= watermarks.high {
+        throw .invalidConfiguration(
+          "the watermarks are \(watermarks.low) and \(watermarks.high): use 0 <= low < high")
       }
     }
   }

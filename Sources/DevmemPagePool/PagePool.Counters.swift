@@ -13,9 +13,16 @@ extension PagePool.State {
     let slowHighOrder = Atomic<UInt64>(0)
     /// Refills that found the return queue empty.
     let empty = Atomic<UInt64>(0)
-    /// Allocations that got nothing: the provider was exhausted, or the pool was closed.
+    /// Allocations that got nothing: the provider was exhausted, the reserve was too, a fragment was
+    /// larger than an IOV, the pool was closed (any thread).
     let exhausted = Atomic<UInt64>(0)
+    let reserveExhausted = Atomic<UInt64>(0)
+    let tooLarge = Atomic<UInt64>(0)
     let closed = Atomic<UInt64>(0)
+    /// Critical allocations that the reserve served.
+    let reserveUsed = Atomic<UInt64>(0)
+    /// Buffers that went from the one who returned them straight to a task that waited. Any thread.
+    let handedOver = Atomic<UInt64>(0)
     /// Buffers given back to the provider for lying on another node than the pool's.
     let waive = Atomic<UInt64>(0)
     /// Returns that found the cache full.
@@ -24,13 +31,14 @@ extension PagePool.State {
     let ring = Atomic<UInt64>(0)
     /// Buffers given back to the provider because cache and list were full.
     let ringFull = Atomic<UInt64>(0)
-    /// Buffers returned after the pool was closed. Written by any thread.
+    /// Buffers that went straight back to the provider: of the reserve, or returned after the pool was
+    /// closed. Written by any thread.
     let releasedReferenceCount = Atomic<UInt64>(0)
     /// Buffers moved into the cache other than by a return, and out of it other than by an
     /// allocation: `cached` follows from them.
     let loaded = Atomic<UInt64>(0)
     let unloaded = Atomic<UInt64>(0)
-    /// Buffers taken from the provider, less those given back. Written by any thread after close.
+    /// Buffers taken from the provider, less those given back. Written by any thread.
     let inFlight = Atomic<Int>(0)
     /// Tokens refused. Written by any thread.
     let refusedTokens = Atomic<UInt64>(0)

@@ -5,8 +5,6 @@ import Synchronization
 
 /// The paths off the fast one. All run on the owner thread unless they say otherwise.
 extension PagePool.State {
-  @usableFromInline typealias Reference = UnsafeMutablePointer<PagePool.State>
-
   /// Allocation on a thread that does not own the pool: nil if the pool is closed, else a trap.
   @usableFromInline
   @inline(never)
@@ -14,7 +12,8 @@ extension PagePool.State {
     guard unsafe state.pointee.owner.load(ordering: .relaxed) == closedOwner else {
       fatalError(
         """
-        PagePool.allocate on a thread that does not own the pool: allocate on the thread that made         it, or relinquish() there and claim() here
+        PagePool: allocation on a thread that does not own the pool: allocate on the thread that \
+        made it, or relinquish() there and claim() here
         """)
     }
     unsafe state.pointee.counters.closed.add(1, ordering: .relaxed)
@@ -24,39 +23,49 @@ extension PagePool.State {
   /// Allocation with an empty cache: refills it, and takes the first buffer of the refill.
   @usableFromInline
   @inline(never)
-  static func allocateSlow(_ state: Reference) -> Netmem? {
-    if unsafe state.pointee.localCount.load(ordering: .relaxed) == 0 {
-      let chain = unsafe state.pointee.queue.takeAll()
-      unsafe state.pointee.adopt(chain)
-      if chain.count == 0 { unsafe state.pointee.counters.empty.addAsOnlyWriter(1) }
+  static func allocateSlow(
+    _ state: Reference, _ priority: PagePool.Priority, _ site: PagePool.CallSite
+  ) -> Netmem? {
+    let found = unsafe state.pointee.core._withUnsafeGuaranteedRef {
+      $0.allocateSlow(priority, site)
     }
-    guard unsafe state.pointee.core._withUnsafeGuaranteedRef({ $0.refillCache() }) else {
-      return nil
-    }
-    unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
-    return unsafe Netmem(record: state.pointee.pop().record)
+    guard let found else { return nil }
+    return unsafe Netmem(record: found.record)
   }
 
-  /// A return on the owner thread that finds the cache full: onto the local list while that is
-  /// shorter than the ring capacity, else half of a cache goes back to the provider first.
-  static func putToFullCache(_ record: UnsafeMutablePointer<NetIOV>, _ state: Reference) {
-    unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
-      guard !core.isAbandoned else {
-        core.drain()
-        core.releaseAfterClose(unsafe NetIOVReference(record: record))
-        return
-      }
-      unsafe state.pointee.counters.cacheFull.addAsOnlyWriter(1)
-      if unsafe state.pointee.localCount.load(ordering: .relaxed) < core.ringCapacity {
-        unsafe record.pointee.next = state.pointee.localHead
-        unsafe state.pointee.localHead = record.pointee.index
-        unsafe state.pointee.localCount.addAsOnlyWriter(1)
-        unsafe state.pointee.counters.ring.addAsOnlyWriter(1)
-      } else {
-        core.spillBottomOfCache()
-        unsafe state.pointee.push(record)
-      }
+  /// A batch that the cache, or the spare storage, cannot serve at once.
+  @usableFromInline
+  @inline(never)
+  static func allocateBatchSlow(
+    _ state: Reference, _ count: Int, _ site: PagePool.CallSite
+  ) -> NetmemBatch {
+    precondition(count > 0, "a batch of at least one buffer")
+    guard unsafe state.pointee.isMine else {
+      // Traps, or counts that the pool is closed.
+      _ = unsafe allocateNotOwner(state)
+      return NetmemBatch(capacity: 1)
     }
+    let capacity = max(count, NetmemBatch.spareCapacity)
+    let storage: AtomicSlot.Slot
+    if capacity == NetmemBatch.spareCapacity, let spare = unsafe state.pointee.spareBatch {
+      unsafe storage = unsafe spare
+      unsafe state.pointee.spareBatch = nil
+    } else {
+      unsafe storage = .allocate(capacity: capacity)
+    }
+    var taken = 0
+    while taken < count {
+      let top = unsafe state.pointee.top.load()
+      let part = unsafe min(count - taken, state.pointee.cachedCount)
+      unsafe (storage + taken).update(from: top - part, count: part)
+      unsafe state.pointee.top.store(top - part)
+      unsafe state.pointee.fast.addAsOnlyWriter(UInt64(part))
+      taken += part
+      guard taken < count, let netmem = unsafe allocateSlow(state, .normal, site) else { break }
+      unsafe (storage + taken).initialize(to: NetIOVReference(record: netmem.forget()))
+      taken += 1
+    }
+    return unsafe NetmemBatch(storage: storage, capacity: capacity, count: taken, pool: state)
   }
 
   /// Makes a chain from the return queue the local list, which must be empty.
@@ -64,6 +73,13 @@ extension PagePool.State {
     localHead = chain.first
     localCount.store(chain.count, ordering: .relaxed)
     counters.ring.addAsOnlyWriter(UInt64(chain.count))
+  }
+
+  /// Puts a buffer before the first of the local list.
+  mutating func pushLocal(_ record: UnsafeMutablePointer<NetIOV>) {
+    unsafe record.pointee.next = localHead
+    localHead = unsafe record.pointee.index
+    localCount.addAsOnlyWriter(1)
   }
 
   /// Takes the first buffer of the local list, which must not be empty.
@@ -108,6 +124,12 @@ extension PagePool.State {
     guard let record = unsafe state.pointee.slabs.record(at: token.index),
       unsafe record.pointee.pool.load(ordering: .relaxed) == state
     else { return try unsafe reclaimElsewhere(token, state) }
+    return try unsafe reclaim(token, record, state)
+  }
+
+  private static func reclaim(
+    _ token: NetmemToken, _ record: UnsafeMutablePointer<NetIOV>, _ state: Reference
+  ) throws(NetmemTokenError) -> Netmem {
     guard token.generation & 1 == 1 else {
       // Detached buffers have odd generations: this one was made up.
       unsafe state.pointee.counters.refusedTokens.add(1, ordering: .relaxed)
@@ -120,7 +142,8 @@ extension PagePool.State {
     throw original == token.generation &+ 1 ? .alreadyReclaimed : .stale
   }
 
-  /// A token whose index is of no buffer that is out of this pool: a shared reference's, or wrong.
+  /// A token whose index is of no buffer that came through this pool's cache: a shared reference's, one
+  /// of the reserve, or wrong.
   @inline(never)
   private static func reclaimElsewhere(
     _ token: NetmemToken, _ state: Reference
@@ -130,6 +153,12 @@ extension PagePool.State {
       if let found { return unsafe Netmem(record: found.record) }
       unsafe state.pointee.counters.refusedTokens.add(1, ordering: .relaxed)
       throw .alreadyReclaimed
+    }
+    if let record = unsafe state.pointee.slabs.record(at: token.index),
+      let holder = unsafe record.pointee.pool.load(ordering: .relaxed),
+      unsafe holder == state.pointee.core._withUnsafeGuaranteedRef({ unsafe $0.reserveState })
+    {
+      return try unsafe reclaim(token, record, state)
     }
     unsafe state.pointee.counters.refusedTokens.add(1, ordering: .relaxed)
     // Of this pool's slabs, but back in the provider: the token outlived its buffer.

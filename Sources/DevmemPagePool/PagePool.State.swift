@@ -27,17 +27,21 @@ extension PagePool {
     var localHead: UInt32 = 0
     /// Length of that list.
     let localCount = Atomic<Int>(0)
+    /// The IOV that fragments are being cut from.
+    @usableFromInline var fragments = FragmentCursor()
+    /// Storage of a batch that has gone, for the next one.
+    @usableFromInline var spareBatch: Slot?
     let counters = Counters()
 
-    // Everybody reads this block. 128 bytes on either side keep it off the
-    // others' pairs of cache lines.
+    // Everybody reads this block. 128 bytes on either side keep it off the others' pairs of cache
+    // lines.
 
     private let gap1 = InlineArray<16, UInt64>(repeating: 0)
     /// Identity of the thread that may allocate: 0 = nobody's, `closedOwner` = never again.
     @usableFromInline let owner: Atomic<UInt>
     /// The bottom of the cache.
     @usableFromInline let base: Slot
-    /// The first slot past the cache.
+    /// The first slot past the cache; the bottom of it while returns want attention.
     @usableFromInline let limit: AtomicSlot
     let slabs: SlabTable
     /// The object that this state belongs to; it frees the state.
@@ -67,19 +71,23 @@ extension PagePool {
 
     /// Buffers in the cache. Exact on the owner thread.
     var cachedCount: Int { unsafe top.load() - base }
+
+    /// Whether the calling thread is the owner.
+    @inlinable
+    var isMine: Bool { owner.load(ordering: .relaxed) == cthread_identity() }
   }
 }
 
 extension PagePool.State {
+  @usableFromInline typealias Reference = UnsafeMutablePointer<PagePool.State>
+
   /// The last holder gives a buffer up: into the cache if this is the owner thread and there is
   /// room. Budget: 12 instructions.
   @inlinable
   static func put(_ record: UnsafeMutablePointer<NetIOV>) {
     let state = unsafe record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped
     let top = unsafe state.pointee.top.load()
-    if unsafe state.pointee.owner.load(ordering: .relaxed) == cthread_identity(),
-      unsafe top < state.pointee.limit.load()
-    {
+    if unsafe state.pointee.isMine, unsafe top < state.pointee.limit.load() {
       unsafe top.initialize(to: NetIOVReference(record: record))
       unsafe state.pointee.top.store(top + 1)
     } else {
@@ -91,23 +99,30 @@ extension PagePool.State {
   @usableFromInline
   @inline(never)
   static func putShared(_ record: UnsafeMutablePointer<NetIOV>) {
-    let left = unsafe record.pointee.referenceCount.subtract(1, ordering: .acquiringAndReleasing)
+    unsafe drop(1, of: record)
+  }
+
+  /// Takes `count` references away and returns the buffer if they were the last.
+  static func drop(_ count: UInt32, of record: UnsafeMutablePointer<NetIOV>) {
+    let left = unsafe record.pointee.referenceCount.subtract(
+      count, ordering: .acquiringAndReleasing)
     guard left.newValue == 0 else { return }
     unsafe record.pointee.referenceCount.store(1, ordering: .relaxed)
     unsafe put(record)
   }
 
-  /// The return that the cache cannot take: from another thread, or a full cache.
+  /// The return that the cache cannot take: from another thread, a full cache, or one that wants
+  /// attention.
   @usableFromInline
   @inline(never)
-  static func putSlow(
-    _ record: UnsafeMutablePointer<NetIOV>, _ state: UnsafeMutablePointer<PagePool.State>
-  ) {
-    if unsafe state.pointee.owner.load(ordering: .relaxed) == cthread_identity() {
-      unsafe putToFullCache(record, state)
+  static func putSlow(_ record: UnsafeMutablePointer<NetIOV>, _ state: Reference) {
+    if unsafe state.pointee.isMine {
+      unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
+        unsafe core.returnOnOwner(NetIOVReference(record: record))
+      }
     } else if unsafe !state.pointee.queue.push(record) {
       unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
-        unsafe core.releaseAfterClose(NetIOVReference(record: record))
+        unsafe core.returnAttended(NetIOVReference(record: record), state)
       }
     }
   }

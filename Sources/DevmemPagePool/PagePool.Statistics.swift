@@ -9,8 +9,10 @@ extension PagePool {
     public var cached: Int
     /// Returned and waiting outside the cache.
     public var queued: Int
+    /// Set aside for critical allocations.
+    public var reserved: Int = 0
     /// Out of the provider altogether: what the kernel calls inflight.
-    public var total: Int { held + cached + queued }
+    public var total: Int { held + cached + queued + reserved }
   }
 
   /// The kernel's eleven counters under the names of `page-pool-stats-get`, and a few more.
@@ -44,7 +46,7 @@ extension PagePool {
       public var ring: UInt64 = 0
       /// Buffers given back to the provider because cache and queue were full.
       public var ringFull: UInt64 = 0
-      /// Returns that were not recycled, since the pool had been closed.
+      /// Returns that were not recycled: buffers of the reserve, and returns after close.
       public var releasedRefcnt: UInt64 = 0
     }
     /// How allocations were served.
@@ -53,6 +55,12 @@ extension PagePool {
     public var recycle = Recycle()
     /// Allocations that got nothing because the provider was exhausted.
     public var exhausted: UInt64 = 0
+    /// Critical allocations that got nothing because the reserve was exhausted as well.
+    public var reserveExhausted: UInt64 = 0
+    /// Fragments that were not given because they are larger than an IOV, or empty.
+    public var tooLarge: UInt64 = 0
+    /// Critical allocations that the reserve served.
+    public var reserveUsed: UInt64 = 0
     /// Allocations that got nothing because the pool was closed.
     public var closed: UInt64 = 0
     /// Tokens that ``PagePool/reclaim(_:)`` refused.

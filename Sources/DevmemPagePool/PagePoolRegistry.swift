@@ -45,6 +45,29 @@ public final class PagePoolRegistry: Sendable {
     }
   }
 
+  /// Who holds what: a line for each pool with buffers out, and below it, for pools with a ledger, one
+  /// for each place in the source that some were taken at, the longest held first.
+  public func report() -> String {
+    let cores = contents.withLock { Array($0.cores.values) }
+    return cores.sorted { $0.identity.id < $1.identity.id }
+      .filter { $0.inFlight.held > 0 }.map(Self.report).joined(separator: "\n")
+  }
+
+  static func report(_ core: PagePoolCore) -> String {
+    let held = core.inFlight.held
+    var lines = ["\(core.identity): \(held) held, \(held * core.iovByteCount) bytes"]
+    if let age = core.timeSinceClose { lines[0] += ", closed for \(age)" }
+    guard let ledger = core.ledger else {
+      return lines[0] + " (set PagePool.isDebugging before it is made to see by whom)"
+    }
+    let bySite = Dictionary(grouping: ledger.holdings, by: \.site.description)
+    let groups = bySite.map { (site: $0.key, oldest: $0.value[0].age, count: $0.value.count) }
+    for group in groups.sorted(by: { $0.oldest > $1.oldest }) {
+      lines.append("  \(group.count) from \(group.site), the oldest for \(group.oldest)")
+    }
+    return lines.joined(separator: "\n")
+  }
+
   func nextIdentity(name: String) -> PagePool.Identity {
     contents.withLock { contents in
       contents.lastID += 1

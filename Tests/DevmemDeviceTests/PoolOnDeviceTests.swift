@@ -33,7 +33,7 @@ struct PoolOnDeviceTests {
     }
     let device = try DMABuf.imported(buffer.duplicateDescriptor())
     #expect(device.identity == buffer.identity)
-    let mismatches = try unsafe device.withBytes(.read) { bytes in
+    let mismatches = try device.withBytes(.read) { bytes in
       var mismatches = 0
       for box in held {
         let offset = box.with { Int($0.offset) }

@@ -80,19 +80,6 @@ struct AllocationTests {
     #expect(pool.inFlight.total == provider.outCount)
   }
 
-  @Test("a batch fills the span as far as there are buffers")
-  func batch() throws {
-    let pool = try PagePool(provider: ListProvider(iovCount: 100))
-    unsafe withUnsafeTemporaryAllocation(of: Netmem.self, capacity: 128) { buffer in
-      var span = unsafe OutputSpan(buffer: buffer, initializedCount: 0)
-      #expect(pool.allocateBatch(into: &span) == 100)
-      #expect(pool.inFlight.held == 100)
-      span.removeAll()
-      #expect(pool.inFlight.held == 0)
-      _ = unsafe span.finalize(for: buffer)
-    }
-  }
-
   @Test("a shared buffer comes back with its last handle")
   func share() throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 8))

@@ -15,7 +15,7 @@ while read -r target allowed; do
     case " $allowed " in
       *" $module "*) ;;
       *)
-        echo "$file:$line: $target may not import $module (allowed: $allowed; see scripts/check/imports.txt)"
+        echo "$file:$line: $target may not import $module; allowed: $allowed (scripts/check/imports.txt)"
         status=1
         ;;
     esac

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Every source file and script says its licence: in line 1, after the line that must come first where
-# there is one (#!, swift-tools-version).
+# Every source file and script says its licence: in line 1, after the line that must come first
+# where there is one (#!, swift-tools-version).
 set -euo pipefail
 . scripts/lib/sources.sh
 

@@ -11,7 +11,8 @@ die() {
 
 repo_root() { cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P; }
 
-# Everything downloaded lives here, outside the build folder, so that `make clean` costs no download.
+# Everything downloaded lives here, outside the build folder, so that `make clean` costs no
+# download.
 cache_dir() {
   local dir="${DEVMEM_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/swift-devmem}"
   mkdir -p "$dir" || die "cannot create the cache folder $dir; choose another: export DEVMEM_CACHE=DIR"

@@ -8,7 +8,11 @@ import Synchronization
 enum DemoRun {
   static func run(_ options: DemoOptions) throws -> DemoReport {
     let buffer = try options.makeBuffer()
-    let binding = try DMABufBinding(buffer, iovByteCount: options.iovByteCount)
+    // IOVs larger than a page need not be contiguous in physical memory here: who reads them maps
+    // the dma-buf and goes by offset.
+    let binding = try DMABufBinding(
+      buffer, iovByteCount: options.iovByteCount,
+      addressing: options.iovByteCount > options.pageSize.byteCount ? .bufferOffset : .automatic)
     let payload = try PagePool(
       provider: DMABufMemoryProvider(binding),
       configuration: PagePool.Configuration(

@@ -56,7 +56,8 @@ struct FragmentChannel: ~Copyable {
         guard try incoming.receive(from: socket) else { throw CommandError(Self.ended) }
       } catch let error as Errno {
         if error == .EAGAIN { return }
-        throw error
+        // Killed with unread batches in its socket.
+        throw CommandError("\(Self.ended): \(error)")
       }
       try takeTokens(give)
     }

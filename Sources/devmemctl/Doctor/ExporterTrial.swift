@@ -1,53 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Devmem
 import DevmemSystem
 
-/// Makes a one-page dma-buf and lets it go: nil when that worked.
+/// Makes a one-page dma-buf by the way the demo takes, and lets it go: nil when that worked.
 func tryExporter(_ exporter: Probe.Exporter) -> Probe.Failure? {
   let byteCount = SystemProcess.pageByteCount
-  do throws(Errno) {
+  do throws(DevmemError) {
     switch exporter {
-    case .udmabuf:
-      let file = try MemoryFile(name: "devmemctl-doctor", byteCount: byteCount)
-      try file.addSeals()
-      let device = try UDMABufDevice()
-      _ = try device.create(
-        memoryFile: file.descriptor.rawValue, offset: 0, byteCount: byteCount)
-    case .heap:
-      _ = try DMAHeap(named: "system").allocate(byteCount: byteCount)
-    case .drm:
-      return try tryDRM(byteCount: byteCount)
+    case .udmabuf: _ = try DMABuf.udmabuf(byteCount: byteCount, name: "devmemctl-doctor")
+    case .heap: _ = try DMABuf.dmaHeap(byteCount: byteCount)
+    case .drm: _ = try DMABuf.drmDumb(byteCount: byteCount)
     }
     return nil
   } catch {
-    return Probe.Failure(reason: error.description, remedy: remedy(for: exporter, error))
+    var reason = "\(error.operation): \(error.code.rawValue)"
+    if let underlying = error.underlying { reason += ", \(underlying)" }
+    return Probe.Failure(reason: reason, remedy: command(for: exporter, error))
   }
 }
 
-/// The first card that makes dumb buffers and exports one of them.
-private func tryDRM(byteCount: Int) throws(Errno) -> Probe.Failure? {
-  let cards = try DRMDevice.cards()
-  var last: Errno?
-  for path in cards {
-    do throws(Errno) {
-      let card = try DRMDevice(path: path)
-      guard try card.hasDumbBuffers() else { continue }
-      _ = try card.createDumbBuffer(byteCount: byteCount).export()
-      return nil
-    } catch {
-      last = error
-    }
-  }
-  if let last { throw last }
-  return Probe.Failure(
-    reason: cards.isEmpty ? "no card" : "no card has dumb buffers", remedy: "sudo modprobe vgem")
-}
-
-private func remedy(for exporter: Probe.Exporter, _ error: Errno) -> String? {
-  guard error == .EACCES || error == .EPERM else { return nil }
-  switch exporter {
-  case .udmabuf: return "sudo usermod -aG kvm \"$USER\"  # then log in again, or run under sudo"
-  case .heap: return "sudo setfacl -m u:\"$USER\":rw /dev/dma_heap/system"
-  case .drm: return "sudo usermod -aG video \"$USER\"  # then log in again"
+/// The way out as a command; nil where only another kernel helps.
+private func command(for exporter: Probe.Exporter, _ error: DevmemError) -> String? {
+  switch (error.code, exporter) {
+  case (.exporterMissing, .drm): "sudo modprobe vgem"
+  case (.exporterMissing, _): nil
+  case (.permissionDenied, .udmabuf):
+    "sudo usermod -aG kvm \"$USER\"  # then log in again, or run under sudo"
+  case (.permissionDenied, .heap): "sudo setfacl -m u:\"$USER\":rw /dev/dma_heap/system"
+  case (.permissionDenied, .drm): "sudo usermod -aG video \"$USER\"  # then log in again"
+  default: error.remedy
   }
 }

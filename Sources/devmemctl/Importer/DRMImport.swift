@@ -26,7 +26,7 @@ enum DRMImport {
       let mapping = try again.map(byteCount: buffer.byteCount, isWritable: false)
       try again.beginCPUAccess(.read)
       defer { try? again.endCPUAccess(.read) }
-      let isEqual = try unsafe buffer.withBytes(.read) { bytes in
+      let isEqual = try buffer.withBytes(.read) { bytes in
         unsafe memcmp(bytes.baseAddress.unsafelyUnwrapped, mapping.baseAddress, bytes.count) == 0
       }
       return isEqual ? success : "\(card.driverName) shows other bytes than were written"

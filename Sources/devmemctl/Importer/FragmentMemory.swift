@@ -19,7 +19,7 @@ struct ImportedMemory: FragmentMemory {
   func withAccess(
     _ body: ((UInt64, Int) -> UnsafeRawBufferPointer?) throws -> Void
   ) throws {
-    try unsafe buffer.withBytes(.read) { bytes in
+    try buffer.withBytes(.read) { bytes in
       try unsafe body { offset, byteCount in
         guard byteCount >= 0, byteCount <= bytes.count,
           offset <= UInt64(bytes.count - byteCount)

@@ -51,7 +51,11 @@ final class ImporterProcess {
   private func receive(
     _ expected: ImporterMessage, _ message: inout MessageBuffer
   ) throws -> [UInt8] {
-    guard try message.receive(from: socket) else { throw CommandError(ended) }
+    do throws(Errno) {
+      guard try message.receive(from: socket) else { throw Errno.ECONNRESET }
+    } catch {
+      throw CommandError("the importer process (\(processID)) went away: \(error)")
+    }
     switch message.header?.message {
     case expected?: return message.payload
     case .failure?:
@@ -59,8 +63,6 @@ final class ImporterProcess {
     default: throw CommandError("the importer answers with another message than expected")
     }
   }
-
-  private var ended: String { "the importer process (\(processID)) went away" }
 
   /// Waits for the process's good end.
   private func wait() throws {

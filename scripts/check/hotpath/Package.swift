@@ -10,7 +10,10 @@ let package = Package(
   targets: [
     .executableTarget(
       name: "hotpath",
-      dependencies: [.product(name: "DevmemPagePool", package: "swift-devmem")],
+      dependencies: [
+        .product(name: "DevmemGenpool", package: "swift-devmem"),
+        .product(name: "DevmemPagePool", package: "swift-devmem"),
+      ],
       swiftSettings: [.strictMemorySafety(), .treatAllWarnings(as: .error)])
   ],
   swiftLanguageModes: [.v6]

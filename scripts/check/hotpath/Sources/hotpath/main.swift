@@ -1,28 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DevmemGenpool
 import DevmemPagePool
 
-// Each loop below is one line of budgets.txt and bears its name: the check finds the function in the
+// Each loop is one line of budgets.txt and bears its name: the check finds the function in the
 // disassembly by it. What a loop does `count` times is what is counted.
-
-@inline(never)
-func fast_path(_ pool: PagePool, _ count: Int) -> Int {
-  var sum = 0
-  for _ in 0..<count {
-    // The buffer dies at the end of the turn.
-    guard let netmem = pool.allocate() else { return -1 }
-    sum &+= netmem.byteCount
-  }
-  return sum
-}
 
 guard CommandLine.arguments.count == 3, let count = Int(CommandLine.arguments[2]) else {
   fatalError("usage: hotpath LOOP COUNT")
 }
-let pool = try PagePool(provider: try SlabProvider(iovCount: 256))
+func makePagePool() throws -> PagePool {
+  try PagePool(provider: try SlabProvider(iovCount: 256))
+}
 let sum =
   switch CommandLine.arguments[1] {
-  case "fast_path": fast_path(pool, count)
+  case "fast_path": fast_path(try makePagePool(), count)
+  case "token_path": token_path(try makePagePool(), count)
+  case "granule_path": granule_path(try makeGenPool(granuleCount: 1024, freeCount: 1024), count)
+  case "granule_path.full":
+    granule_path(try makeGenPool(granuleCount: 1 << 17, freeCount: 1), count)
   default: fatalError("no loop of that name")
   }
-precondition(sum == count * pool.iovByteCount, "a buffer was missing")
+precondition(sum == count * 4096, "a buffer was missing")

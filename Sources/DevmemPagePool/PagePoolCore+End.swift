@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CThreadIdentity
+import Synchronization
+
+/// How a pool ends.
+extension PagePoolCore {
+  struct Ending {
+    var closedAt: ContinuousClock.Instant?
+    var isDrained = false
+    var nextWaiter: UInt64 = 0
+    var waiters: [UInt64: @Sendable (_ isDrained: Bool) -> Void] = [:]
+  }
+
+  /// Closes the pool to allocation and gives everything that nobody holds back to the provider.
+  func beginClosing() throws(PagePoolError) {
+    let me = cthread_identity()
+    let owner = unsafe state.pointee.owner.compareExchange(
+      expected: 0, desired: me, ordering: .acquiringAndReleasing
+    ).original
+    if owner == PagePool.State.closedOwner { return }
+    guard owner == 0 || owner == me else { throw .ownedByAnotherThread }
+    drain()
+  }
+
+  /// Gives back everything that nobody holds, and ends the pool if that is all. Owner thread, or no
+  /// other thread can touch the cache.
+  func drain() {
+    ending.withLock { $0.closedAt = .now }
+    // One more than there are, so that no return on another thread ends the pool meanwhile.
+    unsafe state.pointee.counters.inFlight.add(1, ordering: .relaxed)
+    unsafe state.pointee.endFragments()
+    unsafe state.pointee.owner.store(PagePool.State.closedOwner, ordering: .releasing)
+    let left = unsafe state.pointee.queue.close()
+    unloadBottomOfCache(unsafe state.pointee.cachedCount)
+    giveBackLocalList(unsafe state.pointee.localCount.load(ordering: .relaxed))
+    unsafe state.pointee.adopt(left)
+    giveBackLocalList(left.count)
+    for iov in exchange(&reserve, with: []) { giveBack(iov) }
+    reserveFill.store(0, ordering: .relaxed)
+    closeWaiters()
+    dropOne()
+  }
+
+  /// Takes one off the number in flight; the one that makes it 0 ends the pool. Any thread.
+  func dropOne() {
+    // Read before: if the pool is open now, whoever closes it has yet to add its own one and will see
+    // to the end. If it is closed, that one is already counted.
+    let isClosed =
+      unsafe state.pointee.owner.load(ordering: .acquiring) == PagePool.State.closedOwner
+    let left = unsafe state.pointee.counters.inFlight.subtract(1, ordering: .acquiringAndReleasing)
+    guard left.newValue == 0, isClosed else { return }
+    let waiters = ending.withLock { ending in
+      ending.isDrained = true
+      return exchange(&ending.waiters, with: [:]).values
+    }
+    provider.detach(from: identity)
+    // The registry's reference may be the last one: it has to outlast this call.
+    let registered = PagePoolRegistry.shared.remove(self)
+    withExtendedLifetime(registered) {
+      for waiter in waiters { waiter(true) }
+    }
+  }
+
+  /// Calls `waiter` when the last buffer is back, or now if it is already. Any thread.
+  /// - Returns: a number for ``stopWaiting(_:)``.
+  @discardableResult
+  func whenDrained(_ waiter: @escaping @Sendable (_ isDrained: Bool) -> Void) -> UInt64 {
+    let number: UInt64? = ending.withLock { ending in
+      if ending.isDrained { return nil }
+      ending.nextWaiter += 1
+      ending.waiters[ending.nextWaiter] = waiter
+      return ending.nextWaiter
+    }
+    if number == nil { waiter(true) }
+    return number ?? 0
+  }
+
+  /// Calls a waiter that is still waiting, with false. Any thread.
+  func stopWaiting(_ number: UInt64) {
+    let waiter = ending.withLock { $0.waiters.removeValue(forKey: number) }
+    waiter?(false)
+  }
+
+  /// The user's last reference is gone.
+  ///
+  /// On the owner thread, or with no owner, that closes the pool. On another thread the owner may be
+  /// returning a buffer to the cache at this moment, so its cache is out of bounds unless no buffer
+  /// is held. Then the cache is declared full, and the owner's next return closes the pool. A return
+  /// that is under way right now can miss that: if it was the last one, the pool stays in the
+  /// registry as an orphan.
+  func abandon() {
+    do {
+      try beginClosing()
+    } catch {
+      isAbandoned.store(true, ordering: .releasing)
+      unsafe state.pointee.limit.store(cache)
+      if inFlight.held == 0 { drain() }
+    }
+  }
+
+  /// Nil while the pool is open. Any thread.
+  var timeSinceClose: Duration? {
+    ending.withLock { $0.closedAt.map { ContinuousClock.now - $0 } }
+  }
+}
