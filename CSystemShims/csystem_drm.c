@@ -27,15 +27,6 @@ int csystem_drm_driver_name(int card, char *name, size_t byte_count) {
   return (int)length;
 }
 
-int csystem_drm_has_dumb_buffers(int card) {
-  uint64_t value = 0;
-  if (drmGetCap(card, DRM_CAP_DUMB_BUFFER, &value) != 0) {
-    // Only mode-setting drivers answer. vgem is none and makes dumb buffers all the same.
-    return errno == EOPNOTSUPP ? 1 : -errno;
-  }
-  return value != 0;
-}
-
 // drmIoctl, not drmModeCreateDumbBuffer: the latter came with libdrm 2.4.111.
 int csystem_drm_create_dumb(
   int card, uint32_t width, uint32_t height, uint32_t *handle, uint64_t *byte_count) {

@@ -10,10 +10,6 @@
 /// Copies the driver's name ("vgem"), NUL-terminated and cut to fit. -ENOTTY etc. if no DRM device.
 int csystem_drm_driver_name(int card, char *name, size_t byte_count);
 
-/// 1 if the card says DRM_CAP_DUMB_BUFFER, or can't say (no mode setting): then the attempt tells.
-/// Else 0.
-int csystem_drm_has_dumb_buffers(int card);
-
 /// DRM_IOCTL_MODE_CREATE_DUMB: `width` x `height` pixels of 8 bits. The kernel rounds the pitch and
 /// the byte count up. The handle belongs to the card's fd until csystem_drm_close_handle.
 int csystem_drm_create_dumb(

@@ -57,7 +57,7 @@ extension DMABuf {
         remedy: "Its exporter gives the CPU no such mapping: use a device that imports it.")
     }
     return try withCPUAccess(access) {
-      // SAFETY: the mapping lives as long as self, and self is borrowed for the call.
+      // SAFETY: the face keeps the mapping alive during the call.
       unsafe try body(cpuFace.bytes)
     }
   }

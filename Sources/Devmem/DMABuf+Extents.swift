@@ -7,9 +7,11 @@ internal import Synchronization
 extension DMABuf {
   /// The physically contiguous runs of the buffer, in dma-buf order; together they are all of it.
   ///
-  /// With physical addresses where the pages are pinned and this process may read
-  /// /proc/self/pagemap (CAP_SYS_ADMIN); else one run at offset 0 without an address. Computed at
-  /// the first question (8 bytes per base page are read) and kept: pinned pages do not move.
+  /// With physical addresses for a udmabuf made here, whose pages are pinned, where this process may
+  /// read /proc/self/pagemap (CAP_SYS_ADMIN); else one run at offset 0 without an address. The page
+  /// map is asked through the memory file: it shows nothing of a dma-buf's own mapping, which is
+  /// `VM_PFNMAP` and skipped by the kernel's page walker (mm/pagewalk.c). Computed at the first
+  /// question (8 bytes per base page are read) and kept: pinned pages do not move.
   ///
   /// - Throws: ``DevmemError`` where reading fails for another reason than permission.
   public var extents: [DMABufExtent] {
@@ -28,21 +30,10 @@ extension DMABuf {
     }
   }
 
-  /// Whether the exporter is known to keep the pages where they are as long as the dma-buf lives.
-  ///
-  /// udmabuf pins them (memfd_pin_folios); heap pages cannot move. Pages of a bare memory file may
-  /// migrate, and those of a DRM driver be swapped, so an address would mean nothing.
-  private var hasPinnedPages: Bool {
-    switch exporter {
-    case .udmabuf, .dmaHeap: true
-    case .imported(let exporterName): exporterName == "udmabuf" || exporterName == "system"
-    case .drm, .memoryFile: false
-    }
-  }
-
-  /// nil where the addresses cannot be known.
+  /// nil where the addresses cannot be known, or would mean nothing: pages of a bare memory file may
+  /// migrate at any time.
   private func physicalExtents() throws(Errno) -> [DMABufExtent]? {
-    guard hasPinnedPages, let cpuFace else { return nil }
+    guard exporter == .udmabuf else { return nil }
     let pageMap: PageMap
     do throws(Errno) {
       pageMap = try PageMap()
@@ -52,25 +43,24 @@ extension DMABuf {
       default: throw error
       }
     }
-    let page = SystemProcess.pageByteCount
-    let pageCount = byteCount / page
-    // 4096 entries at a time: 32 KiB of buffer, however large the dma-buf.
-    let chunkPageCount = 4096
-    var builder = ExtentBuilder(pageByteCount: page)
-    var first = 0
-    while first < pageCount {
-      let count = min(chunkPageCount, pageCount - first)
-      // SAFETY: inside the face. A read, so that a page which is there gets its entry in the page
-      // tables of this mapping: the page map shows those, not the pages.
-      for index in first..<first + count {
-        unsafe blackHole(cpuFace.baseAddress.load(fromByteOffset: index * page, as: UInt8.self))
-      }
-      guard
-        let frames = try unsafe pageMap.frameNumbers(
-          of: cpuFace.baseAddress + first * page, pageCount: count)
-      else { return nil }
-      for frame in frames { builder.append(frame) }
-      first += count
+    var builder = ExtentBuilder(pageByteCount: SystemProcess.pageByteCount)
+    if let cpuFace, cpuFace.source == .memoryFile {
+      // SAFETY: the range is the face's, which self keeps alive.
+      let isKnown = try unsafe builder.append(
+        cpuFace.baseAddress, byteCount: byteCount, from: pageMap)
+      return isKnown ? builder.finish() : nil
+    }
+    for range in memoryRanges {
+      // The face could not be put together from the files: a range cuts a huge page. A file's own
+      // mapping begins and ends on its pages.
+      let filePage = range.file.pageSize.byteCount
+      let start = range.offset / filePage * filePage
+      let end = (range.offset + range.byteCount + filePage - 1) / filePage * filePage
+      let mapping = try range.file.map(offset: start, byteCount: end - start)
+      // SAFETY: inside the mapping, which lives to the end of this turn.
+      let isKnown = try unsafe builder.append(
+        mapping.baseAddress + (range.offset - start), byteCount: range.byteCount, from: pageMap)
+      guard isKnown else { return nil }
     }
     return builder.finish()
   }
@@ -90,6 +80,31 @@ struct ExtentBuilder {
 
   init(pageByteCount: Int) {
     self.pageByteCount = pageByteCount
+  }
+
+  /// Appends the frames behind a range of addresses; false where the kernel does not tell them.
+  @unsafe mutating func append(
+    _ address: UnsafeMutableRawPointer, byteCount: Int, from pageMap: borrowing PageMap
+  ) throws(Errno) -> Bool {
+    // 4096 entries at a time: 32 KiB of buffer, however large the dma-buf.
+    let chunkPageCount = 4096
+    var firstPage = 0
+    let pageCount = byteCount / pageByteCount
+    while firstPage < pageCount {
+      let count = min(chunkPageCount, pageCount - firstPage)
+      // A read, so that a page which is there gets its entry in the page tables of this mapping: the
+      // page map shows those, not the pages.
+      for page in firstPage..<firstPage + count {
+        unsafe blackHole(address.load(fromByteOffset: page * pageByteCount, as: UInt8.self))
+      }
+      guard
+        let frames = try unsafe pageMap.frameNumbers(
+          of: address + firstPage * pageByteCount, pageCount: count)
+      else { return false }
+      for frame in frames { append(frame) }
+      firstPage += count
+    }
+    return true
   }
 
   mutating func append(_ frame: UInt64) {

@@ -27,6 +27,27 @@ extension DMABuf {
     guard NUMANode.available().contains(NUMANode(node)) else { throw .noSuchNode(node) }
   }
 
+  /// More base pages than there is memory are refused here, because the kernel does not: it hands
+  /// out page after page until the OOM killer ends a process, ours most likely (seen with the system
+  /// heap and with memory files on Linux 7.3). Huge pages come from a pool that says no.
+  static func checkMemory(
+    byteCount: Int, pageSize: PageSize, node: Int? = nil
+  ) throws(DevmemError) {
+    guard pageSize == .base4K else { return }
+    let operation = "making a buffer of \(byteCount) bytes"
+    // Where /proc does not say, nobody refuses.
+    if let available = try? SystemProcess.availableMemoryByteCount(), byteCount > available {
+      throw DevmemError(
+        .outOfMemory, "\(operation) where \(available) are available",
+        remedy: "Ask for less, or free memory.")
+    }
+    if let node, let (total, _) = try? NUMANode(node).memory(), UInt64(byteCount) > total {
+      throw DevmemError(
+        .outOfMemory, "\(operation) on node \(node), which has \(total)",
+        remedy: "Ask for less, or for no particular node.")
+    }
+  }
+
   static func openUDMABuf() throws(DevmemError) -> UDMABufDevice {
     try DevmemError.wrapping({ .openingUDMABuf($0) }) { () throws(Errno) in try UDMABufDevice() }
   }
@@ -169,14 +190,14 @@ extension DMABuf {
           firstError
           ?? DevmemError(
             .exporterRefused, "making a dumb buffer on \(path) (driver \(device.driverName))",
-            remedy: "This driver makes none: name another card.")
+            underlying: .EOPNOTSUPP, remedy: "This driver makes none: name another card.")
       } catch {
         firstError = firstError ?? openingCard(path, error)
       }
     }
     throw firstError
       ?? DevmemError(
-        .exporterMissing, "looking for a DRM card in \(DRMDevice.directory)",
+        .exporterMissing, "looking for a DRM card in \(DRMDevice.directory)", underlying: .ENOENT,
         remedy: "Load the software one: sudo modprobe vgem")
   }
 

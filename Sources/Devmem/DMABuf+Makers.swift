@@ -27,6 +27,7 @@ extension DMABuf {
     if let limits = udmabufLimits(), byteCount > limits.byteCount {
       throw .udmabufSizeLimit(byteCount: byteCount, limits: limits)
     }
+    try checkMemory(byteCount: byteCount, pageSize: pageSize, node: node)
     return try udmabuf(device, byteCount, pageSize, node, name)
   }
 
@@ -43,13 +44,14 @@ extension DMABuf {
     try check(name: name)
     try check(node: node)
     let device = try openUDMABuf()
-    var partLimit = byteCount
-    if let limits = udmabufLimits() {
-      partLimit = limits.byteCount / pageSize.byteCount * pageSize.byteCount
-      guard partLimit > 0 else {
-        throw .udmabufSizeLimit(byteCount: pageSize.byteCount, limits: limits)
-      }
+    let limits = try DevmemError.wrapping({
+      .step("reading the limits in \(UDMABufDevice.parametersPath)", $0)
+    }) { () throws(Errno) in try UDMABufDevice.limits() }
+    let partLimit = limits.byteCount / pageSize.byteCount * pageSize.byteCount
+    guard partLimit > 0 else {
+      throw .udmabufSizeLimit(byteCount: pageSize.byteCount, limits: limits)
     }
+    try checkMemory(byteCount: byteCount, pageSize: pageSize, node: node)
     var buffers: [DMABuf] = []
     var rest = byteCount
     while rest > 0 {
@@ -91,6 +93,7 @@ extension DMABuf {
     try check(byteCount: byteCount, pageSize: pageSize)
     try check(name: name)
     try check(node: node)
+    try checkMemory(byteCount: byteCount, pageSize: pageSize, node: node)
     let file = try makeFile(byteCount, pageSize, node, name)
     let mapping = try mapPopulated(file, node)
     try seal(file)
@@ -115,6 +118,7 @@ extension DMABuf {
     let heap = try DevmemError.wrapping({ openingHeap(name, $0) }) { () throws(Errno) in
       try DMAHeap(named: name)
     }
+    try checkMemory(byteCount: byteCount, pageSize: .base4K)
     let operation = "allocating \(byteCount) bytes from the dma-buf heap \(name)"
     let descriptor = try DevmemError.wrapping({ refusal(operation, $0) }) { () throws(Errno) in
       try heap.allocate(byteCount: byteCount)
@@ -134,6 +138,7 @@ extension DMABuf {
   ) throws(DevmemError) -> DMABuf {
     try check(byteCount: byteCount, pageSize: .base4K)
     let device = try openCard(card)
+    try checkMemory(byteCount: byteCount, pageSize: .base4K)
     let operation = "making a dumb buffer of \(byteCount) bytes on \(device.path)"
     let descriptor = try DevmemError.wrapping({ refusal(operation, $0) }) { () throws(Errno) in
       // The dma-buf keeps the buffer object: the handle and the card may go.

@@ -1,9 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DevmemSystem
+
 extension DMABuf {
+  /// A mapping with several holders.
+  final class SharedMapping: Sendable {
+    let mapping: MemoryMapping
+
+    init(_ mapping: consuming MemoryMapping) {
+      self.mapping = mapping
+    }
+  }
+
   /// How the CPU reaches a buffer's bytes: a contiguous range of addresses in dma-buf order.
   ///
-  /// A plain value without ownership: valid as long as the ``DMABuf`` lives.
+  /// Keeps the mapping alive, and with it the memory: valid as long as the face or its ``DMABuf``
+  /// lives.
   @safe public struct CPUFace: @unchecked Sendable {
     /// What is mapped there.
     public enum Source: Hashable, Sendable {
@@ -22,16 +34,18 @@ extension DMABuf {
     /// Whether stores are allowed; a store to a read-only face raises SIGSEGV.
     public let isWritable: Bool
 
-    init(
-      baseAddress: UnsafeMutableRawPointer, byteCount: Int, source: Source, isWritable: Bool
-    ) {
-      unsafe self.baseAddress = unsafe baseAddress
-      self.byteCount = byteCount
+    // SAFETY: baseAddress points into this mapping.
+    private let mapping: SharedMapping
+
+    init(_ mapping: SharedMapping, source: Source, isWritable: Bool) {
+      unsafe self.baseAddress = unsafe mapping.mapping.baseAddress
+      self.byteCount = mapping.mapping.byteCount
       self.source = source
       self.isWritable = isWritable
+      self.mapping = mapping
     }
 
-    /// All bytes. Valid as long as the ``DMABuf`` lives.
+    /// All bytes. Valid as long as the face or its ``DMABuf`` lives.
     @unsafe public var bytes: UnsafeMutableRawBufferPointer {
       unsafe UnsafeMutableRawBufferPointer(start: baseAddress, count: byteCount)
     }

@@ -61,7 +61,6 @@ public final class DMABuf: Sendable {
   /// The number of `descriptor`, or of the memory file where there is none.
   private let descriptorNumber: Int32
   private let memoryFile: MemoryFile?
-  private let mapping: MemoryMapping?
 
   /// The inode number of ``identity``.
   public var inode: UInt64 { identity.inode }
@@ -86,15 +85,11 @@ public final class DMABuf: Sendable {
     self.requestedNode = requestedNode
     self.memoryFile = memoryFile
     self.memoryRanges = memoryRanges
-    // SAFETY: the mapping lives as long as self, and the face is documented to be valid as long.
     if let mapping {
-      self.cpuFace = unsafe CPUFace(
-        baseAddress: mapping.baseAddress, byteCount: byteCount, source: faceSource,
-        isWritable: isFaceWritable)
-      self.mapping = consume mapping
+      self.cpuFace = CPUFace(
+        SharedMapping(mapping), source: faceSource, isWritable: isFaceWritable)
     } else {
       self.cpuFace = nil
-      self.mapping = nil
     }
     if let descriptor {
       self.descriptorNumber = descriptor.rawValue

@@ -55,12 +55,20 @@ public final class DRMDevice: Sendable {
     return String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
-  /// Whether the driver makes dumb buffers (`DRM_CAP_DUMB_BUFFER`). Drivers without mode setting,
-  /// such as vgem, are not asked by the kernel: true, and ``createDumbBuffer(byteCount:)`` tells.
+  /// Whether the driver makes dumb buffers: by making one of a page and closing it again.
   ///
-  /// - Throws: nothing that is expected.
+  /// Not by asking for `DRM_CAP_DUMB_BUFFER`: a driver without mode setting, such as vgem, answers
+  /// that with EOPNOTSUPP and makes them all the same (seen on Linux 7.3).
+  ///
+  /// - Throws: `ENOMEM`.
   public func hasDumbBuffers() throws(Errno) -> Bool {
-    try system_drmHasDumbBuffers(descriptor.rawValue)
+    do {
+      _ = try createDumbBuffer(byteCount: 4096)
+      return true
+    } catch {
+      if error == .ENOSYS || error == .EOPNOTSUPP { return false }
+      throw error
+    }
   }
 
   /// A dumb buffer of at least `byteCount` bytes, shaped as lines of one page

@@ -22,7 +22,14 @@
     self.byteCount = byteCount
   }
 
-  /// All bytes.
+  /// Runs `body` with all bytes; they must not escape.
+  @safe public func withBytes<Result: ~Copyable, Failure: Error>(
+    _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try unsafe body(bytes)
+  }
+
+  /// All bytes. Valid as long as the mapping lives: not those of a temporary.
   public var bytes: UnsafeMutableRawBufferPointer {
     unsafe UnsafeMutableRawBufferPointer(start: baseAddress, count: byteCount)
   }

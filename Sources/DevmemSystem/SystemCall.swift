@@ -13,7 +13,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case udmabufCreate, udmabufCreateList
   case dmabufSync, dmabufSetName, dmabufExportSyncFile, dmabufImportSyncFile
   case dmaHeapAllocate
-  case drmDriverName, drmHasDumbBuffers, drmCreateDumb, drmDumbMapOffset, drmCloseHandle
+  case drmDriverName, drmCreateDumb, drmDumbMapOffset, drmCloseHandle
   case drmExportHandle, drmImportHandle
   // NUMA
   case numaMemory, numaBind, numaNodeOf

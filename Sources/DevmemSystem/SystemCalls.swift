@@ -231,10 +231,6 @@ func system_drmDriverName(
   }
 }
 
-func system_drmHasDumbBuffers(_ card: Int32) throws(Errno) -> Bool {
-  try perform(.drmHasDumbBuffers) { csystem_drm_has_dumb_buffers(card) } != 0
-}
-
 func system_drmCreateDumb(
   _ card: Int32, width: UInt32, height: UInt32
 ) throws(Errno) -> (handle: UInt32, byteCount: Int) {

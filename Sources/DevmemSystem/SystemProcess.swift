@@ -28,6 +28,19 @@ public enum SystemProcess {
   /// Bytes of a base page: 4096 on x86-64.
   public static var pageByteCount: Int { Int(csystem_process_page_byte_count()) }
 
+  /// Bytes that could be allocated now without pushing others out (`MemAvailable` of /proc/meminfo).
+  ///
+  /// - Throws: `ENOENT` without /proc, `EINVAL` if the line is missing.
+  public static func availableMemoryByteCount() throws(Errno) -> Int {
+    for line in try SystemFile.text(at: "/proc/meminfo").split(separator: "\n")
+    where line.hasPrefix("MemAvailable:") {
+      // "MemAvailable:   22993340 kB"
+      let fields = line.split(separator: " ")
+      if fields.count >= 2, let kibibytes = Int(fields[1]) { return kibibytes << 10 }
+    }
+    throw .EINVAL
+  }
+
   /// Open files this process may have (`RLIMIT_NOFILE`); nil is unlimited.
   ///
   /// - Throws: nothing that is expected.

@@ -44,7 +44,7 @@ public enum ForcedErrnos {
     if counts.isEmpty { violations.append("the operation makes no system call") }
     for (call, count) in counts.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
       for occurrence in 1...count {
-        for errno in errnos {
+        for errno in releases(call) ? [.EINTR, .EIO] : errnos {
           let forced = Case(call: call, occurrence: occurrence, errno: errno)
           let outcome = Result {
             try SystemCallSeam.forcing(errno, on: call, occurrence: occurrence, operation)
@@ -96,14 +96,19 @@ public enum ForcedErrnos {
 
   /// What DevmemSystem promises to survive.
   private static func goesOn(_ forced: Case) -> Bool {
-    switch (forced.call, forced.errno) {
-    case (.close, _), (.unmap, _), (.drmCloseHandle, _): true
+    if releases(forced.call) { return true }
+    return switch (forced.call, forced.errno) {
     case (.dmabufSync, .EAGAIN): true
     case (_, .EINTR): true
     // MFD_NOEXEC_SEAL is not known before Linux 6.3: the second try does without.
     case (.memoryFileCreate, .EINVAL): true
     default: false
     }
+  }
+
+  /// The kernel lets go whatever it answers, and nobody is told.
+  private static func releases(_ call: SystemCall) -> Bool {
+    [.close, .unmap, .drmCloseHandle].contains(call)
   }
 
   private static func errnoOf(_ error: any Error) -> Errno? {

@@ -20,20 +20,30 @@ public struct ResourceCount: Equatable, Sendable, CustomStringConvertible {
 
   /// Counts now.
   public static func now() throws(Errno) -> ResourceCount {
-    var mappedByteCount = 0
-    for line in try SystemFile.text(at: "/proc/self/maps").split(separator: "\n") {
-      // start-end rights offset device inode path
-      let fields = line.split(separator: " ", maxSplits: 5)
-      let ends = fields[0].split(separator: "-").compactMap { Int($0, radix: 16) }
-      let path = fields.count > 5 ? fields[5].drop { $0 == " " } : ""
-      let marks = [
-        "/memfd:", "/dmabuf", "/anon_hugepage", "/dev/dri/", "/drm mm object", "dmabuf:",
-      ]
-      if marks.contains(where: path.hasPrefix) { mappedByteCount += ends[1] - ends[0] }
-    }
     return ResourceCount(
-      descriptors: try openDescriptors(), mappedByteCount: mappedByteCount,
+      descriptors: try openDescriptors(), mappedByteCount: try mappedBytes(),
       claimCount: MemoryRegistry.claimCount)
+  }
+
+  /// By libc's string functions: debug builds under emulation do this thousands of times.
+  private static func mappedBytes() throws(Errno) -> Int {
+    guard let maps = unsafe fopen("/proc/self/maps", "re") else { throw .ENOENT }
+    defer { unsafe fclose(maps) }
+    var line: UnsafeMutablePointer<CChar>?
+    var capacity = 0
+    defer { unsafe free(line) }
+    let marks = [" /memfd:", "/dmabuf", "/anon_hugepage", "/dev/dri/", "/drm mm object", "dmabuf:"]
+    var byteCount = 0
+    while unsafe getline(&line, &capacity, maps) > 0 {
+      guard let text = unsafe line, marks.contains(where: { unsafe strstr(text, $0) != nil })
+      else { continue }
+      // start-end rights offset device inode path
+      var rest: UnsafeMutablePointer<CChar>?
+      let start = unsafe strtoul(text, &rest, 16)
+      let end = unsafe strtoul(rest! + 1, nil, 16)
+      byteCount += Int(end - start)
+    }
+    return byteCount
   }
 
   private static func openDescriptors() throws(Errno) -> [String] {

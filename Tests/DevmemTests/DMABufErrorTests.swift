@@ -82,6 +82,15 @@ import Testing
         == .invalidByteCount)
   }
 
+  @Test("more than there is memory is refused before the kernel runs out")
+  func tooMuch() throws {
+    for node in [nil, 0] {
+      let error = try #require(error { try DMABuf.memoryFile(byteCount: 1 << 50, node: node) })
+      #expect(error.code == .outOfMemory && error.underlying == nil)
+    }
+    #expect(try SystemProcess.availableMemoryByteCount() > 1 << 20)
+  }
+
   @Test("names are checked before any system call")
   func names() throws {
     let long = String(repeating: "n", count: 32)
