@@ -29,7 +29,7 @@ enum ChildProcess {
     unsafe posix_spawn_file_actions_addclose(&actions, ends[1])
 
     var vector: [UnsafeMutablePointer<CChar>?] = unsafe arguments.map { unsafe strdup($0) }
-    defer { for unsafestring in unsafe vector { unsafe free(string) } }
+    defer { unsafe vector.forEach { unsafe free($0) } }
     unsafe vector.append(nil)
     // Hashing with random seeds makes the start-up of a program cost another number of instructions
     // each time.
