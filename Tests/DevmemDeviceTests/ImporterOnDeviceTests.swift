@@ -29,7 +29,7 @@ struct ImporterOnDeviceTests {
 
   @Test("it reads through the dma-buf what was written to the memory file, and returns the tokens")
   func readsAndReturns() throws {
-    let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
+    let buffer = try DMABuf.udmabuf(byteCount: 64 << 10)
     var random = SeededGenerator(seed: 21)
     let content = (0..<buffer.byteCount).map { _ in UInt8.random(in: 0...255, using: &random) }
     try buffer.withBytes(.write) { unsafe $0.copyBytes(from: content) }
