@@ -28,8 +28,8 @@ lacks() {
 
 has() { command -v "$1"; }
 
-# has_library NAME: for libraries without a pkg-config file.
-has_library() { printf 'int main(void) { return 0; }\n' | cc -x c - -o /dev/null "-l$1"; }
+# has_header NAME: for libraries without a pkg-config file.
+has_header() { echo "#include <$1>" | cc -E -x c -; }
 
 require_swift() {
   local version
@@ -75,7 +75,7 @@ for group in "$@"; do
       lacks python3 has python3
       # The headers are in the one package that depends on all of DPDK's libraries and drivers.
       lacks libdpdk-dev pkg-config --exists libdpdk
-      lacks libmimalloc-dev has_library mimalloc
+      lacks libmimalloc-dev has_header mimalloc.h
       lacks libjemalloc-dev pkg-config --exists jemalloc
       ;;
     kernel)
