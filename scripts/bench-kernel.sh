@@ -7,7 +7,7 @@
 #   scripts/bench-kernel.sh [--json] [--loops N] [--as-booted]
 #
 # --json       the last line is an array of {case, peer, oursInstructions, peerInstructions, ratio}
-# --loops N    turns of each of the kernel's loops, ten times as many of the first two (default 20000)
+# --loops N    turns of each of the kernel's loops, ten times as many of the first two (default 200000)
 # --as-booted  leave on what costs the kernel extra: zeroing new pages (init_on_alloc) and the
 #              mitigations of processor flaws. Off, the comparison is in the kernel's favour.
 #
@@ -17,7 +17,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 cd "$(repo_root)"
 
-json=() loops=20000 options=(--append "init_on_alloc=0 mitigations=off")
+json=() loops=200000 options=(--append "init_on_alloc=0 mitigations=off")
 while [ $# -gt 0 ]; do
   case "$1" in
     --json) json=(--json) ;;
