@@ -15,8 +15,10 @@ struct Carving {
   /// Bytes of the buffer that no IOV covers.
   var unusableByteCount = 0
 
-  /// - Parameter extents: runs in the order of their offsets, addresses where they are known.
-  init(extents: [DMABufExtent], iovByteCount: Int) {
+  /// - Parameters:
+  ///   - extents: runs in the order of their offsets, addresses where they are known.
+  ///   - nodeAtOffset: the NUMA node of the page at an offset of the buffer.
+  init(extents: [DMABufExtent], iovByteCount: Int, nodeAtOffset: (UInt64) -> Int? = { _ in nil }) {
     let size = UInt64(iovByteCount)
     for extent in extents {
       let address = extent.address ?? DeviceAddress(UInt64(extent.offset), kind: .bufferOffset)
@@ -26,10 +28,11 @@ struct Carving {
       let unusable = extent.byteCount - count * iovByteCount
       unusableByteCount += unusable
       guard count > 0 else { continue }
+      let start = UInt64(extent.offset) + head
       owners.append(
         DMABufChunkOwner(
-          index: owners.count, baseVirtual: UInt64(extent.offset) + head,
-          baseAddress: address.advanced(by: Int(head)), firstIOV: iovCount, iovCount: count,
+          index: owners.count, baseVirtual: start, baseAddress: address.advanced(by: Int(head)),
+          node: nodeAtOffset(start), firstIOV: iovCount, iovCount: count,
           unusableByteCount: unusable))
       iovCount += count
     }

@@ -58,7 +58,10 @@ public final class DMABufBinding: Sendable {
       case .automatic: try buffer.extents
       case .bufferOffset: [DMABufExtent(offset: 0, byteCount: buffer.byteCount, address: nil)]
       }
-    let carving = Carving(extents: extents, iovByteCount: iovByteCount)
+    let nodes = NUMANode.available()
+    let carving = Carving(extents: extents, iovByteCount: iovByteCount) { offset in
+      nodes.count == 1 ? nodes[0].rawValue : buffer.node(atOffset: offset)
+    }
     guard carving.iovCount > 0 else {
       throw DevmemError(
         .cannotCarve, operation,
@@ -66,18 +69,9 @@ public final class DMABufBinding: Sendable {
           + " pages, or addressing: .bufferOffset for devices that take offsets.")
     }
     do {
-      let face = buffer.cpuFace
-      let nodes = Self.nodes(of: carving.owners, in: buffer)
       let slab = try NetIOVSlab(
         iovByteCount: iovByteCount,
-        layout: carving.owners.map { owner in
-          unsafe NetIOVArea.Layout(
-            baseVirtual: owner.baseVirtual, baseAddress: owner.baseAddress,
-            iovCount: owner.iovCount, kind: .device, node: nodes[owner.index],
-            context: UInt64(owner.index),
-            cpuBase: face.map { unsafe $0.baseAddress + Int(owner.baseVirtual) },
-            access: buffer.accessRecord.state)
-        }, backing: buffer)
+        layout: carving.owners.map { buffer.area(of: $0, iovCount: $0.iovCount) }, backing: buffer)
       let pool = try GenPool(granuleByteCount: iovByteCount)
       var chunks: [GenPool.Chunk] = []
       chunks.reserveCapacity(carving.owners.count)
@@ -85,7 +79,7 @@ public final class DMABufBinding: Sendable {
         chunks.append(
           try pool.addChunk(
             base: owner.baseAddress.rawValue, byteCount: owner.iovCount * iovByteCount,
-            node: nodes[owner.index], owner: owner))
+            node: owner.node, owner: owner))
       }
       allocator = IOVAllocator(pool: pool, chunks: chunks, slab: slab)
     } catch {
@@ -96,17 +90,6 @@ public final class DMABufBinding: Sendable {
     chunkOwners = carving.owners
     unusableByteCount = carving.unusableByteCount
     starts = IOVStarts(owners: carving.owners, iovByteCount: iovByteCount)
-  }
-
-  /// The NUMA node of each run: where its first page lies now, else where the buffer was asked to be.
-  private static func nodes(of owners: [DMABufChunkOwner], in buffer: DMABuf) -> [Int?] {
-    let available = NUMANode.available()
-    if available.count == 1 { return owners.map { _ in available[0].rawValue } }
-    return owners.map { owner in
-      guard let face = buffer.cpuFace else { return buffer.requestedNode }
-      let address = unsafe UnsafeRawPointer(face.baseAddress + Int(owner.baseVirtual))
-      return (try? unsafe NUMANode.node(of: address))?.rawValue ?? buffer.requestedNode
-    }
   }
 
   var slab: NetIOVSlab { allocator.slab }
@@ -152,5 +135,24 @@ public final class DMABufBinding: Sendable {
     else { return nil }
     return chunkOwners[chunk.slot].firstIOV
       + Int((address.rawValue - chunk.base) >> UInt64(iovByteCount.trailingZeroBitCount))
+  }
+}
+
+extension DMABuf {
+  /// Where the page at an offset lies now, else where the buffer was asked to be.
+  fileprivate func node(atOffset offset: UInt64) -> Int? {
+    guard let cpuFace else { return requestedNode }
+    let address = unsafe UnsafeRawPointer(cpuFace.baseAddress + Int(offset))
+    return (try? unsafe NUMANode.node(of: address))?.rawValue ?? requestedNode
+  }
+
+  /// A run's IOVs as a pool sees them.
+  /// - Parameter skipping: bytes at the run's start that the first IOV leaves out.
+  func area(of owner: DMABufChunkOwner, iovCount: Int, skipping: Int = 0) -> NetIOVArea.Layout {
+    let start = owner.baseVirtual + UInt64(skipping)
+    return unsafe NetIOVArea.Layout(
+      baseVirtual: start, baseAddress: owner.baseAddress.advanced(by: skipping),
+      iovCount: iovCount, kind: .device, node: owner.node, context: UInt64(owner.index),
+      cpuBase: cpuFace.map { unsafe $0.baseAddress + Int(start) }, access: accessRecord.state)
   }
 }

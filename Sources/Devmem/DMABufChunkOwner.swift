@@ -13,6 +13,8 @@ public final class DMABufChunkOwner: Sendable {
   public let baseVirtual: UInt64
   /// Device address of the first IOV (`base_dma_addr`).
   public let baseAddress: DeviceAddress
+  /// The NUMA node of the run's first page, nil when not known.
+  public let node: Int?
   /// Position of the first IOV among all of the binding's.
   public let firstIOV: Int
   /// Number of IOVs (`num_niovs`).
@@ -21,12 +23,13 @@ public final class DMABufChunkOwner: Sendable {
   public let unusableByteCount: Int
 
   init(
-    index: Int, baseVirtual: UInt64, baseAddress: DeviceAddress, firstIOV: Int, iovCount: Int,
-    unusableByteCount: Int
+    index: Int, baseVirtual: UInt64, baseAddress: DeviceAddress, node: Int?, firstIOV: Int,
+    iovCount: Int, unusableByteCount: Int
   ) {
     self.index = index
     self.baseVirtual = baseVirtual
     self.baseAddress = baseAddress
+    self.node = node
     self.firstIOV = firstIOV
     self.iovCount = iovCount
     self.unusableByteCount = unusableByteCount

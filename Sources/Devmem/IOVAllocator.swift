@@ -11,7 +11,7 @@ import DevmemPagePool
 final class IOVAllocator: Sendable {
   let pool: GenPool
   let slab: NetIOVSlab
-  private let chunks: [GenPool.Chunk]
+  let chunks: [GenPool.Chunk]
 
   /// - Parameter chunks: one chunk per area of the slab, in the same order, in an otherwise empty
   ///   allocator whose granule is the IOV size.

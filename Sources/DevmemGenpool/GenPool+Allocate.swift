@@ -13,8 +13,8 @@ extension GenPool {
   ///   - strategy: where in the chunk.
   public func allocate(byteCount: Int, strategy: Strategy = .firstFit) -> Allocation? {
     guard byteCount > 0 else { return nil }
-    let count = (byteCount - 1) >> granuleShift + 1
-    if count == 1, strategy == .firstFit {
+    let count = (byteCount &- 1) &>> granuleShift &+ 1
+    if count == 1, case .firstFit = strategy {
       guard let (record, word, bits) = pool.takeLowest(upTo: 1) else { return nil }
       return allocation(record, first: word << 6 | bits.trailingZeroBitCount, count: 1)
     }
@@ -22,11 +22,12 @@ extension GenPool {
     return allocation(record, first: first, count: count)
   }
 
+  @inline(__always)
   private func allocation(_ record: RecordRef, first: Int, count: Int) -> Allocation {
     let chunk = Chunk(record, generation: record.generation)
     return Allocation(
       chunk: chunk, firstGranule: first, granuleCount: count,
-      address: chunk.address(ofGranule: first), byteCount: count << granuleShift)
+      address: chunk.address(ofGranule: first), byteCount: count &<< granuleShift)
   }
 }
 
@@ -80,15 +81,15 @@ extension PoolRef {
       return record.bestPlace(for: count)
     case .firstFitAligned(to: let alignment):
       guard alignment > 0, alignment & (alignment - 1) == 0 else { return nil }
-      let mask = max(alignment >> granuleShift, 1) - 1
-      let offset = Int(truncatingIfNeeded: record.base >> UInt64(granuleShift)) & mask
+      let mask = max(alignment &>> granuleShift, 1) - 1
+      let offset = Int(truncatingIfNeeded: record.base &>> UInt64(granuleShift)) & mask
       return record.place(for: count, from: from, mask: mask, offset: offset)
     case .firstFitOrderAligned:
       let order = Int.bitWidth - (count - 1).leadingZeroBitCount
       return record.place(for: count, from: from, mask: 1 << order - 1)
     case .fixedOffset(let offset):
       guard offset >= 0, offset & (granuleByteCount - 1) == 0 else { return nil }
-      let first = offset >> granuleShift
+      let first = offset &>> granuleShift
       guard first <= record.granuleCount - count,
         record.firstTaken(from: first, before: first + count) == first + count
       else { return nil }

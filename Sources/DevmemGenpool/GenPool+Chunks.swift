@@ -28,7 +28,7 @@ extension GenPool {
     guard !base.addingReportingOverflow(UInt64(byteCount) - 1).overflow else {
       throw refusal(.addressOverflow)
     }
-    let granuleCount = byteCount >> granuleShift
+    let granuleCount = byteCount &>> granuleShift
     guard granuleCount <= Self.maximumGranuleCount else { throw refusal(.chunkTooLarge) }
     let pool = pool
     return try pool.withRegistry { registry throws(GenPoolError) in
@@ -65,12 +65,12 @@ extension GenPool {
       guard pool.take(record, first: 0, count: granuleCount) else {
         let taken = granuleCount - record.freeGranuleCount
         throw GenPoolError(
-          .chunkInUse, address: record.base, byteCount: taken << pool.granuleShift)
+          .chunkInUse, address: record.base, byteCount: taken &<< pool.granuleShift)
       }
       record.retire()
       pool.forget(record)
       pool.unlink(record)
-      pool.account(byteCount: -(granuleCount << pool.granuleShift), chunkCount: -1)
+      pool.account(byteCount: -(granuleCount &<< pool.granuleShift), chunkCount: -1)
       registry.freeSlots.append(record.slot)
       return registry.owners.removeValue(forKey: record.slot)
     }

@@ -75,7 +75,7 @@ extension GenPool {
     }
     throw GenPoolError(
       .doubleFree, address: chunk.address(ofGranule: batch.firstGranule),
-      byteCount: batch.count << granuleShift)
+      byteCount: batch.count &<< granuleShift)
   }
 
   /// Gives a whole allocation back.
@@ -117,9 +117,9 @@ extension GenPool {
     guard address & UInt64(granuleByteCount - 1) == 0 else {
       throw GenPoolError(.misalignedAddress, address: address, byteCount: byteCount)
     }
-    let first = Int(truncatingIfNeeded: (address &- record.base) >> UInt64(granuleShift))
-    let count = (byteCount - 1) >> granuleShift + 1
-    guard first + count <= record.granuleCount else {
+    let first = Int(truncatingIfNeeded: (address &- record.base) &>> UInt64(granuleShift))
+    let count = (byteCount &- 1) &>> granuleShift &+ 1
+    guard count <= record.granuleCount - first else {
       throw GenPoolError(.wrongSize, address: address, byteCount: byteCount)
     }
     try pool.free(record, first: first, count: count)

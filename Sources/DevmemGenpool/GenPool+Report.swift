@@ -62,8 +62,8 @@ extension GenPool {
       }
     }
     return Fragmentation(
-      byteCount: byteCount, freeByteCount: free << granuleShift,
-      largestFreeRunByteCount: largest << granuleShift, freeRunCount: runs)
+      byteCount: byteCount, freeByteCount: free &<< granuleShift,
+      largestFreeRunByteCount: largest &<< granuleShift, freeRunCount: runs)
   }
 }
 

@@ -38,7 +38,7 @@ extension GenPool.Chunk {
   public var granuleCount: Int { isLive ? record.granuleCount : 0 }
 
   /// The size in bytes.
-  public var byteCount: Int { granuleCount << record.pool.granuleShift }
+  public var byteCount: Int { granuleCount &<< record.pool.granuleShift }
 
   /// The NUMA node that was given for the chunk.
   public var node: Int? {
@@ -55,7 +55,7 @@ extension GenPool.Chunk {
   /// Free bytes of this chunk (`chunk->avail`), counted when asked for: exact while nobody
   /// allocates or frees.
   public var availableByteCount: Int {
-    isLive ? record.freeGranuleCount << record.pool.granuleShift : 0
+    isLive ? record.freeGranuleCount &<< record.pool.granuleShift : 0
   }
 
   /// The address of a granule of this chunk; no check.

@@ -106,6 +106,6 @@ extension RecordRef {
   /// The address lies in the chunk.
   func contains(_ address: UInt64, shift: Int) -> Bool {
     let base = base
-    return address >= base && (address - base) >> UInt64(shift) < UInt64(granuleCount)
+    return address >= base && (address - base) &>> UInt64(shift) < UInt64(granuleCount)
   }
 }

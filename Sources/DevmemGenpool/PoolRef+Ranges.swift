@@ -92,7 +92,7 @@ extension PoolRef {
   private func refusal(_ record: RecordRef, first: Int, count: Int, free: Int) -> GenPoolError {
     GenPoolError(
       free == first ? .doubleFree : .wrongSize,
-      address: record.base &+ UInt64(first) << UInt64(granuleShift),
-      byteCount: count << granuleShift)
+      address: record.base &+ UInt64(first) &<< UInt64(granuleShift),
+      byteCount: count &<< granuleShift)
   }
 }

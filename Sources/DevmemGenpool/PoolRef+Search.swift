@@ -6,7 +6,8 @@ extension PoolRef {
   private static var patience: Int { 1 << 18 }
 
   /// Takes the lowest free granules, `count` or fewer, of the first word that has any, in the
-  /// newest chunk that has any. Nil: at some moment of the call nothing was free.
+  /// newest chunk that has any. Nil: at some moment of the call nothing was free, where a granule
+  /// counts as free from the moment when the call that frees it has returned.
   func takeLowest(upTo count: Int) -> (record: RecordRef, word: Int, bits: UInt64)? {
     for _ in 0..<Self.patience {
       let before = unsettled

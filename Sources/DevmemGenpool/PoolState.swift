@@ -97,7 +97,7 @@ let generations = Atomic<UInt64>(1)
   init(_ pointer: UnsafeMutablePointer<PoolState>) { unsafe self.pointer = pointer }
 
   @inline(__always) var granuleShift: Int { unsafe pointer.pointee.granuleShift }
-  var granuleByteCount: Int { 1 << granuleShift }
+  var granuleByteCount: Int { 1 &<< granuleShift }
 
   /// Never null; unwrapping it with a check costs two instructions on the fast path.
   @inlinable @inline(__always) var favourite: RecordRef {

@@ -193,6 +193,16 @@ struct ErrorTests {
       #expect(pool.allocate(byteCount: 4096, strategy: .fixedOffset(offset)) == nil)
     }
     #expect(Fingerprint(pool) == before)
+    // Byte counts near the largest Int, with a granule that does not divide them down.
+    let bytes = try GenPool(granuleByteCount: 1)
+    try bytes.addChunk(base: 5, byteCount: 100)
+    let taken = try #require(bytes.allocate(byteCount: 50, strategy: .fixedOffset(50)))
+    #expect(bytes.allocate(byteCount: .max) == nil)
+    #expect(bytes.allocate(byteCount: .max, strategy: .fixedOffset(.max)) == nil)
+    let error = #expect(throws: GenPoolError.self) {
+      try bytes.free(address: taken.address, byteCount: .max)
+    }
+    #expect(error?.code == .wrongSize && bytes.availableByteCount == 50)
     let empty = try GenPool(granuleByteCount: 1)
     #expect(empty.allocate(byteCount: 1) == nil && empty.allocateGranule() == nil)
     #expect(empty.allocateBatch(upTo: 64) == nil && empty.isEmpty && empty.largestFreeRun == 0)

@@ -9,7 +9,7 @@ struct GranuleTests {
   static let granuleCounts = [
     1, 2, 63, 64, 65, 127, 128, 129, 4095, 4096, 4097, 262_143, 262_144, 262_145,
   ]
-  static let granules = [1, 256, 4096, 65536, 2 << 20]
+  static let granules = [256, 2 << 20]
 
   @Test("every granule is handed out once, then nothing", arguments: granuleCounts, granules)
   func everyGranuleOnce(count: Int, granule: Int) throws {
@@ -17,22 +17,24 @@ struct GranuleTests {
     let base: UInt64 = 2 << 40
     let chunk = try pool.addChunk(base: base, byteCount: count * granule)
     #expect(chunk.granuleCount == count)
+    var wrongCount = 0
     for round in 0..<2 {
       var seen = [Bool](repeating: false, count: count)
       for _ in 0..<count {
-        let found = try #require(pool.allocateGranule())
-        #expect(found.chunk == chunk && found.index < count && !seen[found.index])
-        #expect(found.address == base + UInt64(found.index * granule))
+        guard let found = pool.allocateGranule(), found.index < count else {
+          wrongCount += 1
+          continue
+        }
+        if found.chunk != chunk || seen[found.index] { wrongCount += 1 }
+        if found.address != base + UInt64(found.index * granule) { wrongCount += 1 }
         seen[found.index] = true
       }
+      try #require(wrongCount == 0)
       #expect(pool.allocateGranule() == nil)
       #expect(pool.availableByteCount == 0)
       // Back in an order that jumps about, the second time through the address.
-      var index = 0
-      for _ in 0..<count {
-        index = (index + 1_000_003) % count
-        while !seen[index] { index = (index + 1) % count }
-        seen[index] = false
+      var random = SeededGenerator(seed: UInt64(count))
+      for index in (0..<count).shuffled(using: &random) {
         if round == 0 {
           try pool.free(granule: index, in: chunk)
         } else {

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemGenpool
+public import DevmemPagePool
+
+/// Hands out pieces of a binding in another size than the binding's own, from the same chunks.
+///
+/// Smaller pieces (down to 256 bytes) are cut from single IOVs, which are taken from the binding when
+/// needed and given back when all their pieces are. Larger ones (up to 2 MiB) are runs of IOVs, aligned
+/// to their size in the device's address space. So pools of several sizes live off one binding without
+/// a fixed split, and no byte is ever in two of them. Lock-free; any thread.
+///
+/// Each size has records of its own: 32 bytes for each piece that could be, taken when the provider is
+/// made.
+public final class SizeClassMemoryProvider: MemoryProvider {
+  /// The binding whose memory this is, kept alive.
+  public let binding: DMABufBinding
+  /// Size of each piece in bytes.
+  public let iovByteCount: Int
+  private let pieces: any PieceSource
+
+  /// A provider of pieces of `iovByteCount` bytes.
+  /// - Parameters:
+  ///   - binding: shared with other providers at will.
+  ///   - iovByteCount: a power of two from 256 to 2097152.
+  /// - Throws: ``DevmemError``: `.invalidIOVByteCount`, or `.cannotCarve` when no run of the binding
+  ///   holds one piece.
+  public init(_ binding: DMABufBinding, iovByteCount: Int) throws(DevmemError) {
+    let operation = "cut pieces of \(iovByteCount) bytes from IOVs of \(binding.iovByteCount)"
+    guard (256...2 << 20).contains(iovByteCount), iovByteCount & (iovByteCount - 1) == 0 else {
+      throw DevmemError(
+        .invalidIOVByteCount, operation, remedy: "Use a power of two from 256 to 2097152.")
+    }
+    do {
+      pieces =
+        iovByteCount <= binding.iovByteCount
+        ? try SmallPieces(binding, iovByteCount) : try LargePieces(binding, iovByteCount)
+    } catch {
+      throw DevmemError(
+        .cannotCarve, operation,
+        remedy: "\(error). Bind with addressing: .bufferOffset, or use huge pages.")
+    }
+    self.binding = binding
+    self.iovByteCount = iovByteCount
+  }
+
+  /// `dmabuf/512`
+  public var name: String { "dmabuf/\(iovByteCount)" }
+
+  /// The one slab of this size. Never fails.
+  public func attach(to pool: PagePool.Identity) -> [NetIOVSlab] { [pieces.slab] }
+
+  /// Appends free pieces.
+  public func refill(_ span: inout OutputSpan<NetIOVReference>) { pieces.refill(&span) }
+
+  /// Takes pieces back.
+  public func release(_ iovs: Span<NetIOVReference>) { pieces.release(iovs) }
+
+  /// Nothing is kept per pool.
+  public func detach(from pool: PagePool.Identity) {}
+}
+
+/// How pieces of one size come out of a binding's IOVs.
+private protocol PieceSource: Sendable {
+  var slab: NetIOVSlab { get }
+  func refill(_ span: inout OutputSpan<NetIOVReference>)
+  func release(_ iovs: Span<NetIOVReference>)
+}
+
+/// Pieces of single IOVs.
+///
+/// An allocator of its own covers every piece that could be; those of IOVs that the binding has are
+/// marked as taken in it. Taking an IOV from the binding frees its pieces here. An IOV goes back once
+/// all its pieces can be taken here in one go, which only one thread can succeed in.
+private final class SmallPieces: PieceSource {
+  let slab: NetIOVSlab
+  private let binding: DMABufBinding
+  private let pieces: IOVAllocator
+  private let piecesPerIOV: Int
+
+  init(_ binding: DMABufBinding, _ byteCount: Int) throws {
+    self.binding = binding
+    piecesPerIOV = binding.iovByteCount / byteCount
+    let factor = piecesPerIOV
+    slab = try NetIOVSlab(
+      iovByteCount: byteCount,
+      layout: binding.chunkOwners.map { owner in
+        binding.buffer.area(of: owner, iovCount: owner.iovCount * factor)
+      }, backing: binding.buffer)
+    let pool = try GenPool(granuleByteCount: byteCount)
+    var chunks: [GenPool.Chunk] = []
+    for owner in binding.chunkOwners {
+      let chunk = try pool.addChunk(
+        base: owner.baseAddress.rawValue, byteCount: owner.iovCount * binding.iovByteCount,
+        node: owner.node, owner: owner)
+      _ = pool.allocate(granules: 0..<chunk.granuleCount, in: chunk)
+      chunks.append(chunk)
+    }
+    pieces = IOVAllocator(pool: pool, chunks: chunks, slab: slab)
+  }
+
+  func refill(_ span: inout OutputSpan<NetIOVReference>) {
+    pieces.refill(&span)
+    while !span.isFull, let iov = binding.genpool.allocateGranule() {
+      let chunk = pieces.chunks[iov.chunk.slot]
+      let address = chunk.address(ofGranule: iov.index * piecesPerIOV)
+      do {
+        try pieces.pool.free(address: address, byteCount: binding.iovByteCount)
+      } catch {
+        preconditionFailure("pieces of an IOV that the binding had were free: \(error)")
+      }
+      pieces.refill(&span)
+    }
+  }
+
+  func release(_ iovs: Span<NetIOVReference>) {
+    pieces.release(iovs)
+    var last = (chunk: -1, iov: -1)
+    for position in iovs.indices {
+      let iov = iovs[position]
+      let place = (chunk: Int(iov.area.context), iov: iov.indexInArea / piecesPerIOV)
+      guard place != last else { continue }
+      last = place
+      giveBackIfWhole(place.iov, chunk: place.chunk)
+    }
+  }
+
+  private func giveBackIfWhole(_ iov: Int, chunk: Int) {
+    let granules = iov * piecesPerIOV..<(iov + 1) * piecesPerIOV
+    guard pieces.pool.allocate(granules: granules, in: pieces.chunks[chunk]) != nil else { return }
+    do {
+      try binding.genpool.free(granule: iov, in: binding.allocator.chunks[chunk])
+    } catch {
+      preconditionFailure("an IOV was given back that was not out: \(error)")
+    }
+  }
+}
+
+/// Runs of IOVs.
+private final class LargePieces: PieceSource {
+  let slab: NetIOVSlab
+  private let binding: DMABufBinding
+  private let byteCount: Int
+  /// For each chunk of the binding the position in the slab of the piece at its first aligned address;
+  /// nil for chunks too short for a piece.
+  private let firstPieces: [Int?]
+
+  private struct TooShort: Error, CustomStringConvertible {
+    let description = "no contiguous run of the binding holds one piece"
+  }
+
+  init(_ binding: DMABufBinding, _ byteCount: Int) throws {
+    self.binding = binding
+    self.byteCount = byteCount
+    var layout: [NetIOVArea.Layout] = []
+    var firstPieces: [Int?] = []
+    var count = 0
+    for owner in binding.chunkOwners {
+      let skipped = Self.skippedByteCount(owner.baseAddress, byteCount)
+      let fitting = (owner.iovCount * binding.iovByteCount - skipped) / byteCount
+      guard fitting > 0 else {
+        firstPieces.append(nil)
+        continue
+      }
+      firstPieces.append(count)
+      layout.append(binding.buffer.area(of: owner, iovCount: fitting, skipping: skipped))
+      count += fitting
+    }
+    guard count > 0 else { throw TooShort() }
+    self.firstPieces = firstPieces
+    slab = try NetIOVSlab(iovByteCount: byteCount, layout: layout, backing: binding.buffer)
+  }
+
+  /// Bytes from an address to the next multiple of a piece.
+  private static func skippedByteCount(_ address: DeviceAddress, _ byteCount: Int) -> Int {
+    Int((0 &- address.rawValue) & UInt64(byteCount - 1))
+  }
+
+  func refill(_ span: inout OutputSpan<NetIOVReference>) {
+    while !span.isFull,
+      let run = binding.genpool.allocate(
+        byteCount: byteCount, strategy: .firstFitAligned(to: byteCount))
+    {
+      let owner = binding.chunkOwners[run.chunk.slot]
+      guard let first = firstPieces[run.chunk.slot] else {
+        preconditionFailure("a run was found in a chunk that holds none")
+      }
+      let skipped = Self.skippedByteCount(owner.baseAddress, byteCount)
+      let offset = Int(run.address - owner.baseAddress.rawValue) - skipped
+      span.append(slab[first + offset / byteCount])
+    }
+  }
+
+  func release(_ iovs: Span<NetIOVReference>) {
+    for position in iovs.indices {
+      let iov = iovs[position]
+      let address = iov.area.baseAddress.advanced(by: iov.indexInArea * byteCount)
+      do {
+        try binding.genpool.free(address: address.rawValue, byteCount: byteCount)
+      } catch {
+        preconditionFailure("a piece was given back that was not out: \(error)")
+      }
+    }
+  }
+}
