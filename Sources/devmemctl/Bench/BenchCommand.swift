@@ -21,6 +21,9 @@ struct BenchCommand: ParsableCommand {
   @Flag(help: "Count instructions as well (runs each case under valgrind).")
   var instructions = false
 
+  @Flag(help: "Measure what 1 GiB of device memory costs in records and tables, and end.")
+  var footprint = false
+
   @Flag(help: "List the cases and end.")
   var list = false
 
@@ -47,6 +50,8 @@ struct BenchCommand: ParsableCommand {
         try benchCase.run(count: count)
       } else if list {
         Terminal.output.write(BenchReport.list(of: BenchCase.matching(filter)))
+      } else if footprint {
+        Terminal.output.write(BenchReport.text(of: try Footprint.measure()))
       } else {
         try measure()
       }
