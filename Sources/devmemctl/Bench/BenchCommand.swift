@@ -31,6 +31,11 @@ struct BenchCommand: ParsableCommand {
   var json = false
 
   @Option(
+    help: ArgumentHelp(
+      "Count instructions alone, and fail where a file allows fewer.", valueName: "path"))
+  var thresholds: String?
+
+  @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp("Run a case's loop once, that many times.", visibility: .hidden))
   var loop: [String] = []
@@ -52,9 +57,15 @@ struct BenchCommand: ParsableCommand {
         Terminal.output.write(BenchReport.list(of: BenchCase.matching(filter)))
       } else if footprint {
         Terminal.output.write(BenchReport.text(of: try Footprint.measure()))
+      } else if let thresholds {
+        guard try ThresholdCheck.run(file: thresholds, filter: filter) else {
+          throw ExitCode.failure
+        }
       } else {
         try measure()
       }
+    } catch let code as ExitCode {
+      throw code
     } catch {
       Terminal.error.writeLine("Error: \(error)")
       throw ExitCode.failure
