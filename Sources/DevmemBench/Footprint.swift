@@ -23,7 +23,7 @@ public struct Footprint: Sendable {
     let binding = try DMABufBinding(buffer)
     let after = cbench_allocated_byte_count()
     return withExtendedLifetime(binding) {
-      Footprint(iovCount: binding.iovCount, byteCount: Int(after - before))
+      Footprint(iovCount: binding.iovCount, byteCount: Int(after) - Int(before))
     }
   }
 }
