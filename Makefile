@@ -38,13 +38,19 @@ test-host: ## tests that need neither privileges nor devices
 test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there is none
 	@scripts/test-device.sh
 
-.PHONY: demo doctor bench top
+.PHONY: demo doctor bench bench-latency bench-peers bench-kernel top
 demo: ## run the main job; ARGS="--json --bytes 256M" passes arguments
 	@scripts/devmemctl.sh demo $(ARGS)
 doctor: ## what this machine lacks for device memory, and how to get it
 	@scripts/devmemctl.sh doctor $(ARGS)
-bench: ## measure
-	@scripts/devmemctl.sh bench $(ARGS)
+bench: ## measure; ARGS="--instructions" counts them too, ARGS=--help says more
+	@scripts/bench.sh $(ARGS)
+bench-latency: ## tails of the allocation latency while another thread returns
+	@scripts/bench.sh latency $(ARGS)
+bench-peers: ## measure beside DPDK, jemalloc, mimalloc, glibc; ARGS="--json --instructions"
+	@scripts/bench-peers.sh $(ARGS)
+bench-kernel: ## count instructions beside the kernel's page pool benchmark; ARGS=--json
+	@scripts/bench-kernel.sh $(ARGS)
 top: ## watch the page pools
 	@scripts/devmemctl.sh top $(ARGS)
 

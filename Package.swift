@@ -21,6 +21,8 @@ let package = Package(
     .library(name: "DevmemGenpool", targets: ["DevmemGenpool"]),
     .library(name: "DevmemSystem", targets: ["DevmemSystem"]),
     .executable(name: "devmemctl", targets: ["devmemctl"]),
+    // For the package in Benchmarks/ alone; not a promise to anybody.
+    .library(name: "_DevmemBench", targets: ["DevmemBench"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -32,6 +34,7 @@ let package = Package(
     .systemLibrary(name: "CLibnuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
     .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .target(name: "CThreadIdentity"),
+    .target(name: "CBenchSupport"),
     .target(name: "CSystemShims", dependencies: ["CLibdrm", "CLibnuma"], path: "CSystemShims"),
 
     // The library, from the bottom up.
@@ -46,10 +49,14 @@ let package = Package(
       name: "DevmemNet",
       dependencies: ["Devmem", "DevmemSystem"],
       swiftSettings: rules),
+    .target(
+      name: "DevmemBench",
+      dependencies: ["CBenchSupport", "Devmem", "DevmemGenpool", "DevmemPagePool"],
+      swiftSettings: rules),
     .executableTarget(
       name: "devmemctl",
       dependencies: [
-        "Devmem", "DevmemNet", "DevmemSystem", "CLibcrypto",
+        "Devmem", "DevmemBench", "DevmemNet", "DevmemSystem", "CLibcrypto",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
@@ -73,6 +80,9 @@ let package = Package(
       swiftSettings: rules),
     .testTarget(
       name: "DevmemNetTests", dependencies: ["DevmemNet", "Devmem", "DevmemTestSupport"],
+      swiftSettings: rules),
+    .testTarget(
+      name: "DevmemBenchTests", dependencies: ["DevmemBench", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemctlTests", dependencies: ["devmemctl", "DevmemTestSupport"],

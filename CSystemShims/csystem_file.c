@@ -21,11 +21,6 @@ int csystem_file_duplicate(int fd) {
   return copy < 0 ? -errno : copy;
 }
 
-int csystem_file_is_close_on_exec(int fd) {
-  int flags = fcntl(fd, F_GETFD);
-  return flags < 0 ? -errno : (flags & FD_CLOEXEC) != 0;
-}
-
 int csystem_file_identity(int fd, uint64_t *device, uint64_t *inode) {
   struct stat status;
   if (fstat(fd, &status) < 0) {
@@ -51,10 +46,5 @@ int64_t csystem_file_read(int fd, void *bytes, size_t byte_count) {
 
 int64_t csystem_file_read_at(int fd, void *bytes, size_t byte_count, uint64_t offset) {
   ssize_t count = pread(fd, bytes, byte_count, (off_t)offset);
-  return count < 0 ? -errno : count;
-}
-
-int64_t csystem_file_write(int fd, const void *bytes, size_t byte_count) {
-  ssize_t count = write(fd, bytes, byte_count);
   return count < 0 ? -errno : count;
 }

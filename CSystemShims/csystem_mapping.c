@@ -38,9 +38,26 @@ int csystem_mapping_map_anonymous(size_t byte_count, unsigned page_shift, void *
   return result_of(mmap(NULL, byte_count, PROT_READ | PROT_WRITE, flags, -1, 0), address);
 }
 
-int csystem_mapping_reserve(size_t byte_count, void **address) {
+int csystem_mapping_reserve(size_t byte_count, size_t alignment, void **address) {
+  // As much more as the alignment may cost; what is not needed goes back at once.
+  size_t slack = alignment - (size_t)sysconf(_SC_PAGESIZE);
+  if (byte_count > SIZE_MAX - slack) {
+    return -ENOMEM;
+  }
   int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  return result_of(mmap(NULL, byte_count, PROT_NONE, flags, -1, 0), address);
+  char *all = mmap(NULL, byte_count + slack, PROT_NONE, flags, -1, 0);
+  if (all == MAP_FAILED) {
+    return -errno;
+  }
+  size_t head = (alignment - (uintptr_t)all % alignment) % alignment;
+  if (head > 0) {
+    munmap(all, head);
+  }
+  if (slack > head) {
+    munmap(all + head + byte_count, slack - head);
+  }
+  *address = all + head;
+  return 0;
 }
 
 int csystem_mapping_unmap(void *address, size_t byte_count) {

@@ -17,7 +17,7 @@ binary="$root/.build/release/devmemctl"
 # What asks for no device: looking at this machine, reading the help, the memory-file stand-in.
 needs_device() {
   case "$subcommand" in
-    demo | bench) ;;
+    demo) ;;
     *) return 1 ;;
   esac
   local previous=""

@@ -8,6 +8,8 @@
 #   build   the headers of libdrm, libnuma and libcrypto, pkg-config
 #   check   the disassembler and the instruction counter of `make check`
 #   vm      QEMU and what boots a Debian kernel in it
+#   peers   DPDK, mimalloc and jemalloc, which `make bench-peers` measures beside this library
+#   kernel  what builds a module for that kernel, for `make bench-kernel`
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -26,6 +28,9 @@ lacks() {
 
 has() { command -v "$1"; }
 
+# has_library NAME: for libraries without a pkg-config file.
+has_library() { printf 'int main(void) { return 0; }\n' | cc -x c - -o /dev/null "-l$1"; }
+
 require_swift() {
   local version
   command -v swift >/dev/null ||
@@ -36,7 +41,7 @@ require_swift() {
   fi
 }
 
-[ $# -gt 0 ] || die "name a group: $0 build|check|vm ..."
+[ $# -gt 0 ] || die "name a group: $0 build|check|vm|peers|kernel ..."
 for group in "$@"; do
   case "$group" in
     build)
@@ -63,7 +68,23 @@ for group in "$@"; do
       lacks python3-venv python3 -c 'import ensurepip, venv'
       lacks ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
       ;;
-    *) die "unknown group $group; there are: build check vm" ;;
+    peers)
+      lacks gcc has gcc
+      lacks libc6-dev test -e /usr/include/stdlib.h
+      lacks pkg-config has pkg-config
+      lacks python3 has python3
+      # The headers are in the one package that depends on all of DPDK's libraries and drivers.
+      lacks libdpdk-dev pkg-config --exists libdpdk
+      lacks libmimalloc-dev has_library mimalloc
+      lacks libjemalloc-dev pkg-config --exists jemalloc
+      ;;
+    kernel)
+      lacks debootstrap has debootstrap
+      lacks util-linux has unshare
+      lacks xz-utils has xz
+      lacks python3 has python3
+      ;;
+    *) die "unknown group $group; there are: build check vm peers kernel" ;;
   esac
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0

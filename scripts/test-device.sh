@@ -55,7 +55,7 @@ if [ "$place" = host ]; then
 else
   say "device tests in a virtual machine; this one lacks: $(lacking_here | paste -sd, | sed 's/,/, /g')"
   scripts/install-deps.sh vm
-  scripts/vm-run.sh --hugepages "$huge_pages" --rw "$results" -- "${job[@]}" || status=$?
+  scripts/vm-run.sh --timeout 1200 --hugepages "$huge_pages" --rw "$results" -- "${job[@]}" || status=$?
 fi
 linux="$(sed 's/[^0-9.].*//' "$results/device.kernel" 2>/dev/null || true)"
 python3 scripts/lib/summary.py device "$results/device.events" "$status" "$results/device.counts" \

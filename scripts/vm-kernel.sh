@@ -11,6 +11,8 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/debian.sh
+. "$(dirname "$0")/lib/debian.sh"
 
 # Newest first. 6.11 is the oldest kernel whose udmabuf and dma-heap behave as the tests expect;
 # Debian 12's own 6.1 has both switched off.
@@ -19,20 +21,6 @@ cache="$(cache_dir)/kernel"
 
 [ "$(uname -m)" = x86_64 ] ||
   die "the virtual machine is for x86_64; here ($(uname -m)) the kernel itself must have /dev/udmabuf"
-
-mirror() {
-  local uri
-  if [ -n "${DEVMEM_DEBIAN_MIRROR:-}" ]; then
-    echo "${DEVMEM_DEBIAN_MIRROR%/}"
-    return
-  fi
-  # Works without downloaded lists, unlike `apt-get indextargets`.
-  # shellcheck disable=SC1091
-  uri="$(. /etc/os-release && [ "${ID:-}" = debian ] &&
-    apt-get update --print-uris 2>/dev/null |
-    sed -n "s#^'\(.*\)/dists/${VERSION_CODENAME:-stable}/InRelease'.*#\1#p" | head -n 1)" || uri=""
-  echo "${uri:-http://deb.debian.org/debian}"
-}
 
 # apt with a state of its own. What the machine says about getting files (proxies, certificates,
 # retries) is kept; its sources, hooks and caches are not.
@@ -88,7 +76,7 @@ fetch() {
   # This runs in the subshell that holds the lock, which has no traps of its parent.
   trap 'rm -rf "$staging"' EXIT
   log="$staging/apt.log"
-  from="$(mirror)"
+  from="$(debian_mirror)"
   write_apt_config "$staging/apt"
   export APT_CONFIG="$staging/apt/apt.conf"
   for suite in $suites; do

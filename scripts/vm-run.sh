@@ -13,6 +13,9 @@
 #   --memory MIB      memory of the machine, half on each node              (default 4096)
 #   --cpus N          processors, half on each node                         (default 2)
 #   --timeout SECONDS end the machine when COMMAND takes longer             (default 900)
+#   --icount          a clock that ticks one nanosecond for each instruction of the guest: exact and
+#                     repeatable counts where times would mean nothing; always emulated, slower
+#   --append OPTIONS  for the kernel's command line
 #   --verbose         show the kernel's messages
 #
 # Exit status: COMMAND's own; 124 when it took too long; 125 when the machine failed. The
@@ -29,15 +32,16 @@ fail() {
   exit 125
 }
 
-rw=() hugepages=320 memory=4096 cpus=2 limit=900 verbose=0
+rw=() hugepages=320 memory=4096 cpus=2 limit=900 verbose=0 icount=0 kernel_options=()
 # Software emulation on a loaded machine; a healthy boot takes 10 s.
 boot_limit=180
 while [ $# -gt 0 ]; do
   case "$1" in
-    --rw | --hugepages | --memory | --cpus | --timeout)
+    --rw | --hugepages | --memory | --cpus | --timeout | --append)
       [ $# -ge 2 ] || fail "$1 needs a value"
       case "$1" in
         --rw) rw+=("$(cd "$2" && pwd -P)") || fail "--rw: no folder $2" ;;
+        --append) kernel_options=(--append "$2") ;;
         *)
           [[ "$2" =~ ^[0-9]+$ ]] || fail "$1 needs a number, not '$2'"
           case "$1" in
@@ -50,6 +54,7 @@ while [ $# -gt 0 ]; do
       esac
       shift 2
       ;;
+    --icount) icount=1 && shift ;;
     --verbose) verbose=1 && shift ;;
     --help | -h) usage && exit 0 ;;
     --) shift && break ;;
@@ -114,7 +119,7 @@ boot() {
     vng --run "$kernel/vmlinuz" --user root --verbose --disable-microvm --force-9p "$@" \
     --cpus "$cpus" --memory "$((half_memory * 2))M" \
     --numa "${half_memory}M,cpus=0-$((half_cpus - 1))" \
-    --numa "${half_memory}M,cpus=${half_cpus}-$((cpus - 1))" \
+    --numa "${half_memory}M,cpus=${half_cpus}-$((cpus - 1))" "${kernel_options[@]}" \
     --rwdir "/run/devmem=$folder" "${options[@]}" \
     -- "exec /run/devmem/guest.sh /run/devmem" </dev/null >"$folder/kernel.log" 2>&1 &
   machine=$!
@@ -142,11 +147,12 @@ write_job() {
 
 # A /dev/kvm can be there and still not run a stock kernel, so it is tried once for each pair of
 # host and guest kernel, and the answer is remembered. Sets `accelerator`.
-accelerator="--disable-kvm"
+accelerator="--disable-kvm" clock=()
 kvm_answer="$cache/kvm-$(uname -r)-$(cat "$kernel/version")"
 kvm_failed_now=0
 choose_accelerator() {
   local trial="$share/trial" options=("${rw[@]}")
+  [ "$icount" = 0 ] || return 0
   [ -r /dev/kvm ] && [ -w /dev/kvm ] || return 0
   if [ ! -e "$kvm_answer" ]; then
     say "trying /dev/kvm with a short boot"
@@ -174,9 +180,10 @@ remember_kvm() {
 }
 
 choose_accelerator
+[ "$icount" = 0 ] || clock=(--qemu-opts="-icount shift=0")
 write_job "$share" "$@"
 # shellcheck disable=SC2086
-boot "$share" "$((limit + boot_limit))" $accelerator
+boot "$share" "$((limit + boot_limit))" $accelerator "${clock[@]}"
 
 # The guest appends to plain files in the shared folder; these follow them until the machine is
 # gone.

@@ -17,9 +17,6 @@ int csystem_file_close(int fd);
 /// fcntl(F_DUPFD_CLOEXEC). Returns a second fd that the caller owns.
 int csystem_file_duplicate(int fd);
 
-/// fcntl(F_GETFD): 1 if the fd is close-on-exec, 0 if not.
-int csystem_file_is_close_on_exec(int fd);
-
 /// fstat(2), reduced to what names a file: its device and inode numbers.
 int csystem_file_identity(int fd, uint64_t *device, uint64_t *inode);
 
@@ -30,6 +27,3 @@ int64_t csystem_file_byte_count(int fd);
 /// read(2) and pread(2): bytes read, 0 at the end.
 int64_t csystem_file_read(int fd, void *bytes, size_t byte_count);
 int64_t csystem_file_read_at(int fd, void *bytes, size_t byte_count, uint64_t offset);
-
-/// write(2): bytes written, possibly fewer than asked.
-int64_t csystem_file_write(int fd, const void *bytes, size_t byte_count);

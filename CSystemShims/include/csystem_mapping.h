@@ -17,8 +17,9 @@ int csystem_mapping_map_file(
 /// (MAP_HUGETLB; -ENOMEM when the pool has too few).
 int csystem_mapping_map_anonymous(size_t byte_count, unsigned page_shift, void **address);
 
-/// Address space without memory (PROT_NONE), to be filled by fixed mappings.
-int csystem_mapping_reserve(size_t byte_count, void **address);
+/// Address space without memory (PROT_NONE), to be filled by fixed mappings, at a multiple of
+/// `alignment` (a power of two, at least the page size), which huge pages need.
+int csystem_mapping_reserve(size_t byte_count, size_t alignment, void **address);
 
 /// munmap(2).
 int csystem_mapping_unmap(void *address, size_t byte_count);

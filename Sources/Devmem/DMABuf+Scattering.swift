@@ -6,8 +6,9 @@ extension DMABuf {
   /// A dma-buf over ranges of memory files, one after the other (`UDMABUF_CREATE_LIST`).
   ///
   /// The files have to be sealed against shrinking and not against writing. The CPU face shows the
-  /// ranges one after the other as well, from the files; only where a range cuts a huge page, which
-  /// cannot be mapped from the file, is it the dma-buf's own mapping (see ``CPUFace/source``).
+  /// ranges one after the other as well, from the files; only where a range cuts a huge page, or does
+  /// not lie on a multiple of its size in the dma-buf, is it the dma-buf's own mapping (see
+  /// ``CPUFace/source``).
   ///
   /// - Parameters:
   ///   - ranges: at least one, at most `list_limit`; offsets and byte counts multiples of the base
@@ -110,32 +111,25 @@ extension DMABuf {
     }
   }
 
-  /// The ranges one after the other, from their files, populated; nil where a range cuts a huge page.
+  /// The ranges one after the other, from their files, populated; nil where a range does not begin
+  /// and end on its file's pages, or would not lie on a multiple of their size.
   private static func mapFiles(
     _ ranges: [MemoryRange], _ byteCount: Int
   ) throws(DevmemError) -> MemoryMapping? {
-    let canMap = ranges.allSatisfy { range in
-      // A huge page needs an address that is a multiple of its size as well: a reservation does
-      // not promise one, so only base pages are put together.
-      range.file.pageSize == .base4K
-    }
-    if !canMap {
-      // One whole range of one huge-page file is the plain case.
-      guard ranges.count == 1, ranges[0].offset % ranges[0].file.pageSize.byteCount == 0,
-        ranges[0].byteCount % ranges[0].file.pageSize.byteCount == 0
-      else { return nil }
+    var position = 0
+    var largest = PageSize.base4K
+    for range in ranges {
+      let page = range.file.pageSize.byteCount
+      guard range.offset % page == 0, range.byteCount % page == 0, position % page == 0 else {
+        return nil
+      }
+      if page > largest.byteCount { largest = range.file.pageSize }
+      position += range.byteCount
     }
     return try DevmemError.wrapping({
-      .memoryFile(
-        "mapping", byteCount: byteCount, pageSize: ranges[0].file.pageSize, node: nil, $0)
+      .memoryFile("mapping", byteCount: byteCount, pageSize: largest, node: nil, $0)
     }) { () throws(Errno) in
-      if ranges.count == 1 {
-        let mapping = try ranges[0].file.map(
-          offset: ranges[0].offset, byteCount: ranges[0].byteCount)
-        try mapping.populate()
-        return mapping
-      }
-      var mapping = try MemoryMapping.reserved(byteCount: byteCount)
+      var mapping = try MemoryMapping.reserved(byteCount: byteCount, for: largest)
       var position = 0
       for range in ranges {
         try unsafe mapping.map(

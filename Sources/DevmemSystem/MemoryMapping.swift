@@ -68,10 +68,17 @@
   /// Reserves address space without memory, to be filled piece by piece with
   /// ``map(_:offset:byteCount:at:)``. Touching what is not filled raises SIGSEGV.
   ///
+  /// - Parameters:
+  ///   - byteCount: > 0, a multiple of the base page size.
+  ///   - pageSize: the largest pages that will be mapped there; the address is a multiple of theirs.
   /// - Throws: `EINVAL` (size), `ENOMEM`.
-  public static func reserved(byteCount: Int) throws(Errno) -> MemoryMapping {
-    guard byteCount > 0 else { throw .EINVAL }
-    let address = unsafe try system_reserve(byteCount: byteCount)
+  public static func reserved(
+    byteCount: Int, for pageSize: PageSize = .base4K
+  ) throws(Errno) -> MemoryMapping {
+    guard byteCount > 0, byteCount % SystemProcess.pageByteCount == 0 else { throw .EINVAL }
+    let address = unsafe try system_reserve(
+      byteCount: byteCount,
+      alignment: max(pageSize.byteCount, SystemProcess.pageByteCount))
     return unsafe MemoryMapping(owning: address, byteCount: byteCount)
   }
 

@@ -4,7 +4,7 @@
 /// `system_*` function: what the test seam counts and forces by name.
 package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // Files
-  case open, close, duplicate, identity, byteCount, read, readAt, write, directory
+  case open, close, duplicate, identity, byteCount, read, readAt, directory
   // Memory files
   case memoryFileCreate, memoryFileResize, memoryFileAddSeals, memoryFileSeals, memoryFilePageSize
   // Mappings

@@ -81,12 +81,6 @@ func system_readAt(
   }
 }
 
-func system_write(_ number: Int32, _ bytes: UnsafeRawBufferPointer) throws(Errno) -> Int {
-  try perform(.write, .mayFault) {
-    unsafe csystem_file_write(number, bytes.baseAddress, bytes.count)
-  }
-}
-
 func system_directory(
   _ path: String, _ names: UnsafeMutableBufferPointer<CChar>
 ) throws(Errno) -> Int {
@@ -144,9 +138,11 @@ func system_mapAnonymous(
   return unsafe address!
 }
 
-func system_reserve(byteCount: Int) throws(Errno) -> UnsafeMutableRawPointer {
+func system_reserve(
+  byteCount: Int, alignment: Int
+) throws(Errno) -> UnsafeMutableRawPointer {
   var address: UnsafeMutableRawPointer?
-  try perform(.reserve) { unsafe csystem_mapping_reserve(byteCount, &address) }
+  try perform(.reserve) { unsafe csystem_mapping_reserve(byteCount, alignment, &address) }
   return unsafe address!
 }
 

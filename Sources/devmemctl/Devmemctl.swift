@@ -7,5 +7,7 @@ struct Devmemctl: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "devmemctl",
     abstract: "Device memory for networking, on real dma-bufs.",
-    subcommands: [DemoCommand.self, DoctorCommand.self, ImporterCommand.self])
+    subcommands: [
+      BenchCommand.self, DemoCommand.self, DoctorCommand.self, ImporterCommand.self,
+    ])
 }

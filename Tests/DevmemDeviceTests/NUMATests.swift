@@ -29,6 +29,26 @@ import Testing
     #expect(try buffer.asImported().byteCount == 8 << 20)
   }
 
+  @Test("one dma-buf of huge pages from both nodes has a CPU face from its files")
+  func bothNodes() throws {
+    let files = try (0..<2).map { node in
+      let file = try MemoryFile(name: "node\(node)", byteCount: 4 << 20, pageSize: .huge2M)
+      _ = try file.mapPopulated(node: NUMANode(node))
+      try file.addSeals()
+      return file
+    }
+    let buffer = try DMABuf.udmabuf(scattering: files.map { .init(of: $0) })
+    let face = try #require(buffer.cpuFace)
+    #expect(face.source == .memoryFile)
+    #expect(buffer.pageSize == .huge2M)
+    try buffer.fill(Pattern(3))
+    #expect(try buffer.asImported().mismatchedPageCount(Pattern(3)) == 0)
+    for offset in stride(from: 0, to: 8 << 20, by: 2 << 20) {
+      #expect(
+        try unsafe NUMANode.node(of: face.baseAddress + offset).rawValue == offset >> 22)
+    }
+  }
+
   @Test("more huge pages than a node has are refused with the node's own file")
   func exhausted() throws {
     let folder = "/sys/devices/system/node/node1/hugepages/hugepages-2048kB"

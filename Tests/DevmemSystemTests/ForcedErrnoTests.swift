@@ -81,6 +81,12 @@ import Testing
         _ = try SystemProcess.kernelRelease()
         _ = try SystemProcess.openFileLimit()
         _ = try SystemProcess.lockedByteLimit()
+        _ = try SystemProcess.availableMemoryByteCount()
+        try SystemProcess.setEffectiveUser(SystemProcess.effectiveUser)
+        if NUMANode.isSupported {
+          _ = try NUMANode.available()[0].memory()
+          _ = try unsafe NUMANode.node(of: mapping.baseAddress)
+        }
       }
     }
     ForcedErrnos.expectCleanVerdict(result)

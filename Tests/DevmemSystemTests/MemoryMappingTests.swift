@@ -25,6 +25,22 @@ import Testing
     #expect(seen == [4, 1, 2])
   }
 
+  @Test("a reservation for huge pages is aligned to them and no longer than asked for")
+  func aligned() throws {
+    for _ in 0..<8 {
+      let mapping = try MemoryMapping.reserved(byteCount: 4096, for: .huge2M)
+      #expect(unsafe UInt(bitPattern: mapping.baseAddress) % (2 << 20) == 0)
+      let line = String(unsafe UInt(bitPattern: mapping.baseAddress), radix: 16) + "-"
+      let maps = try SystemFile.text(at: "/proc/self/maps")
+      let range = try #require(maps.split(separator: "\n").first { $0.hasPrefix(line) })
+      let end = String(unsafe UInt(bitPattern: mapping.baseAddress) + 4096, radix: 16)
+      #expect(range.hasPrefix(line + end + " "))
+    }
+    #expect(throws: Errno.ENOMEM) {
+      _ = try MemoryMapping.reserved(byteCount: Int.max & ~4095, for: .huge1G)
+    }
+  }
+
   @Test(
     "a piece that leaves the reservation is refused",
     arguments: [(0, 4 * 4096), (3 * 4096, 4096), (-4096, 4096), (4096, 3 * 4096)])

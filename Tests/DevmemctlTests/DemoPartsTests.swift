@@ -73,6 +73,14 @@ struct DemoPartsTests {
     }
   }
 
+  @Test(
+    "the dma-buf is as large as the transfer, in whole huge pages from 4 to 64 MiB",
+    arguments: [(1, 4), (4 << 20, 4), ((4 << 20) + 1, 6), (64 << 20, 64), (1 << 40, 64)])
+  func bufferSize(byteCount: Int, mebibytes: Int) {
+    let options = DemoOptions(source: .generator(seed: 1), byteCount: byteCount)
+    #expect(options.bufferByteCount == mebibytes << 20)
+  }
+
   @Test("the ratio to malloc is the median of neighbours, so that one bad slice changes nothing")
   func ratio() {
     func slice(_ device: Int, _ malloc: Int) -> DemoTimings.Slice {

@@ -25,9 +25,17 @@ struct DemoOptions: Sendable {
   /// Payload of one packet.
   var payloadByteCount: Int { max(DemoSizes.payloadByteCount, iovByteCount) }
 
+  /// Size of the dma-buf: that of the transfer in whole huge pages, within limits. Short transfers
+  /// then need not wait for memory that they don't use.
+  var bufferByteCount: Int {
+    let pageByteCount = PageSize.huge2M.byteCount
+    let wanted = (min(byteCount, DemoSizes.bufferByteLimit) + pageByteCount - 1) / pageByteCount
+    return max(wanted * pageByteCount, DemoSizes.bufferByteMinimum)
+  }
+
   /// The payload's buffer, really from that exporter: nothing falls back to another.
   func makeBuffer() throws(DevmemError) -> DMABuf {
-    let byteCount = DemoSizes.bufferByteCount
+    let byteCount = bufferByteCount
     let name = "devmemctl-demo"
     switch exporter {
     case .udmabuf:

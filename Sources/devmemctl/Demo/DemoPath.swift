@@ -14,6 +14,8 @@ enum DemoSizes {
   /// Payload of one batch to the reader: what one pair of sync brackets and two messages are spread
   /// over, and little enough that reader and receiver work side by side.
   static let batchByteCount = 1 << 20
-  /// Payload buffers: the largest dma-buf that udmabuf makes by default up to Linux 6.12.
-  static let bufferByteCount = 64 << 20
+  /// Payload buffers at most: the largest dma-buf that udmabuf makes by default up to Linux 6.12.
+  static let bufferByteLimit = 64 << 20
+  /// And at least: two payloads of the largest kind, each one IOV of 2 MiB.
+  static let bufferByteMinimum = 4 << 20
 }

@@ -69,7 +69,8 @@ enum DemoRun {
       buffer: buffer, headers: headers, payload: payload, connection: deviceIn,
       importer: importer.socket, payloadByteCount: options.payloadByteCount)
     let malloc = try MallocPath(
-      connection: mallocIn, payloadByteCount: options.payloadByteCount)
+      connection: mallocIn, payloadByteCount: options.payloadByteCount,
+      outstandingByteLimit: options.bufferByteCount)
     let sender = try DemoSender(
       source: options.source, device: deviceOut, malloc: mallocOut,
       payloadByteCount: options.payloadByteCount)

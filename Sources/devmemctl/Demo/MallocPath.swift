@@ -22,7 +22,7 @@ final class MallocPath: DemoPath {
   // SAFETY: malloc'd by this object, freed where the packet ends or in deinit.
   private var nextHeader: UnsafeMutableRawPointer?
   private var nextHeaderFilled = 0
-  private let outstandingByteLimit = DemoSizes.bufferByteCount
+  private let outstandingByteLimit: Int
   // SAFETY: two elements, allocated in init and freed in deinit.
   private let vectors = UnsafeMutableBufferPointer<IOVector>.allocate(capacity: 2)
 
@@ -63,7 +63,10 @@ final class MallocPath: DemoPath {
     unsafe vectors.deallocate()
   }
 
-  init(connection: TCPSocket, payloadByteCount: Int) throws {
+  /// - Parameter outstandingByteLimit: what may be with the reader at a time, as much as the dma-buf
+  ///   has.
+  init(connection: TCPSocket, payloadByteCount: Int, outstandingByteLimit: Int) throws {
+    self.outstandingByteLimit = outstandingByteLimit
     self.connection = connection
     self.payloadByteCount = payloadByteCount
     let (near, far) = try UnixSocket.pair()

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPeerBench
+import Devmem
+
+/// Buffers that are allocated here and die on another thread, one at a time.
+@safe
+final class SingleCrossing {
+  // SAFETY: ring and slots are made in init and freed in deinit; the ring's counts say which side may
+  // touch a slot.
+  private let ring: UnsafeMutablePointer<peer_ring>
+  private let slots: UnsafeMutablePointer<Netmem>
+  private let pool: PagePool
+  private let count: Int
+
+  init(_ pool: PagePool, _ count: Int) {
+    unsafe ring = peer_ring_make(UInt64(peer_single_slots))
+    unsafe slots = .allocate(capacity: peer_single_slots)
+    self.pool = pool
+    self.count = count
+  }
+
+  deinit {
+    unsafe slots.deallocate()
+    unsafe peer_ring_free(ring)
+  }
+
+  func run() -> Cases.Result {
+    let spent = unsafe peer_time_pair(
+      { context in unsafe SingleCrossing.of(context).produce() },
+      { context in unsafe SingleCrossing.of(context).consume() },
+      nil, nil, Unmanaged.passUnretained(self).toOpaque())
+    return (count, spent)
+  }
+
+  private static func of(_ context: UnsafeMutableRawPointer?) -> SingleCrossing {
+    unsafe Unmanaged<SingleCrossing>.fromOpaque(context.unsafelyUnwrapped).takeUnretainedValue()
+  }
+
+  private func produce() {
+    let ring = unsafe self.ring
+    let slots = unsafe self.slots
+    let pool = self.pool
+    for _ in 0..<count {
+      guard let netmem = pool.allocate() else { fatalError("the pool is empty") }
+      unsafe (slots + Int(peer_ring_claim(ring))).initialize(to: netmem)
+      unsafe peer_ring_publish(ring)
+    }
+  }
+
+  private func consume() {
+    let ring = unsafe self.ring
+    let slots = unsafe self.slots
+    for _ in 0..<count {
+      let netmem = unsafe (slots + Int(peer_ring_await(ring))).move()
+      unsafe peer_ring_release(ring)
+      _ = consume netmem
+    }
+  }
+}
+
+/// The same in bursts of 32: a batch is one slot.
+@safe
+final class BurstCrossing {
+  // SAFETY: as in SingleCrossing.
+  private let ring: UnsafeMutablePointer<peer_ring>
+  private let slots: UnsafeMutablePointer<NetmemBatch>
+  private let pool: PagePool
+  private let burstCount: Int
+
+  private static var burst: Int { peer_burst }
+
+  init(_ pool: PagePool, _ count: Int) {
+    unsafe ring = peer_ring_make(UInt64(peer_burst_slots))
+    unsafe slots = .allocate(capacity: peer_burst_slots)
+    self.pool = pool
+    burstCount = (count + Self.burst - 1) / Self.burst
+  }
+
+  deinit {
+    unsafe slots.deallocate()
+    unsafe peer_ring_free(ring)
+  }
+
+  func run() -> Cases.Result {
+    let spent = unsafe peer_time_pair(
+      { context in unsafe BurstCrossing.of(context).produce() },
+      { context in unsafe BurstCrossing.of(context).consume() },
+      nil, nil, Unmanaged.passUnretained(self).toOpaque())
+    return (burstCount * Self.burst, spent)
+  }
+
+  private static func of(_ context: UnsafeMutableRawPointer?) -> BurstCrossing {
+    unsafe Unmanaged<BurstCrossing>.fromOpaque(context.unsafelyUnwrapped).takeUnretainedValue()
+  }
+
+  private func produce() {
+    let ring = unsafe self.ring
+    let slots = unsafe self.slots
+    let pool = self.pool
+    for _ in 0..<burstCount {
+      let batch = pool.allocateBatch(Self.burst)
+      precondition(batch.count == Self.burst, "the pool is empty")
+      unsafe (slots + Int(peer_ring_claim(ring))).initialize(to: batch)
+      unsafe peer_ring_publish(ring)
+    }
+  }
+
+  private func consume() {
+    let ring = unsafe self.ring
+    let slots = unsafe self.slots
+    for _ in 0..<burstCount {
+      let batch = unsafe (slots + Int(peer_ring_await(ring))).move()
+      unsafe peer_ring_release(ring)
+      _ = consume batch
+    }
+  }
+}

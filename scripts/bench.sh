@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Builds and runs the benchmarks, on this machine: times measured in an emulated one mean nothing.
+# Standard output is that of `devmemctl bench` alone.
+#
+#   scripts/bench.sh [ARGUMENTS...]            see devmemctl bench --help
+#   scripts/bench.sh latency [ARGUMENTS...]    tails of the allocation latency
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+root="$(repo_root)"
+
+if [ "${1:-}" = latency ]; then
+  shift
+  "$root/scripts/install-deps.sh" build
+  say "building the package in Benchmarks/"
+  # The package manager looks for new files in the root package only; a new plan finds all.
+  rm -f "$root/.build/benchmarks/release.yaml"
+  swift build --quiet -c release --package-path "$root/Benchmarks" \
+    --scratch-path "$root/.build/benchmarks" --product devmem-latency >&2
+  exec "$root/.build/benchmarks/release/devmem-latency" "$@"
+fi
+
+for argument in "$@"; do
+  [ "$argument" != --instructions ] || "$root/scripts/install-deps.sh" check
+done
+"$root/scripts/build.sh" release
+exec "$root/.build/release/devmemctl" bench "$@"
