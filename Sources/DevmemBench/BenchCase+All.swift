@@ -3,7 +3,7 @@
 extension BenchCase {
   /// Every case, in the order of the report.
   public static let all: [BenchCase] =
-    baselines + pool + windows + bulks + kinds + allocators
+    baselines + pool + windows + bulks + kinds + threads + allocators + creations
 
   /// The cases whose names have `filter` in them; an exact name means that one alone.
   public static func matching(_ filter: String?) -> [BenchCase] {

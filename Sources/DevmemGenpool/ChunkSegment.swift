@@ -56,6 +56,7 @@ import Synchronization
     at address: UnsafeMutableRawPointer, slot: Int, pool: UnsafeMutablePointer<PoolState>?,
     leafCount: Int
   ) -> UnsafeMutablePointer<ChunkRecord> {
+    precondition(MemoryLayout<ChunkRecord>.size <= inlineWordOffset)
     let memory: UnsafeMutableRawPointer
     if leafCount == 1 {
       unsafe memory = address + inlineWordOffset

@@ -71,7 +71,7 @@ extension GenPool {
       pool.forget(record)
       pool.unlink(record)
       pool.account(byteCount: -(granuleCount &<< pool.granuleShift), chunkCount: -1)
-      registry.freeSlots.append(record.slot)
+      registry.freeSlots[record.leafCapacity.logarithm].append(record.slot)
       return registry.owners.removeValue(forKey: record.slot)
     }
     _ = owner
@@ -122,17 +122,17 @@ extension PoolRef {
     return chunks
   }
 
-  /// A slot with room for the bitmap: one of a removed chunk if its room is not more than four
-  /// times too large, else a new one. Nothing of it is free yet.
+  /// A slot with room for the bitmap: one of a removed chunk if its room is less than four times as
+  /// large, else a new one. Nothing of it is free yet.
   func claimSlot(
     for granuleCount: Int, _ registry: inout PoolState.Registry
   ) throws(GenPoolError) -> Int {
     let leafCount = ChunkBitmap.wordCount(above: granuleCount)
-    let reusable = registry.freeSlots.lastIndex {
-      let capacity = record($0).leafCapacity
-      return capacity >= leafCount && capacity >> 2 <= leafCount
+    for order in leafCount.logarithm...leafCount.logarithm + 1 {
+      if let slot = registry.freeSlots[order].last, record(slot).leafCapacity >= leafCount {
+        return registry.freeSlots[order].removeLast()
+      }
     }
-    if let reusable { return registry.freeSlots.remove(at: reusable) }
 
     let slot = slotCount
     guard slot < GenPool.maximumChunkCount else { throw GenPoolError(.tooManyChunks) }
@@ -159,4 +159,9 @@ extension PoolRef {
     endUnsettled()
     remember(record)
   }
+}
+
+extension Int {
+  /// The position of the highest set bit of a positive number.
+  fileprivate var logarithm: Int { Self.bitWidth - 1 - leadingZeroBitCount }
 }

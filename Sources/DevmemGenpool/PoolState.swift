@@ -66,8 +66,9 @@ public import Synchronization
 
   /// What only adding, removing and listing chunks needs; under the lock.
   struct Registry {
-    /// Slots whose chunk was removed.
-    var freeSlots: [Int] = []
+    /// Slots whose chunk was removed, by the logarithm of their leaf words, so that finding one
+    /// that suits takes no search.
+    var freeSlots: [[Int]] = Array(repeating: [], count: 26)
     var owners: [Int: any AnyObject & Sendable] = [:]
     var random: UInt64 = 0x9E37_79B9_7F4A_7C15
 

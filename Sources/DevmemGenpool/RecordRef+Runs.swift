@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension RecordRef {
-  /// The lowest free granule in `from..<end`, by way of the summary.
+  /// The lowest free granule in `from..<end`, by way of the summary, which gets repaired where it
+  /// turns out to be wrong: otherwise each search would come through the same empty words again.
   func firstFree(from: Int, before end: Int) -> Int? {
     guard from < end else { return nil }
     var word = from >> 6
-    var found = leaves.load(word) & (~0 << UInt64(from & 63))
-    while found == 0 {
-      guard let next = nextHinted(from: word + 1), next << 6 < end else { return nil }
-      word = next
-      found = leaves.load(word)
+    if from & 63 != 0 {
+      let found = leaves.load(word) & (~0 << UInt64(from & 63))
+      if found != 0 { return granule(word, found, before: end) }
+      word += 1
     }
+    while let next = nextHinted(from: word), next << 6 < end {
+      let found = leaves.load(next)
+      if found != 0 { return granule(next, found, before: end) }
+      pool.settle(self, leaf: next)
+      word = next + 1
+    }
+    return nil
+  }
+
+  private func granule(_ word: Int, _ found: UInt64, before end: Int) -> Int? {
     let granule = word << 6 | found.trailingZeroBitCount
     return granule < end ? granule : nil
   }

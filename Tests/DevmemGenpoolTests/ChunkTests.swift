@@ -116,6 +116,25 @@ struct ChunkTests {
     #expect(live.allSatisfy { $0.chunk.slot < 400 })
   }
 
+  @Test("slots are used again only where the bitmap fits, and what is reused starts out free")
+  func slotReuse() throws {
+    let pool = try GenPool(granuleByteCount: 4096)
+    func words(_ count: Int) throws -> GenPool.Chunk {
+      try pool.addChunk(base: UInt64(1 << 40), byteCount: count * 64 * 4096)
+    }
+    let first = try words(9)
+    try pool.removeChunk(first)
+    for (count, slot) in [(10, 1), (8, 1), (5, 1), (4, 1), (2, 2), (9, 1), (1, 2), (3, 3)] {
+      let chunk = try words(count)
+      #expect(chunk.slot == slot, "\(count) words")
+      #expect(chunk.availableByteCount == chunk.byteCount)
+      let all = try #require(pool.allocate(byteCount: chunk.byteCount))
+      #expect(pool.allocateGranule() == nil)
+      try pool.free(all)
+      try pool.removeChunk(chunk)
+    }
+  }
+
   @Test("more than 64^4 granules in one chunk: several words at the top level")
   func hugeChunk() throws {
     let pool = try GenPool(granuleByteCount: 256)

@@ -1,71 +1,43 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The hot paths as a user's optimised build has them: no call into the runtime for reference counts,
-# exclusivity or allocation, and no more instructions than budgets.txt allows. Instructions are
-# counted by callgrind as the difference of two loop counts, which is exact where a clock is not.
+# The hot paths as an optimised build has them: no call into the runtime for reference counts,
+# exclusivity or allocation, and not one instruction more than Benchmarks/Thresholds allows.
+# Instructions are counted by callgrind as the difference of two loop counts, which is exact where a
+# clock is not.
 set -euo pipefail
 
-package=scripts/check/hotpath
-scratch=.build/hotpath
+thresholds=Benchmarks/Thresholds/instructions.txt
+binary=.build/release/devmemctl
 forbidden='swift_(retain|release|bridgeObject|unknownObject|beginAccess|dynamicCast|allocObject)'
 
-# The package manager looks for new files in the root package only: without its plan of the last
-# build it makes a new one, which finds those of the library as well.
-rm -f "$scratch/release.yaml"
-# Static, so that each run under valgrind starts in half a second.
-output="$(swift build --quiet -c release --static-swift-stdlib --package-path "$package" \
-  --scratch-path "$scratch" 2>&1)" || {
-  printf '%s\n' "$output"
-  exit 1
-}
-binary="$(realpath "$scratch/release/hotpath")"
-symbols="$(nm "$binary")"
-
-instructions() {
-  local output
-  output="$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$binary" "$1" "$2" 2>&1)" || {
-    echo "$output" >&2
-    return 1
-  }
-  sed -n 's/^.*Collected : \([0-9]*\).*$/\1/p' <<<"$output"
-}
+scripts/build.sh release
+# Symbol and readable name side by side.
+symbols="$(nm "$binary" | sed -n 's/^.* [tT] \($s11DevmemBench[A-Za-z0-9_]*\)$/\1/p')"
+names="$(paste <(printf '%s\n' "$symbols") <(printf '%s\n' "$symbols" | swift demangle))"
 
 status=0
-while read -r name budget turn; do
-  case "$name" in '' | '#'*) continue ;; esac
-  function="${name%%.*}"
-  pattern="\\\$s7hotpath${#function}${function}[A-Za-z0-9_]*\$"
-  symbol="$(grep -oE "$pattern" <<<"$symbols" | head -n 1)" || {
-    echo "$package has no function $function, which budgets.txt asks for"
+for function in $(sed -n 's/^[a-z][^ ]* *[0-9.]* *\([a-z0-9_]*\)$/\1/p' "$thresholds" | sort -u); do
+  # A function may be there more than once, specialised for its arguments.
+  mine="$(grep -E "DevmemBench\.\(?$function( in |\()" <<<"$names" | grep -v 'closure' | cut -f 1)" || {
+    echo "$binary has no function $function, which $thresholds names"
     status=1
     continue
   }
-  code="$(objdump -d --no-show-raw-insn --disassemble="$symbol" "$binary")"
-  # A function that cannot be found gives an empty listing and would pass every search.
-  grep -q 'ret' <<<"$code" || {
-    echo "$name: objdump shows no code for $symbol"
-    status=1
-    continue
-  }
-  if grep -E "(call|jmp) .*$forbidden" <<<"$code"; then
-    echo "$name: these runtime calls are on the hot path; a class property that is read there, or a"
-    echo "  closure or existential that is kept, is the usual cause"
-    status=1
-  fi
-  few=1000 many=101000
-  low="$(instructions "$name" "$few")"
-  high="$(instructions "$name" "$many")"
-  turns=$((many - few))
-  # Start-up differs by some dozen instructions from run to run; rounded, it is gone.
-  each=$(((high - low + turns / 2) / turns))
-  echo "$name: $each instructions per $turn (budget $budget)"
-  if [ "$each" -gt "$budget" ]; then
-    echo "$name: above its budget in scripts/check/budgets.txt; look at:"
-    echo "  objdump -d --no-show-raw-insn --disassemble='$symbol' $binary"
-    status=1
-  elif [ "$each" -lt 5 ]; then
-    echo "$name: too few to be true, the loop was optimised away"
-    status=1
-  fi
-done <scripts/check/budgets.txt
+  for symbol in $mine; do
+    code="$(objdump -d --no-show-raw-insn --disassemble="$symbol" "$binary")"
+    # A function that cannot be found gives an empty listing and would pass every search.
+    grep -qE '\s(ret|jmp)' <<<"$code" || {
+      echo "$function: objdump shows no code for $symbol"
+      status=1
+      continue
+    }
+    if grep -E "(call|jmp) .*$forbidden" <<<"$code"; then
+      echo "$function: these runtime calls are on the hot path; a class property that is read there,"
+      echo "  or a closure or existential that is kept, is the usual cause; look at:"
+      echo "  objdump -d --no-show-raw-insn --disassemble='$symbol' $binary"
+      status=1
+    fi
+  done
+done
+"$binary" bench --thresholds "$thresholds" || status=1
 exit "$status"

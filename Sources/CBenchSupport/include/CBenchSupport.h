@@ -35,3 +35,7 @@ static inline void cbench_pause(void) {
   __asm__ volatile("yield");
 #endif
 }
+
+/// What malloc has given out and not got back, in bytes, the blocks that it maps included. Glibc 2.33
+/// or newer, whose <malloc.h> Swift does not see.
+uint64_t cbench_allocated_byte_count(void);

@@ -21,11 +21,19 @@ struct BenchCommand: ParsableCommand {
   @Flag(help: "Count instructions as well (runs each case under valgrind).")
   var instructions = false
 
+  @Flag(help: "Measure what 1 GiB of device memory costs in records and tables, and end.")
+  var footprint = false
+
   @Flag(help: "List the cases and end.")
   var list = false
 
   @Flag(help: "Print one JSON array on the last line of standard output.")
   var json = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Count instructions alone, and fail where a file allows fewer.", valueName: "path"))
+  var thresholds: String?
 
   @Option(
     parsing: .upToNextOption,
@@ -47,9 +55,17 @@ struct BenchCommand: ParsableCommand {
         try benchCase.run(count: count)
       } else if list {
         Terminal.output.write(BenchReport.list(of: BenchCase.matching(filter)))
+      } else if footprint {
+        Terminal.output.write(BenchReport.text(of: try Footprint.measure()))
+      } else if let thresholds {
+        guard try ThresholdCheck.run(file: thresholds, filter: filter) else {
+          throw ExitCode.failure
+        }
       } else {
         try measure()
       }
+    } catch let code as ExitCode {
+      throw code
     } catch {
       Terminal.error.writeLine("Error: \(error)")
       throw ExitCode.failure

@@ -51,6 +51,11 @@ struct BenchReport {
     }.joined()
   }
 
+  static func text(of footprint: Footprint) -> String {
+    "\(footprint.byteCount) bytes of records and tables for \(footprint.iovCount) IOVs:"
+      + " \(text(footprint.bytesPerIOV, decimals: 2)) bytes each\n"
+  }
+
   /// The first column to the left, the others to the right.
   static func aligned(_ rows: [[String]]) -> String {
     let widths = (rows.first ?? []).indices.map { column in

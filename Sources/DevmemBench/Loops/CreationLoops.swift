@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devmem
+
+/// Making a device memory of some size: the memory itself apart from carving it.
+extension BenchCase {
+  static let creations = [("64M", 64 << 20), ("1G", 1 << 30)].flatMap { (size, byteCount) in
+    [
+      BenchCase(
+        "create_\(size)", "carve \(size) into IOVs of 4 KiB: records and allocator, not the memory",
+        instructionRange: 1..<5
+      ) {
+        let (buffer, note) = try deviceMemory(byteCount: byteCount)
+        return Loop(note: note) { count in
+          for done in 0..<count {
+            let binding = try DMABufBinding(buffer)
+            guard binding.iovCount > 0 else { return done }
+          }
+          return count
+        }
+      },
+      BenchCase(
+        "create_\(size)_populate", "the memory: all pages placed, dma-buf made, nothing carved",
+        repeatLimit: 3, instructionRange: nil
+      ) {
+        let (_, note) = try deviceMemory(byteCount: byteCount)
+        return Loop(note: note) { count in
+          for _ in 0..<count { _ = try deviceMemory(byteCount: byteCount) }
+          return count
+        }
+      },
+    ]
+  }
+
+  /// A dma-buf from udmabuf, or its stand-in where there is none, and which of them it is.
+  private static func deviceMemory(byteCount: Int) throws -> (buffer: DMABuf, note: String) {
+    do {
+      return (try DMABuf.udmabuf(byteCount: byteCount), "a dma-buf of /dev/udmabuf")
+    } catch {
+      let buffer = try DMABuf.memoryFile(byteCount: byteCount)
+      return (buffer, "a memory file without an exporter, because: \(error.operation) failed")
+    }
+  }
+}
