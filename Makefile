@@ -38,7 +38,7 @@ test-host: ## tests that need neither privileges nor devices
 test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there is none
 	@scripts/test-device.sh
 
-.PHONY: demo doctor bench bench-latency bench-peers bench-kernel top
+.PHONY: demo doctor bench bench-latency bench-peers bench-layouts bench-kernel top
 demo: ## run the main job; ARGS="--json --bytes 256M" passes arguments
 	@scripts/devmemctl.sh demo $(ARGS)
 doctor: ## what this machine lacks for device memory, and how to get it
@@ -49,6 +49,8 @@ bench-latency: ## tails of the allocation latency while another thread returns
 	@scripts/bench.sh latency $(ARGS)
 bench-peers: ## measure beside DPDK, jemalloc, mimalloc, glibc; ARGS="--json --instructions"
 	@scripts/bench-peers.sh $(ARGS)
+bench-layouts: ## measure five layouts of host and device records; ARGS="--json --svg FILE"
+	@scripts/bench-layouts.sh $(ARGS)
 bench-kernel: ## count instructions beside the kernel's page pool benchmark; ARGS=--json
 	@scripts/bench-kernel.sh $(ARGS)
 top: ## watch the page pools
