@@ -63,19 +63,14 @@ extension PagePoolCore {
 
   /// Moves buffers from the local list into the empty cache. False if there was none to use.
   private func refillFromLocalList() -> Bool {
-    let filter = hasNodeFilter.load(ordering: .relaxed) ? node : nil
-    var loaded = 0
-    while loaded < refillCount, unsafe state.pointee.localCount.load(ordering: .relaxed) > 0 {
-      let iov = unsafe state.pointee.popLocal()
-      if let filter, let node = iov.area.node, node != filter {
-        // The kernel stops its refill here; the rest of the list may well be on the right node.
-        unsafe state.pointee.counters.waive.addAsOnlyWriter(1)
-        giveBack(iov)
+    let listed = unsafe state.pointee.localCount.load(ordering: .relaxed)
+    guard listed > 0 else { return false }
+    let loaded =
+      if hasNodeFilter.load(ordering: .relaxed), let node {
+        loadLocalList(onNode: node)
       } else {
-        unsafe state.pointee.push(iov.record)
-        loaded += 1
+        unsafe state.pointee.loadLocalList(min(refillCount, listed))
       }
-    }
     unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(loaded))
     let excess =
       unsafe state.pointee.localCount.load(ordering: .relaxed) - configuration.ringCapacity
@@ -85,6 +80,23 @@ extension PagePoolCore {
     }
     if loaded > 0 { tuner.refilledFromQueue() }
     return loaded > 0
+  }
+
+  /// The same for one node only; what lies on others goes back to the provider. Returns how many.
+  private func loadLocalList(onNode filter: Int) -> Int {
+    var loaded = 0
+    while loaded < refillCount, unsafe state.pointee.localCount.load(ordering: .relaxed) > 0 {
+      let iov = unsafe state.pointee.popLocal()
+      if let node = iov.area.node, node != filter {
+        // The kernel stops its refill here; the rest of the list may well be on the right node.
+        unsafe state.pointee.counters.waive.addAsOnlyWriter(1)
+        giveBack(iov)
+      } else {
+        unsafe state.pointee.push(iov.record)
+        loaded += 1
+      }
+    }
+    return loaded
   }
 
   /// Fills the empty cache from the provider, up to the refill count. False if it had none.

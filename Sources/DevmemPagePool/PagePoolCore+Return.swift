@@ -6,6 +6,10 @@ import Synchronization
 extension PagePoolCore {
   /// A return on the owner thread that finds the cache full, or declared full.
   func returnOnOwner(_ iov: NetIOVReference) {
+    if !hasAttention, !isAbandoned.load(ordering: .acquiring) {
+      unsafe state.pointee.counters.cacheFull.addAsOnlyWriter(1)
+      return returnPastCache(iov)
+    }
     if isAbandoned.load(ordering: .acquiring) {
       drain()
       return returnClosed(iov)

@@ -16,6 +16,8 @@ struct SlabTable: ~Copyable {
   // belong to slabs that the pool's core retains for longer than this table.
   private let entries: UnsafeMutablePointer<Entry>
   private let count: Int
+  /// The first of `entries` once more, nearer at hand; matches no index if there is none.
+  private let first: Entry
 
   deinit {
     unsafe entries.deinitialize(count: count)
@@ -30,11 +32,22 @@ struct SlabTable: ~Copyable {
         to: Entry(
           firstIndex: slab.firstIndex, iovCount: UInt32(slab.iovCount), records: slab.records))
     }
+    first =
+      unsafe slabs.isEmpty
+      ? Entry(firstIndex: 0, iovCount: 0, records: UnsafeMutablePointer(bitPattern: 32)!)
+      : entries[0]
   }
 
   /// The record with that index, or nil if it is of none of the pool's slabs.
   @inline(__always)
   func record(at index: UInt32) -> UnsafeMutablePointer<NetIOV>? {
+    let distance = index &- first.firstIndex
+    if distance < first.iovCount { return unsafe first.records + Int(distance) }
+    return unsafe search(index)
+  }
+
+  @inline(never)
+  private func search(_ index: UInt32) -> UnsafeMutablePointer<NetIOV>? {
     for position in 0..<count {
       let distance = unsafe index &- entries[position].firstIndex
       if unsafe distance < entries[position].iovCount {
