@@ -15,7 +15,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 cd "$(repo_root)"
 case "${1:-}" in
-  --help | -h) exec python3 scripts/lib/layouts.py --help ;;
+  --help | -h) exec python3 -B scripts/lib/layouts.py --help ;;
 esac
 scripts/install-deps.sh build check
 
@@ -25,4 +25,4 @@ folder="$PWD/.build/layouts"
 rm -f "$folder/release.yaml"
 swift build --quiet -c release --package-path Benchmarks/RecordLayouts --scratch-path "$folder" \
   --static-swift-stdlib >&2
-exec python3 scripts/lib/layouts.py "$folder/release/Layouts" "$@"
+exec python3 -B scripts/lib/layouts.py "$folder/release/Layouts" "$@"
