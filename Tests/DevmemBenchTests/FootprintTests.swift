@@ -8,12 +8,11 @@ import Testing
 struct FootprintTests {
   @Test("records, allocator and tables take at most 40 bytes per 4 KiB, and no less than a record")
   func perIOV() throws {
-    // Several, because malloc's numbers are the process's, and other tests may run meanwhile.
-    let footprints = try (0..<9).map { _ in try Footprint.measure(byteCount: 64 << 20) }
-    #expect(footprints.allSatisfy { $0.iovCount == 16_384 })
-    let smallest = try #require(footprints.map { abs($0.bytesPerIOV) }.min())
-    let largest = try #require(footprints.map(\.bytesPerIOV).max())
-    #expect(smallest <= 40)
-    #expect(largest >= 32)
+    // Large, because an allocator has tables of a fixed size as well; and malloc's numbers are the
+    // process's, in which other tests may run meanwhile.
+    let footprint = try Footprint.measure(byteCount: 512 << 20)
+    #expect(footprint.iovCount == 131_072)
+    #expect(footprint.bytesPerIOV <= 40)
+    #expect(footprint.bytesPerIOV >= 32)
   }
 }
