@@ -43,9 +43,11 @@ final class SlabProvider: MemoryProvider {
 
 extension PagePool {
   /// A pool of the calling thread over IOVs that nobody touches.
-  static func forBench(iovCount: Int = 256, kind: Netmem.Kind = .host) throws -> PagePool {
+  static func forBench(
+    iovCount: Int = 256, kind: Netmem.Kind = .host, ringCapacity: Int = 1024
+  ) throws -> PagePool {
     try PagePool(
       provider: SlabProvider(iovCount: iovCount, kind: kind),
-      configuration: Configuration(name: "bench"))
+      configuration: Configuration(ringCapacity: ringCapacity, name: "bench"))
   }
 }
