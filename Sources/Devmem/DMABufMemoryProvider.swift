@@ -10,8 +10,16 @@ public final class DMABufMemoryProvider: MemoryProvider {
   /// The binding whose IOVs these are.
   public let binding: DMABufBinding
 
+  private let place: IOVAllocator.Place
+
   /// A provider over a binding, which it keeps alive.
-  public init(_ binding: DMABufBinding) { self.binding = binding }
+  ///
+  /// Each provider takes IOVs from a place of its own: pools on several threads scale best with a
+  /// provider each.
+  public init(_ binding: DMABufBinding) {
+    self.binding = binding
+    place = IOVAllocator.Place(in: binding.allocator)
+  }
 
   /// `dmabuf`
   public var name: String { "dmabuf" }
@@ -20,7 +28,9 @@ public final class DMABufMemoryProvider: MemoryProvider {
   public func attach(to pool: PagePool.Identity) -> [NetIOVSlab] { [binding.slab] }
 
   /// Appends free IOVs of the binding.
-  public func refill(_ span: inout OutputSpan<NetIOVReference>) { binding.allocator.refill(&span) }
+  public func refill(_ span: inout OutputSpan<NetIOVReference>) {
+    binding.allocator.refill(&span, from: place)
+  }
 
   /// Takes IOVs back.
   public func release(_ iovs: Span<NetIOVReference>) { binding.allocator.release(iovs) }

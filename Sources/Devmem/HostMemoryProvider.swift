@@ -16,6 +16,7 @@ public final class HostMemoryProvider: MemoryProvider {
   }
 
   private let allocator: IOVAllocator
+  private let place: IOVAllocator.Place
   /// The NUMA node the pages are bound to, nil = wherever the first touch comes from.
   public let node: Int?
   /// Size of the mapping in bytes.
@@ -69,6 +70,7 @@ public final class HostMemoryProvider: MemoryProvider {
       let pool = try GenPool(granuleByteCount: iovByteCount)
       let chunk = try pool.addChunk(base: 0, byteCount: byteCount)
       allocator = IOVAllocator(pool: pool, chunks: [chunk], slab: slab)
+      place = IOVAllocator.Place(in: allocator)
     } catch {
       throw DevmemError(.cannotCarve, operation, remedy: "\(error)")
     }
@@ -86,7 +88,9 @@ public final class HostMemoryProvider: MemoryProvider {
   public func attach(to pool: PagePool.Identity) -> [NetIOVSlab] { [allocator.slab] }
 
   /// Appends free pages.
-  public func refill(_ span: inout OutputSpan<NetIOVReference>) { allocator.refill(&span) }
+  public func refill(_ span: inout OutputSpan<NetIOVReference>) {
+    allocator.refill(&span, from: place)
+  }
 
   /// Takes pages back. Their bytes stay as they are.
   public func release(_ iovs: Span<NetIOVReference>) { allocator.release(iovs) }

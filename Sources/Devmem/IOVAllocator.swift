@@ -2,6 +2,7 @@
 
 import DevmemGenpool
 import DevmemPagePool
+import Synchronization
 
 /// Ties an allocator to a slab: which IOVs of the slab are out.
 ///
@@ -12,6 +13,8 @@ final class IOVAllocator: Sendable {
   let pool: GenPool
   let slab: NetIOVSlab
   let chunks: [GenPool.Chunk]
+  /// Number of places made so far.
+  fileprivate let placeCount = Atomic<UInt64>(0)
 
   /// - Parameter chunks: one chunk per area of the slab, in the same order, in an otherwise empty
   ///   allocator whose granule is the IOV size.
@@ -28,8 +31,9 @@ final class IOVAllocator: Sendable {
   }
 
   /// Appends free IOVs until `span` is full or none is left.
-  func refill(_ span: inout OutputSpan<NetIOVReference>) {
-    while !span.isFull, let batch = pool.allocateBatch(upTo: min(64, span.freeCapacity)) {
+  /// - Parameter place: where the caller looks first.
+  func refill(_ span: inout OutputSpan<NetIOVReference>, from place: borrowing Place) {
+    while !span.isFull, let batch = nextBatch(min(64, span.freeCapacity), from: place) {
       let first = Int(slab.area(at: batch.chunk.slot).firstIndex) + batch.firstGranule
       var mask = batch.mask
       while mask != 0 {
@@ -37,6 +41,14 @@ final class IOVAllocator: Sendable {
         mask &= mask - 1
       }
     }
+  }
+
+  private func nextBatch(_ count: Int, from place: borrowing Place) -> GenPool.Batch? {
+    let (chunk, granule) = place.value
+    let near = pool.allocateBatch(upTo: count, in: chunks[chunk], near: granule)
+    guard let batch = near ?? pool.allocateBatch(upTo: count) else { return nil }
+    place.move(to: batch.chunk.slot, batch.firstGranule)
+    return batch
   }
 
   /// Takes IOVs back. Neighbours in the same bitmap word go back in one operation.
@@ -66,6 +78,33 @@ final class IOVAllocator: Sendable {
     } catch {
       // Only a pool that returns what it was never given gets here.
       preconditionFailure("an IOV was released that was not out: \(error)")
+    }
+  }
+}
+
+extension IOVAllocator {
+  /// Where one provider takes IOVs from: a chunk and a granule of it, each provider somewhere else, so
+  /// that pools over one binding do not meet in the same words. Any thread; written only when it moves.
+  struct Place: ~Copyable {
+    private let packed: Atomic<UInt64>
+
+    /// A place that is far from those made before and after.
+    init(in allocator: IOVAllocator) {
+      // 2^32 divided by the golden ratio: successive numbers spread evenly over the IOVs.
+      let number = allocator.placeCount.add(1, ordering: .relaxed).oldValue
+      let fraction = UInt64(UInt32(truncatingIfNeeded: number) &* 0x9E37_79B9)
+      let iov = allocator.slab[Int(fraction * UInt64(allocator.slab.iovCount) >> 32)]
+      packed = Atomic(iov.area.context << 32 | UInt64(iov.indexInArea))
+    }
+
+    var value: (chunk: Int, granule: Int) {
+      let packed = packed.load(ordering: .relaxed)
+      return (Int(packed >> 32), Int(packed & 0xFFFF_FFFF))
+    }
+
+    func move(to chunk: Int, _ granule: Int) {
+      let new = UInt64(chunk) << 32 | UInt64(granule)
+      if packed.load(ordering: .relaxed) != new { packed.store(new, ordering: .relaxed) }
     }
   }
 }

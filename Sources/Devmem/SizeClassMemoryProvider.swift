@@ -76,6 +76,7 @@ private final class SmallPieces: PieceSource {
   let slab: NetIOVSlab
   private let binding: DMABufBinding
   private let pieces: IOVAllocator
+  private let place: IOVAllocator.Place
   private let piecesPerIOV: Int
 
   init(_ binding: DMABufBinding, _ byteCount: Int) throws {
@@ -97,10 +98,11 @@ private final class SmallPieces: PieceSource {
       chunks.append(chunk)
     }
     pieces = IOVAllocator(pool: pool, chunks: chunks, slab: slab)
+    place = IOVAllocator.Place(in: pieces)
   }
 
   func refill(_ span: inout OutputSpan<NetIOVReference>) {
-    pieces.refill(&span)
+    pieces.refill(&span, from: place)
     while !span.isFull, let iov = binding.genpool.allocateGranule() {
       let chunk = pieces.chunks[iov.chunk.slot]
       let address = chunk.address(ofGranule: iov.index * piecesPerIOV)
@@ -109,7 +111,7 @@ private final class SmallPieces: PieceSource {
       } catch {
         preconditionFailure("pieces of an IOV that the binding had were free: \(error)")
       }
-      pieces.refill(&span)
+      pieces.refill(&span, from: place)
     }
   }
 
