@@ -163,8 +163,8 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     for position in 0..<count { _ = unsafe Netmem(record: storage[position].record) }
   }
 
-  /// Buffers of one pool or several, on whatever thread: linked together and pushed onto their queues
-  /// with one operation each. Those that somebody else still holds drop out on the way.
+  /// Buffers of one pool or several, on whatever thread: pushed onto their queues with one operation
+  /// each. Those that somebody else still holds drop out on the way.
   @usableFromInline
   @inline(never)
   static func putBackElsewhere(_ storage: AtomicSlot.Slot, _ total: Int) {
@@ -196,17 +196,13 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
       unsafe swap(&storage[position], &storage[end])
       end += 1
     }
-    for position in range.lowerBound..<end - 1 {
-      unsafe storage[position].record.pointee.next = storage[position + 1].record.pointee.index
-    }
+    let first = unsafe storage + range.lowerBound
     let isPushed =
       unsafe !target.pointee.isMine
-      && target.pointee.queue.push(
-        from: storage[range.lowerBound].record, to: storage[end - 1].record,
-        count: end - range.lowerBound)
+      && target.pointee.queue.push(first, count: end - range.lowerBound)
     if !isPushed {
       // The owner itself, a closed pool, or one that wants to see each return.
-      unsafe putBackSingly(storage + range.lowerBound, end - range.lowerBound)
+      unsafe putBackSingly(first, end - range.lowerBound)
     }
     return end
   }

@@ -68,8 +68,8 @@ extension PagePool.State {
     return unsafe NetmemBatch(storage: storage, capacity: capacity, count: taken, pool: state)
   }
 
-  /// Makes a chain from the return queue the local list, which must be empty.
-  mutating func adopt(_ chain: ReturnQueue.Chain) {
+  /// Makes a chain from the queue's overflow the local list, which must be empty.
+  mutating func adopt(_ chain: ReturnStack.Chain) {
     localHead = chain.first
     localCount.store(chain.count, ordering: .relaxed)
     counters.ring.addAsOnlyWriter(UInt64(chain.count))

@@ -132,11 +132,7 @@ extension PagePoolCore {
     if let known { return continuation.resume(returning: known) }
     updateAttention()
     // Whatever came back before the flag was up has to be looked for; after it, it is handed over.
-    takeQueue()
-    while waiterCount.load(ordering: .relaxed) > 0,
-      unsafe state.pointee.localCount.load(ordering: .relaxed) > 0
-    {
-      let iov = unsafe state.pointee.popLocal()
+    while waiterCount.load(ordering: .relaxed) > 0, let iov = takeQueued() {
       guard serve(iov) else { return unsafe state.pointee.pushLocal(iov.record) }
       unsafe state.pointee.counters.refill.addAsOnlyWriter(1)
     }

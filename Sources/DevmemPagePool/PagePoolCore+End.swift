@@ -31,11 +31,14 @@ extension PagePoolCore {
     unsafe state.pointee.counters.inFlight.add(1, ordering: .relaxed)
     unsafe state.pointee.endFragments()
     unsafe state.pointee.owner.store(PagePool.State.closedOwner, ordering: .releasing)
-    let left = unsafe state.pointee.queue.close()
     unloadBottomOfCache(unsafe state.pointee.cachedCount)
-    giveBackLocalList(unsafe state.pointee.localCount.load(ordering: .relaxed))
-    unsafe state.pointee.adopt(left)
-    giveBackLocalList(left.count)
+    // The ring first: who finds it full goes on to the overflow. A producer that has taken a slot fills
+    // it with its next instruction; there is nothing to wait on but that.
+    unsafe state.pointee.queue.ring.close()
+    while unsafe state.pointee.queue.ring.count > 0 { giveBackQueued(.max) }
+    giveBackQueued(.max)
+    unsafe state.pointee.adopt(state.pointee.queue.overflow.close())
+    giveBackQueued(unsafe state.pointee.localCount.load(ordering: .relaxed))
     for iov in exchange(&reserve, with: []) { giveBack(iov) }
     reserveFill.store(0, ordering: .relaxed)
     closeWaiters()

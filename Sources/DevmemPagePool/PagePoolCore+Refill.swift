@@ -33,8 +33,7 @@ extension PagePoolCore {
 
   /// Refills the empty cache and counts where from. False if there was nothing to be had.
   private func refillCache() -> Bool {
-    takeQueue()
-    if refillFromLocalList() {
+    if refillFromQueue() {
       unsafe state.pointee.counters.refill.addAsOnlyWriter(1)
     } else if refillFromProvider() {
       countSlow()
@@ -53,50 +52,83 @@ extension PagePoolCore {
     }
   }
 
-  /// Makes what other threads have returned the local list, if that is empty.
-  func takeQueue() {
-    guard unsafe state.pointee.localCount.load(ordering: .relaxed) == 0 else { return }
-    let chain = unsafe state.pointee.queue.takeAll()
-    unsafe state.pointee.adopt(chain)
-    if chain.count == 0 { unsafe state.pointee.counters.empty.addAsOnlyWriter(1) }
-  }
-
-  /// Moves buffers from the local list into the empty cache. False if there was none to use.
-  private func refillFromLocalList() -> Bool {
-    let listed = unsafe state.pointee.localCount.load(ordering: .relaxed)
-    guard listed > 0 else { return false }
-    let loaded =
-      if hasNodeFilter.load(ordering: .relaxed), let node {
-        loadLocalList(onNode: node)
-      } else {
-        unsafe state.pointee.loadLocalList(min(refillCount, listed))
-      }
-    unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(loaded))
-    let excess =
-      unsafe state.pointee.localCount.load(ordering: .relaxed) - configuration.ringCapacity
-    if excess > 0 {
-      unsafe state.pointee.counters.ringFull.addAsOnlyWriter(UInt64(excess))
-      giveBackLocalList(excess)
-    }
-    if loaded > 0 { tuner.refilledFromQueue() }
-    return loaded > 0
-  }
-
-  /// The same for one node only; what lies on others goes back to the provider. Returns how many.
-  private func loadLocalList(onNode filter: Int) -> Int {
+  /// Moves what came back into the empty cache. False if there was none to use.
+  private func refillFromQueue() -> Bool {
     var loaded = 0
-    while loaded < refillCount, unsafe state.pointee.localCount.load(ordering: .relaxed) > 0 {
-      let iov = unsafe state.pointee.popLocal()
-      if let node = iov.area.node, node != filter {
-        // The kernel stops its refill here; the rest of the list may well be on the right node.
+    repeat {
+      let moved = loadQueued()
+      guard moved > 0 else {
+        unsafe state.pointee.counters.empty.addAsOnlyWriter(1)
+        return false
+      }
+      loaded = hasNodeFilter.load(ordering: .relaxed) ? waiveCache(moved) : moved
+    } while loaded == 0
+    unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(loaded))
+    trimQueue()
+    tuner.refilledFromQueue()
+    return true
+  }
+
+  /// Moves up to a refill's worth into the empty cache: from the local list, else from the ring, else
+  /// from the queue's overflow. Returns how many.
+  private func loadQueued() -> Int {
+    var listed = unsafe state.pointee.localCount.load(ordering: .relaxed)
+    if listed == 0 {
+      let count = unsafe state.pointee.queue.ring.take(into: cache, upTo: refillCount)
+      if count > 0 {
+        unsafe state.pointee.top.store(cache + count)
+        return count
+      }
+      let chain = unsafe state.pointee.queue.overflow.takeAll()
+      unsafe state.pointee.adopt(chain)
+      listed = chain.count
+    }
+    return unsafe state.pointee.loadLocalList(min(refillCount, listed))
+  }
+
+  /// Gives those of the cache's buffers back that lie on another node than the pool's. Returns how many
+  /// are left.
+  ///
+  /// The kernel stops its refill at the first; the rest may well be on the right node.
+  private func waiveCache(_ count: Int) -> Int {
+    guard let node else { return count }
+    var kept = 0
+    for position in 0..<count {
+      let iov = unsafe cache[position]
+      if let its = iov.area.node, its != node {
         unsafe state.pointee.counters.waive.addAsOnlyWriter(1)
         giveBack(iov)
       } else {
-        unsafe state.pointee.push(iov.record)
-        loaded += 1
+        unsafe cache[kept] = iov
+        kept += 1
       }
     }
-    return loaded
+    unsafe state.pointee.top.store(cache + kept)
+    return kept
+  }
+
+  /// Gives what waits above the ring capacity back to the provider.
+  private func trimQueue() {
+    let queued =
+      unsafe state.pointee.localCount.load(ordering: .relaxed) + state.pointee.queue.count
+    guard queued > configuration.ringCapacity else { return }
+    let given = giveBackQueued(queued - configuration.ringCapacity)
+    unsafe state.pointee.counters.ringFull.addAsOnlyWriter(UInt64(given))
+  }
+
+  /// Takes one buffer that came back, from wherever it waits. Nil if there is none.
+  func takeQueued() -> NetIOVReference? {
+    if unsafe state.pointee.localCount.load(ordering: .relaxed) > 0 {
+      return unsafe state.pointee.popLocal()
+    }
+    let found = unsafe withUnsafeTemporaryAllocation(of: NetIOVReference.self, capacity: 1) {
+      unsafe state.pointee.queue.ring.take(into: $0.baseAddress.unsafelyUnwrapped, upTo: 1) == 1
+        ? $0[0] : nil
+    }
+    if let found { return found }
+    unsafe state.pointee.adopt(state.pointee.queue.overflow.takeAll())
+    guard unsafe state.pointee.localCount.load(ordering: .relaxed) > 0 else { return nil }
+    return unsafe state.pointee.popLocal()
   }
 
   /// Fills the empty cache from the provider, up to the refill count. False if it had none.

@@ -80,18 +80,22 @@ extension PagePoolCore {
     unsafe state.pointee.counters.unloaded.addAsOnlyWriter(UInt64(count))
   }
 
-  /// Gives the first `count` buffers of the local list back, 64 at a time.
-  func giveBackLocalList(_ count: Int) {
+  /// Gives up to `count` buffers that came back to the provider, 64 at a time. Returns how many.
+  @discardableResult
+  func giveBackQueued(_ count: Int) -> Int {
     unsafe withUnsafeTemporaryAllocation(of: NetIOVReference.self, capacity: 64) { buffer in
-      var left = count
-      while left > 0 {
-        let part = min(left, buffer.count)
-        for position in 0..<part {
-          unsafe buffer.initializeElement(at: position, to: state.pointee.popLocal())
+      var given = 0
+      while given < count {
+        var part = 0
+        while part < min(count - given, buffer.count), let iov = takeQueued() {
+          unsafe buffer.initializeElement(at: part, to: iov)
+          part += 1
         }
+        guard part > 0 else { break }
         unsafe giveBack(UnsafeMutableBufferPointer(start: buffer.baseAddress, count: part))
-        left -= part
+        given += part
       }
+      return given
     }
   }
 

@@ -36,7 +36,7 @@ extension PagePoolCore {
     result.recycle.cached = cached &+ result.alloc.fast &+ unloaded &- loaded
     result.recycle.cacheFull = unsafe read(state.pointee.counters.cacheFull)
     result.recycle.ring =
-      unsafe read(state.pointee.counters.ring) + UInt64(state.pointee.queue.count) + handedOver
+      unsafe read(state.pointee.counters.ring) + state.pointee.queue.pushedCount + handedOver
     result.recycle.ringFull = unsafe read(state.pointee.counters.ringFull)
     result.recycle.releasedRefcnt = unsafe read(state.pointee.counters.releasedReferenceCount)
     result.exhausted = unsafe read(state.pointee.counters.exhausted)

@@ -85,13 +85,16 @@ final class PagePoolCore: @unchecked Sendable {
     unsafe reserveState = configuration.reserveCount > 0 ? Self.allocateState() : nil
     unsafe state.initialize(
       to: PagePool.State(
-        base: cache, capacity: configuration.cacheCapacity, owner: cthread_identity(),
+        base: cache, capacity: configuration.cacheCapacity,
+        // The kernel's ring has at most 16384 slots; below 64 one would not hold a burst.
+        ringCapacity: min(max(configuration.ringCapacity, 64), 16384), owner: cthread_identity(),
         slabs: SlabTable(slabs), core: Unmanaged.passUnretained(self)))
     unsafe reserveState?.initialize(
       to: PagePool.State(
-        base: cache, capacity: 0, owner: PagePool.State.closedOwner, slabs: SlabTable([]),
+        base: cache, capacity: 0, ringCapacity: 1, owner: PagePool.State.closedOwner,
+        slabs: SlabTable([]),
         core: Unmanaged.passUnretained(self)))
-    _ = unsafe reserveState?.pointee.queue.close()
+    unsafe reserveState?.pointee.queue.ring.close()
     fillReserve()
     updateAttention()
     PagePoolRegistry.shared.add(self)
