@@ -30,24 +30,24 @@ struct FragmentCursor {
 
 extension PagePool.State {
   /// Stops cutting the present IOV: it goes back when its last fragment has died, or now.
-  mutating func endFragments() {
-    guard let record = unsafe fragments.record else { return }
-    let left = FragmentCursor.bias - fragments.given
-    fragments = FragmentCursor()
+  static func endFragments(_ state: Reference) {
+    guard let record = unsafe state.pointee.fragments.record else { return }
+    let left = unsafe FragmentCursor.bias - state.pointee.fragments.given
+    unsafe state.pointee.fragments = FragmentCursor()
     unsafe Self.drop(left, of: record)
   }
 
   /// Begins to cut an IOV that nobody else has.
-  mutating func beginFragments(_ record: UnsafeMutablePointer<NetIOV>) {
+  static func beginFragments(_ record: UnsafeMutablePointer<NetIOV>, _ state: Reference) {
     unsafe record.pointee.referenceCount.store(FragmentCursor.bias, ordering: .relaxed)
-    fragments = FragmentCursor()
-    unsafe fragments.record = unsafe record
+    unsafe state.pointee.fragments = FragmentCursor()
+    unsafe state.pointee.fragments.record = unsafe record
   }
 
   /// Cuts `byteCount` bytes off the present IOV, which must have them.
-  mutating func cut(_ byteCount: Int) -> Netmem {
-    fragments.offset += byteCount
-    fragments.given += 1
-    return unsafe Netmem(record: fragments.record.unsafelyUnwrapped)
+  static func cut(_ byteCount: Int, _ state: Reference) -> Netmem {
+    unsafe state.pointee.fragments.offset += byteCount
+    unsafe state.pointee.fragments.given += 1
+    return unsafe Netmem(record: state.pointee.fragments.record.unsafelyUnwrapped)
   }
 }

@@ -89,14 +89,14 @@ extension PagePool {
       guard prepareIOV(fileID, line) else { return nil }
     }
     let start = unsafe state.pointee.fragments.offset
-    let netmem = unsafe state.pointee.cut(size)
+    let netmem = unsafe State.cut(size, state)
     let rest = capacity - start - size
     if let ledger = core.ledger {
       ledger.guardBytes(start + byteCount..<start + size, of: netmem.iov)
       return NetmemFragment(netmem, start: start, count: byteCount)
     }
     guard rest < size else { return NetmemFragment(netmem, start: start, count: size) }
-    unsafe state.pointee.endFragments()
+    unsafe State.endFragments(state)
     return NetmemFragment(netmem, start: start, count: capacity - start)
   }
 
@@ -107,12 +107,12 @@ extension PagePool {
     if unsafe state.pointee.fragments.isIdle, core.ledger == nil,
       let record = unsafe state.pointee.fragments.record
     {
-      unsafe state.pointee.beginFragments(record)
+      unsafe State.beginFragments(record, state)
       return true
     }
-    unsafe state.pointee.endFragments()
+    unsafe State.endFragments(state)
     guard let netmem = allocate(fileID: fileID, line: line) else { return false }
-    unsafe state.pointee.beginFragments(netmem.forget())
+    unsafe State.beginFragments(netmem.forget(), state)
     return true
   }
 

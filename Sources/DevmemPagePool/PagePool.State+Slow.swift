@@ -69,26 +69,26 @@ extension PagePool.State {
   }
 
   /// Makes a chain from the queue's overflow the local list, which must be empty.
-  mutating func adopt(_ chain: ReturnStack.Chain) {
-    localHead = chain.first
-    localCount.store(chain.count, ordering: .relaxed)
-    counters.ring.addAsOnlyWriter(UInt64(chain.count))
+  static func adopt(_ chain: ReturnStack.Chain, _ state: Reference) {
+    unsafe state.pointee.localHead = chain.first
+    unsafe state.pointee.localCount.store(chain.count, ordering: .relaxed)
+    unsafe state.pointee.counters.ring.addAsOnlyWriter(UInt64(chain.count))
   }
 
   /// Puts a buffer before the first of the local list.
-  mutating func pushLocal(_ record: UnsafeMutablePointer<NetIOV>) {
-    unsafe record.pointee.next = localHead
-    localHead = unsafe record.pointee.index
-    localCount.addAsOnlyWriter(1)
+  static func pushLocal(_ record: UnsafeMutablePointer<NetIOV>, _ state: Reference) {
+    unsafe record.pointee.next = state.pointee.localHead
+    unsafe state.pointee.localHead = unsafe record.pointee.index
+    unsafe state.pointee.localCount.addAsOnlyWriter(1)
   }
 
   /// Takes the first buffer of the local list, which must not be empty.
-  mutating func popLocal() -> NetIOVReference {
-    guard let record = unsafe slabs.record(at: localHead) else {
+  static func popLocal(_ state: Reference) -> NetIOVReference {
+    guard let record = unsafe state.pointee.slabs.record(at: state.pointee.localHead) else {
       preconditionFailure("the return queue names a buffer that is not of this pool")
     }
-    localHead = unsafe record.pointee.next
-    localCount.addAsOnlyWriter(-1)
+    unsafe state.pointee.localHead = unsafe record.pointee.next
+    unsafe state.pointee.localCount.addAsOnlyWriter(-1)
     return unsafe NetIOVReference(record: record)
   }
 
@@ -96,21 +96,21 @@ extension PagePool.State {
   ///
   /// 11 instructions a buffer: everything that does not change stays in registers.
   /// - Returns: `count`.
-  mutating func loadLocalList(_ count: Int) -> Int {
-    var index = localHead
-    var slot = unsafe base
-    let end = unsafe base + count
+  static func loadLocalList(_ count: Int, _ state: Reference) -> Int {
+    var index = unsafe state.pointee.localHead
+    var slot = unsafe state.pointee.base
+    let end = unsafe state.pointee.base + count
     while unsafe slot < end {
-      guard let record = unsafe slabs.record(at: index) else {
+      guard let record = unsafe state.pointee.slabs.record(at: index) else {
         preconditionFailure("the return queue names a buffer that is not of this pool")
       }
       unsafe slot.initialize(to: NetIOVReference(record: record))
       unsafe slot += 1
       index = unsafe record.pointee.next
     }
-    localHead = index
-    localCount.addAsOnlyWriter(-count)
-    unsafe top.store(end)
+    unsafe state.pointee.localHead = index
+    unsafe state.pointee.localCount.addAsOnlyWriter(-count)
+    unsafe state.pointee.top.store(end)
     return count
   }
 

@@ -133,7 +133,7 @@ extension PagePoolCore {
     updateAttention()
     // Whatever came back before the flag was up has to be looked for; after it, it is handed over.
     while waiterCount.load(ordering: .relaxed) > 0, let iov = takeQueued() {
-      guard serve(iov) else { return unsafe state.pointee.pushLocal(iov.record) }
+      guard serve(iov) else { return unsafe PagePool.State.pushLocal(iov.record, state) }
       unsafe state.pointee.counters.refill.addAsOnlyWriter(1)
     }
   }

@@ -14,22 +14,22 @@ extension PagePoolCore {
 
   /// Closes the pool to allocation and gives everything that nobody holds back to the provider.
   func beginClosing() throws(PagePoolError) {
-    let me = cthread_identity()
+    // One more than there are, so that no return on another thread ends the pool meanwhile.
+    unsafe state.pointee.counters.inFlight.add(1, ordering: .relaxed)
     let owner = unsafe state.pointee.owner.compareExchange(
-      expected: 0, desired: me, ordering: .acquiringAndReleasing
+      expected: 0, desired: PagePool.State.closedOwner, ordering: .acquiringAndReleasing
     ).original
-    if owner == PagePool.State.closedOwner { return }
-    guard owner == 0 || owner == me else { throw .ownedByAnotherThread }
-    drain()
+    if owner == 0 || owner == cthread_identity() { return drain() }
+    dropOne()
+    if owner != PagePool.State.closedOwner { throw .ownedByAnotherThread }
   }
 
   /// Gives back everything that nobody holds, and ends the pool if that is all. Owner thread, or no
-  /// other thread can touch the cache.
+  /// other thread can touch the cache. The caller has added one to the number in flight, which is
+  /// taken off here.
   func drain() {
     ending.withLock { $0.closedAt = .now }
-    // One more than there are, so that no return on another thread ends the pool meanwhile.
-    unsafe state.pointee.counters.inFlight.add(1, ordering: .relaxed)
-    unsafe state.pointee.endFragments()
+    unsafe PagePool.State.endFragments(state)
     unsafe state.pointee.owner.store(PagePool.State.closedOwner, ordering: .releasing)
     unloadBottomOfCache(unsafe state.pointee.cachedCount)
     // The ring first: who finds it full goes on to the overflow. A producer that has taken a slot fills
@@ -37,7 +37,7 @@ extension PagePoolCore {
     unsafe state.pointee.queue.ring.close()
     while unsafe state.pointee.queue.ring.count > 0 { giveBackQueued(.max) }
     giveBackQueued(.max)
-    unsafe state.pointee.adopt(state.pointee.queue.overflow.close())
+    unsafe PagePool.State.adopt(state.pointee.queue.overflow.close(), state)
     giveBackQueued(unsafe state.pointee.localCount.load(ordering: .relaxed))
     for iov in exchange(&reserve, with: []) { giveBack(iov) }
     reserveFill.store(0, ordering: .relaxed)
@@ -53,10 +53,13 @@ extension PagePoolCore {
       unsafe state.pointee.owner.load(ordering: .acquiring) == PagePool.State.closedOwner
     let left = unsafe state.pointee.counters.inFlight.subtract(1, ordering: .acquiringAndReleasing)
     guard left.newValue == 0, isClosed else { return }
-    let waiters = ending.withLock { ending in
+    let waiters: [@Sendable (Bool) -> Void]? = ending.withLock { ending in
+      // Closing a pool once more counts up and down as well.
+      if ending.isDrained { return nil }
       ending.isDrained = true
-      return exchange(&ending.waiters, with: [:]).values
+      return Array(exchange(&ending.waiters, with: [:]).values)
     }
+    guard let waiters else { return }
     provider.detach(from: identity)
     // The registry's reference may be the last one: it has to outlast this call.
     let registered = PagePoolRegistry.shared.remove(self)
@@ -98,7 +101,10 @@ extension PagePoolCore {
     } catch {
       isAbandoned.store(true, ordering: .releasing)
       unsafe state.pointee.limit.store(cache)
-      if inFlight.held == 0 { drain() }
+      if inFlight.held == 0 {
+        unsafe state.pointee.counters.inFlight.add(1, ordering: .relaxed)
+        drain()
+      }
     }
   }
 

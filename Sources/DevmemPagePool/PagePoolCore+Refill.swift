@@ -80,10 +80,10 @@ extension PagePoolCore {
         return count
       }
       let chain = unsafe state.pointee.queue.overflow.takeAll()
-      unsafe state.pointee.adopt(chain)
+      unsafe PagePool.State.adopt(chain, state)
       listed = chain.count
     }
-    return unsafe state.pointee.loadLocalList(min(refillCount, listed))
+    return unsafe PagePool.State.loadLocalList(min(refillCount, listed), state)
   }
 
   /// Gives those of the cache's buffers back that lie on another node than the pool's. Returns how many
@@ -119,16 +119,16 @@ extension PagePoolCore {
   /// Takes one buffer that came back, from wherever it waits. Nil if there is none.
   func takeQueued() -> NetIOVReference? {
     if unsafe state.pointee.localCount.load(ordering: .relaxed) > 0 {
-      return unsafe state.pointee.popLocal()
+      return unsafe PagePool.State.popLocal(state)
     }
     let found = unsafe withUnsafeTemporaryAllocation(of: NetIOVReference.self, capacity: 1) {
       unsafe state.pointee.queue.ring.take(into: $0.baseAddress.unsafelyUnwrapped, upTo: 1) == 1
         ? $0[0] : nil
     }
     if let found { return found }
-    unsafe state.pointee.adopt(state.pointee.queue.overflow.takeAll())
+    unsafe PagePool.State.adopt(state.pointee.queue.overflow.takeAll(), state)
     guard unsafe state.pointee.localCount.load(ordering: .relaxed) > 0 else { return nil }
-    return unsafe state.pointee.popLocal()
+    return unsafe PagePool.State.popLocal(state)
   }
 
   /// Fills the empty cache from the provider, up to the refill count. False if it had none.

@@ -11,6 +11,7 @@ extension PagePoolCore {
       return returnPastCache(iov)
     }
     if isAbandoned.load(ordering: .acquiring) {
+      unsafe state.pointee.counters.inFlight.add(1, ordering: .relaxed)
       drain()
       return returnClosed(iov)
     }
@@ -34,7 +35,7 @@ extension PagePoolCore {
       unsafe state.pointee.localCount.load(ordering: .relaxed) >= configuration.ringCapacity,
       ledger == nil
     else {
-      unsafe state.pointee.pushLocal(iov.record)
+      unsafe PagePool.State.pushLocal(iov.record, state)
       unsafe state.pointee.counters.ring.addAsOnlyWriter(1)
       return
     }
