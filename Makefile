@@ -34,6 +34,10 @@ test: ## check, then both tiers of tests
 test-host: ## tests that need neither privileges nor devices
 	@scripts/test-host.sh
 
+.PHONY: test-tsan
+test-tsan: ## the lock-free parts, allocator and pool, under ThreadSanitizer
+	@scripts/test-tsan.sh
+
 .PHONY: test-device
 test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there is none
 	@scripts/test-device.sh
@@ -70,4 +74,4 @@ docs: ## DocC archives of the libraries, offline
 
 .PHONY: clean
 clean: ## remove what was built; downloads stay in the cache (see CONTRIBUTING.md)
-	@rm -rf .build
+	@rm -rf .build .build-tsan

@@ -19,8 +19,14 @@ extension PagePool {
   ) async throws -> Netmem {
     if let netmem = allocate(fileID: fileID, line: line) { return netmem }
     let core = self.core
-    let number = core.waiters.withLock { $0.takeNumber() }
-    let site = CallSite(fileID, line)
+    // All that only the owner thread may do comes before the first suspension: the closures below may
+    // run anywhere.
+    let number: UInt64
+    switch core.expectWaiter(CallSite(fileID, line)) {
+    case .number(let taken): number = taken
+    case .buffer(let iov): return unsafe Netmem(record: iov.record)
+    case .closed: throw PagePoolError.closed
+    }
     let timer = limit.map { limit in
       Task {
         try await Task.sleep(for: limit)
@@ -29,13 +35,12 @@ extension PagePool {
     }
     let outcome = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        core.addWaiter(number, continuation, site)
+        core.attachWaiter(number, continuation)
       }
     } onCancel: {
       core.resolveWaiter(number, .cancelled)
     }
     timer?.cancel()
-    core.waiters.withLock { $0.forget(number) }
     switch outcome {
     case .buffer(let iov): return unsafe Netmem(record: iov.record)
     case .cancelled: throw CancellationError()
@@ -53,127 +58,142 @@ extension PagePoolCore {
     case closed
   }
 
-  /// The tasks that wait for a buffer, first come first.
+  /// How a wait begins.
+  enum Expectation {
+    case number(UInt64)
+    case buffer(NetIOVReference)
+    case closed
+  }
+
+  /// The tasks that wait for a buffer, first come first. A wait begins when its number is taken; the
+  /// continuation comes later, perhaps after the outcome.
   struct WaiterList {
     private struct Waiter {
       var number: UInt64
-      var continuation: CheckedContinuation<WaiterOutcome, Never>
       var site: PagePool.CallSite
+      var continuation: CheckedContinuation<WaiterOutcome, Never>?
+      var outcome: WaiterOutcome?
     }
 
     private var lastNumber: UInt64 = 0
-    private var waiting: [Waiter] = []
-    /// What befell a waiter before it had begun to wait.
-    private var early: [UInt64: WaiterOutcome] = [:]
-    private var expected: Set<UInt64> = []
-    private var isClosed = false
+    private var waiters: [Waiter] = []
+    private(set) var isClosed = false
 
-    mutating func takeNumber() -> UInt64 {
+    /// Waits without an outcome.
+    var count: Int { waiters.count { $0.outcome == nil } }
+
+    mutating func expect(_ site: PagePool.CallSite) -> UInt64 {
       lastNumber += 1
-      expected.insert(lastNumber)
+      waiters.append(Waiter(number: lastNumber, site: site))
       return lastNumber
     }
 
-    mutating func forget(_ number: UInt64) {
-      expected.remove(number)
-      early[number] = nil
+    /// Takes a wait back that has not been suspended. Returns the outcome if it had one already.
+    mutating func withdraw(_ number: UInt64) -> WaiterOutcome? {
+      guard let position = waiters.firstIndex(where: { $0.number == number }) else { return nil }
+      return waiters.remove(at: position).outcome
     }
 
-    /// Adds a waiter; its outcome if that is known already.
-    mutating func add(
-      _ number: UInt64, _ continuation: CheckedContinuation<WaiterOutcome, Never>,
-      _ site: PagePool.CallSite
+    /// The outcome if it is known already; else the continuation is kept until it is.
+    mutating func attach(
+      _ number: UInt64, _ continuation: CheckedContinuation<WaiterOutcome, Never>
     ) -> WaiterOutcome? {
-      if isClosed { return .closed }
-      if let outcome = early.removeValue(forKey: number) { return outcome }
-      waiting.append(Waiter(number: number, continuation: continuation, site: site))
-      return nil
+      guard let position = waiters.firstIndex(where: { $0.number == number }) else {
+        return .closed
+      }
+      guard let outcome = waiters[position].outcome else {
+        waiters[position].continuation = continuation
+        return nil
+      }
+      waiters.remove(at: position)
+      return outcome
     }
 
-    mutating func takeFirst()
-      -> (continuation: CheckedContinuation<WaiterOutcome, Never>, site: PagePool.CallSite)?
-    {
-      guard !waiting.isEmpty else { return nil }
-      let first = waiting.removeFirst()
-      return (first.continuation, first.site)
+    /// Gives the first wait its outcome. Nil if nobody waits.
+    mutating func serveFirst(
+      _ outcome: WaiterOutcome
+    ) -> (site: PagePool.CallSite, continuation: CheckedContinuation<WaiterOutcome, Never>?)? {
+      guard let first = waiters.first(where: { $0.outcome == nil }) else { return nil }
+      return (first.site, resolve(first.number, outcome))
     }
 
-    /// Takes one waiter out, or remembers the outcome for when it comes.
+    /// Gives a wait its outcome, if it has none yet. Returns whom to wake.
     mutating func resolve(
       _ number: UInt64, _ outcome: WaiterOutcome
     ) -> CheckedContinuation<WaiterOutcome, Never>? {
-      if let position = waiting.firstIndex(where: { $0.number == number }) {
-        return waiting.remove(at: position).continuation
+      guard let position = waiters.firstIndex(where: { $0.number == number && $0.outcome == nil })
+      else { return nil }
+      guard let continuation = waiters[position].continuation else {
+        waiters[position].outcome = outcome
+        return nil
       }
-      if expected.contains(number), early[number] == nil { early[number] = outcome }
-      return nil
+      waiters.remove(at: position)
+      return continuation
     }
 
     mutating func close() -> [CheckedContinuation<WaiterOutcome, Never>] {
       isClosed = true
-      let all = waiting.map(\.continuation)
-      waiting = []
-      return all
+      return waiters.map(\.number).compactMap { resolve($0, .closed) }
     }
-
-    var count: Int { waiting.count }
   }
 
-  /// A task begins to wait. Owner thread.
-  func addWaiter(
-    _ number: UInt64, _ continuation: CheckedContinuation<WaiterOutcome, Never>,
-    _ site: PagePool.CallSite
-  ) {
-    let known = waiters.withLock { waiters in
-      let known = waiters.add(number, continuation, site)
-      waiterCount.store(waiters.count, ordering: .releasing)
-      return known
-    }
-    if let known { return continuation.resume(returning: known) }
+  /// A task is about to wait. From here on whoever returns a buffer hands it over. Owner thread.
+  func expectWaiter(_ site: PagePool.CallSite) -> Expectation {
+    let number: UInt64? = withWaiters { $0.isClosed ? nil : $0.expect(site) }
+    guard let number else { return .closed }
     updateAttention()
-    // Whatever came back before the flag was up has to be looked for; after it, it is handed over.
-    while waiterCount.load(ordering: .relaxed) > 0, let iov = takeQueued() {
-      guard serve(iov) else { return unsafe PagePool.State.pushLocal(iov.record, state) }
-      unsafe state.pointee.counters.refill.addAsOnlyWriter(1)
+    // Whatever came back before the flag was up has to be looked for.
+    guard let iov = takeQueued() else { return .number(number) }
+    if case .buffer(let other) = withWaiters({ $0.withdraw(number) }) {
+      // Another thread was as fast; one is enough.
+      unsafe PagePool.State.put(other.record)
+    }
+    unsafe state.pointee.counters.refill.addAsOnlyWriter(1)
+    ledger?.taken(iov, at: site)
+    return .buffer(iov)
+  }
+
+  /// The task now waits. Any thread.
+  func attachWaiter(
+    _ number: UInt64, _ continuation: CheckedContinuation<WaiterOutcome, Never>
+  ) {
+    let outcome = withWaiters { $0.attach(number, continuation) }
+    if let outcome { continuation.resume(returning: outcome) }
+  }
+
+  private func withWaiters<Result: Sendable>(
+    _ body: (inout sending WaiterList) -> sending Result
+  ) -> Result {
+    waiters.withLock { waiters in
+      let result = body(&waiters)
+      waiterCount.store(waiters.count, ordering: .releasing)
+      return result
     }
   }
 
   /// Gives a dying buffer to the first task that waits. False if none does. Any thread.
   func handOver(_ iov: NetIOVReference) -> Bool {
-    guard waiterCount.load(ordering: .acquiring) > 0, serve(iov) else { return false }
-    unsafe state.pointee.counters.handedOver.add(1, ordering: .relaxed)
-    return true
-  }
-
-  /// Wakes the first waiter with a buffer. False if there is none any more. Any thread.
-  private func serve(_ iov: NetIOVReference) -> Bool {
+    guard waiterCount.load(ordering: .acquiring) > 0 else { return false }
     let first = waiters.withLock { waiters in
-      let first = waiters.takeFirst()
+      let first = waiters.serveFirst(.buffer(iov))
       waiterCount.store(waiters.count, ordering: .releasing)
+      if let first { ledger?.taken(iov, at: first.site) }
       return first
     }
     guard let first else { return false }
-    ledger?.taken(iov, at: first.site)
-    first.continuation.resume(returning: .buffer(iov))
+    unsafe state.pointee.counters.handedOver.add(1, ordering: .relaxed)
+    first.continuation?.resume(returning: .buffer(iov))
     return true
   }
 
   /// Ends one task's wait, also if it has not begun yet. Any thread.
   func resolveWaiter(_ number: UInt64, _ outcome: WaiterOutcome) {
-    let continuation = waiters.withLock { waiters in
-      let continuation = waiters.resolve(number, outcome)
-      waiterCount.store(waiters.count, ordering: .releasing)
-      return continuation
-    }
+    let continuation = withWaiters { $0.resolve(number, outcome) }
     continuation?.resume(returning: outcome)
   }
 
   func closeWaiters() {
-    let all = waiters.withLock { waiters in
-      let all = waiters.close()
-      waiterCount.store(0, ordering: .releasing)
-      return all
-    }
+    let all = withWaiters { $0.close() }
     for continuation in all { continuation.resume(returning: .closed) }
   }
 }
