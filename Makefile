@@ -9,7 +9,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
-# Passed on to devmemctl by demo, doctor, bench and top: make demo ARGS="--json --bytes 256M"
+# Passed on to devmemctl by demo, doctor and bench: make demo ARGS="--json --bytes 256M"
 ARGS ?=
 
 .PHONY: help
@@ -42,7 +42,7 @@ test-tsan: ## the lock-free parts, allocator and pool, under ThreadSanitizer
 test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there is none
 	@scripts/test-device.sh
 
-.PHONY: demo doctor bench bench-latency bench-peers bench-layouts bench-kernel top
+.PHONY: demo doctor bench bench-latency bench-peers bench-layouts bench-kernel
 demo: ## run the main job; ARGS="--json --bytes 256M" passes arguments
 	@scripts/devmemctl.sh demo $(ARGS)
 doctor: ## what this machine lacks for device memory, and how to get it
@@ -57,8 +57,6 @@ bench-layouts: ## measure five layouts of host and device records; ARGS="--json 
 	@scripts/bench-layouts.sh $(ARGS)
 bench-kernel: ## count instructions beside the kernel's page pool benchmark; ARGS=--json
 	@scripts/bench-kernel.sh $(ARGS)
-top: ## watch the page pools
-	@scripts/devmemctl.sh top $(ARGS)
 
 .PHONY: check
 check: ## format, licence headers, import directions, hot-path instruction budgets
