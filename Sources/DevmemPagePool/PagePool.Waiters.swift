@@ -8,7 +8,8 @@ extension PagePool {
   /// No polling: whoever returns the next buffer, on whatever thread, hands it over. Waiting tasks are
   /// served in their order. Only buffers that this pool has out can come; those that another pool gives
   /// back to a shared provider are noticed at the next allocation. Runs on the caller's executor, which
-  /// must be on the owner thread when it calls.
+  /// must be on the owner thread when it calls: an actor whose executor has one thread. (The main actor's
+  /// has, unless the program ends its main thread in `dispatchMain()`.)
   /// - Parameter limit: how long to wait at most; nil = until one comes.
   /// - Throws: `CancellationError` when the task is cancelled, ``PagePoolError/timedOut``,
   ///   ``PagePoolError/closed``. A buffer that was handed over at that very moment goes back to the

@@ -6,8 +6,8 @@ import Testing
 
 @testable import DevmemPagePool
 
-/// A main-actor suite: what waits resumes on the thread that owns the pool.
-@MainActor
+/// On an actor that has a thread of its own: what waits resumes on the thread that owns the pool.
+@PoolThread
 @Suite("Waiting for a buffer")
 struct WaiterTests {
   @Test("a pool with buffers does not wait")
@@ -24,7 +24,7 @@ struct WaiterTests {
     let pool = try PagePool(provider: ListProvider(iovCount: 1))
     let held = Held(try pool.take())
     let offset = held.with { $0.offset }
-    let task = Task { @MainActor in
+    let task = Task { @PoolThread in
       let netmem = try await pool.allocate(waiting: nil)
       return netmem.offset
     }
@@ -62,7 +62,7 @@ struct WaiterTests {
     var tasks: [Task<Void, any Error>] = []
     for number in 0..<5 {
       tasks.append(
-        Task { @MainActor in
+        Task { @PoolThread in
           let netmem = try await pool.allocate(waiting: nil)
           served.withLock { $0.append(number) }
           _ = consume netmem
@@ -79,7 +79,7 @@ struct WaiterTests {
   func cancel() async throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 1))
     let held = Held(try pool.take())
-    let task = Task { @MainActor in
+    let task = Task { @PoolThread in
       let netmem = try await pool.allocate(waiting: nil)
       _ = consume netmem
     }
@@ -95,7 +95,7 @@ struct WaiterTests {
   func cancelledBefore() async throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 1))
     let held = Held(try pool.take())
-    let task = Task { @MainActor in
+    let task = Task { @PoolThread in
       unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
       let netmem = try await pool.allocate(waiting: nil)
       _ = consume netmem
@@ -121,7 +121,7 @@ struct WaiterTests {
   func close() async throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 1))
     let held = Held(try pool.take())
-    let task = Task { @MainActor in
+    let task = Task { @PoolThread in
       let netmem = try await pool.allocate(waiting: nil)
       _ = consume netmem
     }
@@ -145,7 +145,7 @@ struct WaiterTests {
     for number in 0..<300 {
       let worker = workers[number % 3]
       let onOwner = Bool.random(using: &random)
-      let task = Task { @MainActor in
+      let task = Task { @PoolThread in
         let held = Held(try await pool.allocate(waiting: .seconds(20)))
         if onOwner { held.drop() } else { worker.start { held.drop() } }
       }
