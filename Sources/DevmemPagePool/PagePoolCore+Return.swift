@@ -10,12 +10,12 @@ extension PagePoolCore {
       unsafe state.pointee.counters.cacheFull.addAsOnlyWriter(1)
       return returnPastCache(iov)
     }
+    ledger?.returned(iov)
     if isAbandoned.load(ordering: .acquiring) {
       unsafe state.pointee.counters.inFlight.add(1, ordering: .relaxed)
       drain()
       return returnClosed(iov)
     }
-    ledger?.returned(iov)
     if handOver(iov) { return }
     let isFull = unsafe state.pointee.cachedCount == configuration.cacheCapacity
     if ledger == nil, !isFull {
@@ -48,14 +48,10 @@ extension PagePoolCore {
   /// A return on another thread that the queue refused: the pool is closed, the buffer is of the
   /// reserve, or returns want attention. Any thread.
   func returnAttended(_ iov: NetIOVReference, _ holder: PagePool.State.Reference) {
-    if unsafe holder == reserveState {
-      ledger?.returned(iov)
-      return returnClosed(iov)
-    }
-    guard unsafe state.pointee.owner.load(ordering: .acquiring) != PagePool.State.closedOwner else {
-      return returnClosed(iov)
-    }
     ledger?.returned(iov)
+    guard unsafe holder != reserveState,
+      unsafe state.pointee.owner.load(ordering: .acquiring) != PagePool.State.closedOwner
+    else { return returnClosed(iov) }
     if handOver(iov) { return }
     guard unsafe state.pointee.queue.pushUnattended(iov.record) else { return returnClosed(iov) }
     checkLowWatermark()

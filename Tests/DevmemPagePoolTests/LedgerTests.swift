@@ -52,6 +52,7 @@ struct LedgerTests {
         precondition(report.contains("1 from Mine/Leak.swift:7"), report)
       }
       held.drop()
+      precondition(pool.holdings!.isEmpty, "what came back after the close is still booked")
       try await pool.close(waitingAtMost: .seconds(10))
     }
   }
