@@ -32,10 +32,12 @@ let package = Package(
     // C: the system call shims, system libraries and one header-only instruction.
     .systemLibrary(name: "CLibdrm", pkgConfig: "libdrm", providers: [.apt(["libdrm-dev"])]),
     .systemLibrary(name: "CLibnuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
+    .systemLibrary(name: "CLibmnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .target(name: "CThreadIdentity"),
     .target(name: "CBenchSupport"),
-    .target(name: "CSystemShims", dependencies: ["CLibdrm", "CLibnuma"], path: "CSystemShims"),
+    .target(
+      name: "CSystemShims", dependencies: ["CLibdrm", "CLibmnl", "CLibnuma"], path: "CSystemShims"),
 
     // The library, from the bottom up.
     .target(name: "DevmemSystem", dependencies: ["CSystemShims"], swiftSettings: rules),
@@ -79,7 +81,8 @@ let package = Package(
       name: "DevmemTests", dependencies: ["Devmem", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
-      name: "DevmemNetTests", dependencies: ["DevmemNet", "Devmem", "DevmemTestSupport"],
+      name: "DevmemNetTests",
+      dependencies: ["DevmemNet", "Devmem", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemBenchTests", dependencies: ["DevmemBench", "DevmemTestSupport"],

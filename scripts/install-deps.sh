@@ -5,7 +5,7 @@
 #
 #   scripts/install-deps.sh GROUP...
 #
-#   build   the headers of libdrm, libnuma and libcrypto, pkg-config
+#   build   the headers of libdrm, libnuma, libmnl and libcrypto, pkg-config
 #   check   the disassembler and the instruction counter of `make check`
 #   vm      QEMU and what boots a Debian kernel in it
 #   peers   DPDK, mimalloc and jemalloc, which `make bench-peers` measures beside this library
@@ -49,6 +49,7 @@ for group in "$@"; do
       lacks pkg-config has pkg-config
       lacks libdrm-dev pkg-config --exists libdrm
       lacks libnuma-dev pkg-config --exists numa
+      lacks libmnl-dev pkg-config --exists libmnl
       lacks libssl-dev pkg-config --exists libcrypto
       ;;
     check)

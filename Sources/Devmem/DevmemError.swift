@@ -4,7 +4,7 @@ public import DevmemSystem
 
 /// Why something above the system calls failed: a stable code to act on, the kernel's errno where
 /// there was one, what was being done, and the way out.
-public struct DevmemError: Error, Hashable, Sendable {
+public struct DevmemError: Error, Hashable, Sendable, CarriesErrno {
   /// What went wrong. The raw value is stable: it may be stored, logged and compared.
   public enum Code: String, CaseIterable, Hashable, Sendable {
     /// There is no such exporter on this machine (no device node).
@@ -69,6 +69,8 @@ public struct DevmemError: Error, Hashable, Sendable {
     self.operation = operation
     self.remedy = remedy
   }
+
+  package var carriedErrno: Errno? { underlying }
 }
 
 extension DevmemError: CustomStringConvertible {

@@ -87,6 +87,12 @@ extension Errno {
   public static let EBADFD = Errno(rawValue: Glibc.EBADFD)
   /// Message too long: it did not fit what the receiver offered.
   public static let EMSGSIZE = Errno(rawValue: Glibc.EMSGSIZE)
+  /// Argument list too long; of a page pool: buffers of another size than its memory's.
+  public static let E2BIG = Errno(rawValue: Glibc.E2BIG)
+  /// No data available: of bind-rx, that no page pool took the memory.
+  public static let ENODATA = Errno(rawValue: Glibc.ENODATA)
+  /// Protocol not supported.
+  public static let EPROTONOSUPPORT = Errno(rawValue: Glibc.EPROTONOSUPPORT)
   /// Operation not supported.
   public static let EOPNOTSUPP = Errno(rawValue: Glibc.EOPNOTSUPP)
   /// Address family not supported.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Every call into the kernel (or into libdrm and libnuma) that this module makes, one case per
+/// Every call into the kernel (or into libdrm, libmnl and libnuma) that this module makes, one case per
 /// `system_*` function: what the test seam counts and forces by name.
 package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // Files
@@ -22,6 +22,9 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpSend, tcpReceive
   case tcpReadCompletion, wait
   case xdpOpen, xdpRegisterMemory
+  // Network interfaces and netlink
+  case interfaceIndex, interfaceName
+  case netlinkOpen, netlinkClose, netlinkSetOption, netlinkJoin, netlinkSend, netlinkReceive
   // Process
   case kernelRelease, setEffectiveUser, limit
 }

@@ -2,7 +2,7 @@
 
 internal import CSystemShims
 
-// One function per call into the kernel, libdrm or libnuma. Each passes through `perform`, where
+// One function per call into the kernel, libdrm, libmnl or libnuma. Each passes through `perform`, where
 // the test seam sits, EINTR is retried and impossible errnos trap.
 
 /// Errnos that can only come from a bug of this module trap instead of being thrown.
@@ -418,6 +418,61 @@ func system_xdpRegisterMemory(
   try perform(.xdpRegisterMemory, .mayFault) {
     unsafe csystem_xdp_register_memory(
       number, address, byteCount, UInt32(clamping: chunkByteCount), UInt32(clamping: headroom))
+  }
+}
+
+// MARK: - Network interfaces and netlink
+
+func system_interfaceIndex(_ name: String) throws(Errno) -> UInt32 {
+  var index: UInt32 = 0
+  try perform(.interfaceIndex) { unsafe csystem_interface_index(name, &index) }
+  return index
+}
+
+func system_interfaceName(_ index: UInt32) throws(Errno) -> String {
+  var name = [CChar](repeating: 0, count: csystem_interface_name_size)
+  let count = try perform(.interfaceName) { unsafe csystem_interface_name(index, &name) }
+  return String(decoding: name[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+}
+
+func system_netlinkOpen() throws(Errno) -> UnsafeMutableRawPointer {
+  var socket: UnsafeMutableRawPointer?
+  try perform(.netlinkOpen) { unsafe csystem_netlink_open(&socket) }
+  return unsafe socket!
+}
+
+/// Never throws, as ``system_close(_:)``.
+func system_netlinkClose(_ socket: UnsafeMutableRawPointer) {
+  _ = try? perform(.netlinkClose, .releases) { unsafe csystem_netlink_close(socket) }
+}
+
+func system_netlinkSetStrict(_ socket: UnsafeMutableRawPointer) throws(Errno) {
+  try perform(.netlinkSetOption) { unsafe csystem_netlink_set_strict(socket) }
+}
+
+func system_netlinkSetTimeLimit(
+  _ socket: UnsafeMutableRawPointer, milliseconds: Int
+) throws(Errno) {
+  try perform(.netlinkSetOption) {
+    unsafe csystem_netlink_set_time_limit(socket, UInt32(clamping: milliseconds))
+  }
+}
+
+func system_netlinkJoin(_ socket: UnsafeMutableRawPointer, group: UInt32) throws(Errno) {
+  try perform(.netlinkJoin) { unsafe csystem_netlink_join(socket, group) }
+}
+
+func system_netlinkSend(
+  _ socket: UnsafeMutableRawPointer, _ bytes: UnsafeRawBufferPointer
+) throws(Errno) {
+  try perform(.netlinkSend) { unsafe csystem_netlink_send(socket, bytes.baseAddress, bytes.count) }
+}
+
+func system_netlinkReceive(
+  _ socket: UnsafeMutableRawPointer, _ bytes: UnsafeMutableRawBufferPointer
+) throws(Errno) -> Int {
+  try perform(.netlinkReceive) {
+    unsafe csystem_netlink_receive(socket, bytes.baseAddress, bytes.count)
   }
 }
 

@@ -108,10 +108,10 @@ public enum ForcedErrnos {
 
   /// The kernel lets go whatever it answers, and nobody is told.
   private static func releases(_ call: SystemCall) -> Bool {
-    [.close, .unmap, .drmCloseHandle].contains(call)
+    [.close, .unmap, .drmCloseHandle, .netlinkClose].contains(call)
   }
 
   private static func errnoOf(_ error: any Error) -> Errno? {
-    (error as? Errno) ?? (error as? DevmemError)?.underlying
+    (error as? any CarriesErrno)?.carriedErrno
   }
 }

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DevmemSystem
+
+extension DevmemNetError {
+  /// Runs netlink requests; a failure becomes the error that `translate` makes of it.
+  static func wrapping<Result: ~Copyable>(
+    _ translate: (NetlinkFailure) -> DevmemNetError,
+    _ body: () throws(NetlinkFailure) -> Result
+  ) throws(DevmemNetError) -> Result {
+    do throws(NetlinkFailure) {
+      return try body()
+    } catch {
+      throw translate(error)
+    }
+  }
+
+  /// Any step: the errnos that mean the same everywhere.
+  static func step(
+    _ operation: String, interface: NetworkInterface? = nil, _ failure: NetlinkFailure,
+    otherwise code: Code = .systemCall, remedy: String? = nil
+  ) -> DevmemNetError {
+    let (code, remedy): (Code, String?) =
+      switch failure.errno {
+      case .EPERM, .EACCES:
+        (
+          .permissionDenied,
+          "Run as root, or with CAP_NET_ADMIN in the network namespace of the interface."
+        )
+      case .ENODEV:
+        (.interfaceMissing, "The interfaces of this network namespace: ip -br link")
+      case .EAGAIN:
+        (.noAnswer, "Try again; if it stays so, look at the kernel's log: dmesg | tail")
+      case .ENOMEM, .ENOBUFS: (.outOfMemory, "Free memory.")
+      case .EMFILE: (.descriptorLimit, "Close descriptors, or raise the limit: ulimit -n 65536")
+      case .ENFILE:
+        (
+          .descriptorLimit,
+          "Raise the system's limit: echo 1048576 | sudo tee /proc/sys/fs/file-max"
+        )
+      default: (code, remedy)
+      }
+    return DevmemNetError(
+      code, operation, interface: interface, underlying: failure.errno, kernelText: failure.text,
+      remedy: remedy)
+  }
+
+  /// Looking up a netlink family.
+  static func openingFamily(_ name: String, _ failure: NetlinkFailure) -> DevmemNetError {
+    let operation = "asking the kernel for the netlink family \(name)"
+    switch failure.errno {
+    case .ENOENT, .EPROTONOSUPPORT, .EAFNOSUPPORT:
+      return DevmemNetError(
+        .kernelUnsupported, operation, underlying: failure.errno, kernelText: failure.text,
+        remedy: newerKernelRemedy)
+    default: return step(operation, failure)
+    }
+  }
+
+  /// A command that the family does not list.
+  static func commandMissing(
+    _ command: String, _ operation: String, interface: NetworkInterface?
+  ) -> DevmemNetError {
+    DevmemNetError(
+      .kernelUnsupported, operation, interface: interface, underlying: .EOPNOTSUPP,
+      kernelText: nil, remedy: "This kernel's netlink has no \(command). \(newerKernelRemedy)")
+  }
+
+  /// Where the running kernel is too old, or was built without it.
+  static var newerKernelRemedy: String {
+    let release = (try? SystemProcess.kernelRelease()) ?? "(unknown)"
+    return "This is Linux \(release); device memory TCP needs CONFIG_NET_DEVMEM=y of Linux 6.12 to"
+      + " receive and of 6.16 to send. Without a newer one: scripts/vm-run.sh boots a current kernel"
+      + " in a virtual machine."
+  }
+
+  /// What can take device memory, where an interface cannot.
+  static let capableDevices =
+    "A network card whose driver binds device memory can (mlx5_core, bnxt_en, gve, fbnic),"
+    + " or the software card devmemsim in a virtual machine (Tests/KernelModules/devmemsim)."
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Devmem
+internal import DevmemSystem
+internal import Synchronization
+
+/// A dma-buf bound to a network device (`struct net_devmem_dmabuf_binding`, net/core/devmem.c): to
+/// receive queues, or for sending.
+///
+/// Ends with ``close()`` or with the object: the netlink socket closes, and the kernel unbinds. Memory
+/// that sockets still hold then stays theirs until they give it back; the page pool of a queue goes
+/// away only after that, up to a second later.
+///
+/// This is the kernel's binding, which knows nothing of ``DMABufBinding``: the same buffer may be
+/// carved here for sending, while what is bound to receive queues belongs to the network card.
+///
+/// All members may be called from any thread.
+public final class NetdevBinding: Sendable {
+  /// What the device does with the memory.
+  public enum Direction: Hashable, Sendable {
+    /// Writes payload that arrives on these queues (`bind-rx`).
+    case receive(queues: [UInt32])
+    /// Reads what is sent (`bind-tx`).
+    case transmit
+  }
+
+  /// The kernel's number for the binding (`dmabuf id`), >= 1: what `queue-get`, `page-pool-get` and
+  /// the control messages of packets show. Numbers come back after 2^32 bindings.
+  public let id: UInt32
+  /// The network device.
+  public let interface: NetworkInterface
+  /// What the device does with the memory.
+  public let direction: Direction
+  /// The memory; kept alive by this object.
+  public let buffer: DMABuf
+
+  /// nil once closed.
+  private let family: Mutex<NetdevFamily?>
+
+  /// Binds a buffer to receive queues; see
+  /// ``NetdevFamily/bindReceive(_:interface:queues:pageByteCount:)``.
+  ///
+  /// - Parameters:
+  ///   - buffer: a dma-buf that is bound nowhere else: the kernel would take it twice, and both
+  ///     bindings would then hand out the same bytes.
+  ///   - interface: one with header/data split on and its threshold at 0.
+  ///   - queues: numbers of receive queues, at least one.
+  ///   - rxPageByteCount: bytes of one receive buffer, a power of two from the page size on; nil is
+  ///     the page size.
+  /// - Throws: as ``NetdevFamily/bindReceive(_:interface:queues:pageByteCount:)``.
+  public static func receive(
+    _ buffer: DMABuf, interface: NetworkInterface, queues: [UInt32], rxPageByteCount: Int? = nil
+  ) throws(DevmemNetError) -> NetdevBinding {
+    var family = try NetdevFamily()
+    let id = try buffer.withDescriptor { descriptor throws(DevmemNetError) in
+      try family.bindReceive(
+        descriptor, interface: interface, queues: queues, pageByteCount: rxPageByteCount)
+    }
+    return NetdevBinding(
+      id: id, interface: interface, direction: .receive(queues: queues), buffer: buffer,
+      family: family)
+  }
+
+  /// Binds a buffer for sending; see ``NetdevFamily/bindTransmit(_:interface:)``.
+  ///
+  /// - Throws: as ``NetdevFamily/bindTransmit(_:interface:)``.
+  public static func transmit(
+    _ buffer: DMABuf, interface: NetworkInterface
+  ) throws(DevmemNetError) -> NetdevBinding {
+    var family = try NetdevFamily()
+    let id = try buffer.withDescriptor { descriptor throws(DevmemNetError) in
+      try family.bindTransmit(descriptor, interface: interface)
+    }
+    return NetdevBinding(
+      id: id, interface: interface, direction: .transmit, buffer: buffer, family: family)
+  }
+
+  private init(
+    id: UInt32, interface: NetworkInterface, direction: Direction, buffer: DMABuf,
+    family: consuming NetdevFamily
+  ) {
+    self.id = id
+    self.interface = interface
+    self.direction = direction
+    self.buffer = buffer
+    self.family = Mutex(family)
+  }
+
+  /// Unbinds now; a second call does nothing.
+  public func close() {
+    family.withLock { $0 = nil }
+  }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DevmemSystem
+
+/// A network interface of the calling thread's network namespace (`struct net_device`): its name and
+/// its number, as they were when it was looked up.
+///
+/// The kernel goes by the number. An interface that was renamed since is still meant; one that was
+/// removed is missing for all who use the value, even if another has its name now.
+public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
+  /// "eth0"
+  public let name: String
+  /// `ifindex`, >= 1.
+  public let index: UInt32
+
+  /// The interface of that name.
+  ///
+  /// - Throws: ``DevmemNetError/Code/interfaceMissing``.
+  public init(named name: String) throws(DevmemNetError) {
+    do throws(Errno) {
+      self.init(name: name, index: try InterfaceNames.index(of: name))
+    } catch {
+      throw DevmemNetError(
+        error == .ENODEV ? .interfaceMissing : .systemCall,
+        "looking for the network interface \(name)", underlying: error,
+        remedy: "The interfaces of this network namespace: ip -br link")
+    }
+  }
+
+  /// The interface of that number.
+  ///
+  /// - Throws: ``DevmemNetError/Code/interfaceMissing``.
+  public init(index: UInt32) throws(DevmemNetError) {
+    do throws(Errno) {
+      self.init(name: try InterfaceNames.name(of: index), index: index)
+    } catch {
+      throw DevmemNetError(
+        error == .ENXIO ? .interfaceMissing : .systemCall,
+        "looking for the network interface number \(index)", underlying: error,
+        remedy: "The interfaces of this network namespace: ip -br link")
+    }
+  }
+
+  init(name: String, index: UInt32) {
+    self.name = name
+    self.index = index
+  }
+
+  /// The name.
+  public var description: String { name }
+}
