@@ -42,6 +42,7 @@ compile dpdk dpdk.c "${dpdk_flags[@]}" -Wl,--no-as-needed -lrte_eal -lrte_mempoo
   -lrte_mempool_ring -lrte_mbuf
 # The compiler knows malloc and would drop pairs of calls.
 builtins=(-fno-builtin-malloc -fno-builtin-free)
+compile handover handover.c
 compile glibc malloc.c "${builtins[@]}"
 for name in jemalloc mimalloc; do
   compile "$name" malloc.c "${builtins[@]}" -Wl,--no-as-needed "-l$name"

@@ -44,12 +44,29 @@ final class IOVAllocator: Sendable {
   }
 
   private func nextBatch(_ count: Int, from place: borrowing Place) -> GenPool.Batch? {
-    let (chunk, granule) = place.value
-    let near = pool.allocateBatch(upTo: count, in: chunks[chunk], near: granule)
-    guard let batch = near ?? pool.allocateBatch(upTo: count) else { return nil }
+    guard let batch = batch(near: place, count) ?? pool.allocateBatch(upTo: count) else {
+      return nil
+    }
     place.move(to: batch.chunk.slot, batch.firstGranule)
     return batch
   }
+
+  /// From the place, or the start of the chunks behind it: physically scattered memory has chunks of a
+  /// page or two.
+  private func batch(near place: borrowing Place, _ count: Int) -> GenPool.Batch? {
+    var (chunk, granule) = place.value
+    for _ in 0..<min(Self.nearbyChunkCount, chunks.count) {
+      if let batch = pool.allocateBatch(upTo: count, in: chunks[chunk], near: granule) {
+        return batch
+      }
+      chunk = chunk + 1 < chunks.count ? chunk + 1 : 0
+      granule = 0
+    }
+    return nil
+  }
+
+  /// How many chunks to look at before asking the allocator, which looks at a word that all threads share.
+  private static var nearbyChunkCount: Int { 8 }
 
   /// Takes IOVs back. Neighbours in the same bitmap word go back in one operation.
   func release(_ iovs: Span<NetIOVReference>) {

@@ -3,7 +3,8 @@
 extension BenchCase {
   /// Every case, in the order of the report.
   public static let all: [BenchCase] =
-    baselines + pool + windows + bulks + kinds + threads + allocators + creations
+    baselines + pool + windows + bulks + kinds + threads + poolsOfOneBinding + allocators
+    + creations
 
   /// The cases whose names have `filter` in them; an exact name means that one alone.
   public static func matching(_ filter: String?) -> [BenchCase] {

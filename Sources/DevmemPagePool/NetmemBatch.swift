@@ -1,54 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Synchronization
+import Synchronization
 
 /// Some buffers together, e.g. one burst of a ring.
 ///
 /// Move-only like its buffers. What is left in it when it dies goes back in bulk: into the cache on the
 /// owner thread, with one atomic operation for all of them on another, pool by pool if it holds buffers
 /// of several. A batch is not thread-safe, but may be moved to and die on any thread.
+///
+/// A batch knows whether anybody else can hold one of its buffers: only if one was shared while it was
+/// lent by ``forEach(_:)``, or before it was appended. As long as that is not so, nobody looks at the
+/// buffers again when it dies.
 @frozen
 @safe
 public struct NetmemBatch: ~Copyable, @unchecked Sendable {
-  // SAFETY: `storage` has room for `capacity` references, of which the first `used` are initialised,
-  // each standing for one handle that this batch holds.
-  @usableFromInline var storage: AtomicSlot.Slot
-  @usableFromInline var capacity: Int
+  // SAFETY: the first `used` slots of `storage` are initialised, each standing for one handle that this
+  // batch holds. `pool` is only followed while `used` > 0: a buffer keeps its pool alive.
+  @usableFromInline var storage: BatchStorage?
   @usableFromInline var used: Int
-  /// The one pool that all buffers are of; nil if the batch is empty or mixed.
+  /// The one pool that all buffers are of; nil if there are none or of several.
   @usableFromInline var pool: PagePool.State.Reference?
-  @usableFromInline var isMixed = false
-
-  /// Size of the storage that a pool keeps for its next batch: one refill.
-  @usableFromInline static var spareCapacity: Int { 64 }
 
   @inlinable
-  init(storage: AtomicSlot.Slot, capacity: Int, count: Int, pool: PagePool.State.Reference?) {
-    unsafe self.storage = unsafe storage
-    self.capacity = capacity
+  init(storage: BatchStorage?, count: Int, pool: PagePool.State.Reference?) {
+    self.storage = storage
     used = count
     unsafe self.pool = unsafe pool
   }
 
   /// An empty batch with room for some buffers; it grows when needed.
   public init(capacity: Int = 64) {
-    let capacity = max(1, capacity)
-    unsafe self.init(
-      storage: .allocate(capacity: capacity), capacity: capacity, count: 0, pool: nil)
+    unsafe self.init(storage: .allocate(capacity: max(1, capacity)), count: 0, pool: nil)
   }
 
   @inlinable
   deinit {
-    if let pool = unsafe pool, !isMixed, unsafe pool.pointee.isMine {
-      unsafe Self.putBack(storage, count, pool)
-      if capacity == Self.spareCapacity, unsafe pool.pointee.spareBatch == nil {
-        unsafe pool.pointee.spareBatch = unsafe storage
-        return
-      }
-    } else if count > 0 {
-      unsafe Self.putBackElsewhere(storage, count)
+    guard let storage else { return }
+    if used > 0, let pool = unsafe pool, unsafe pool.pointee.isMine {
+      unsafe Self.putBack(storage, used, pool)
+    } else {
+      unsafe Self.putBackElsewhere(storage, used, pool)
     }
-    unsafe storage.deallocate()
   }
 
   /// Number of buffers in the batch.
@@ -59,23 +51,28 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   /// Takes the last buffer out, or nil if the batch is empty.
   @inlinable
   public mutating func takeLast() -> Netmem? {
-    guard count > 0 else { return nil }
+    guard used > 0, let storage else { return nil }
     used -= 1
-    return unsafe Netmem(record: storage[used].record)
+    let netmem = unsafe Netmem(record: storage.slots[used].record)
+    if used == 0 { retire(storage) }
+    return netmem
   }
 
   /// Adds a buffer, of whatever pool.
   public mutating func append(_ netmem: consuming Netmem) {
-    if count == capacity { grow() }
+    let storage = storageForOneMore()
     let record = unsafe netmem.forget()
     let its = unsafe record.pointee.pool.load(ordering: .relaxed)
-    if count == 0 {
+    if used == 0 {
       unsafe pool = unsafe its
-      isMixed = false
     } else if unsafe its != pool {
-      isMixed = true
+      unsafe pool = nil
     }
-    unsafe (storage + count).initialize(to: NetIOVReference(record: record))
+    // Alone with it now, the batch stays alone with it: only a holder can make another one.
+    if unsafe record.pointee.referenceCount.load(ordering: .acquiring) != 1 {
+      storage.mayBeShared = true
+    }
+    unsafe (storage.slots + used).initialize(to: NetIOVReference(record: record))
     used += 1
   }
 
@@ -83,96 +80,123 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   /// - Precondition: `0 <= position <= count`.
   public mutating func split(at position: Int) -> NetmemBatch {
     precondition(position >= 0 && position <= count, "split position outside the batch")
-    let moved = count - position
-    var rest = NetmemBatch(capacity: moved)
-    unsafe rest.storage.moveInitialize(from: storage + position, count: moved)
-    rest.used = moved
-    unsafe rest.pool = unsafe pool
-    rest.isMixed = isMixed
+    let moved = used - position
+    guard moved > 0, let storage else {
+      return unsafe NetmemBatch(storage: nil, count: 0, pool: nil)
+    }
+    let rest = BatchStorage.allocate(capacity: max(moved, BatchStorage.keptCapacity))
+    unsafe rest.slots.moveInitialize(from: storage.slots + position, count: moved)
+    rest.mayBeShared = storage.mayBeShared
     used = position
-    return rest
+    return unsafe NetmemBatch(storage: rest, count: moved, pool: pool)
   }
 
   /// Looks at each buffer, first to last.
   public func forEach<E: Error>(_ body: (borrowing Netmem) throws(E) -> Void) throws(E) {
-    for position in 0..<count {
-      let netmem = unsafe Netmem(record: storage[position].record)
+    guard let storage else { return }
+    for position in 0..<used {
+      let netmem = unsafe Netmem(record: storage.slots[position].record)
       do {
         try body(netmem)
       } catch {
-        _ = unsafe netmem.forget()
+        Self.takeBack(netmem, storage)
         throw error
       }
-      _ = unsafe netmem.forget()
+      Self.takeBack(netmem, storage)
     }
   }
 
-  private mutating func grow() {
-    let larger = AtomicSlot.Slot.allocate(capacity: 2 * capacity)
-    unsafe larger.moveInitialize(from: storage, count: count)
-    unsafe storage.deallocate()
-    unsafe storage = unsafe larger
-    capacity *= 2
+  /// Ends the loan of a buffer, which may have been shared meanwhile.
+  private static func takeBack(_ netmem: consuming Netmem, _ storage: BatchStorage) {
+    let record = unsafe netmem.forget()
+    if unsafe record.pointee.referenceCount.load(ordering: .relaxed) != 1 {
+      storage.mayBeShared = true
+    }
+  }
+
+  /// Returns all buffers now, as the batch's end would, and keeps the batch.
+  public mutating func removeAll() {
+    guard let storage else { return }
+    let count = used
+    let pool = unsafe pool
+    self.storage = nil
+    used = 0
+    _ = unsafe NetmemBatch(storage: storage, count: count, pool: pool)
+  }
+
+  // MARK: Storage
+
+  private mutating func storageForOneMore() -> BatchStorage {
+    guard let storage else {
+      let storage = BatchStorage.allocate(capacity: BatchStorage.keptCapacity)
+      self.storage = storage
+      return storage
+    }
+    guard used == storage.capacity else { return storage }
+    let larger = BatchStorage.allocate(capacity: 2 * used)
+    unsafe larger.slots.moveInitialize(from: storage.slots, count: used)
+    larger.mayBeShared = storage.mayBeShared
+    storage.deallocate()
+    self.storage = larger
+    return larger
+  }
+
+  /// The last buffer is being taken out: after it the pool may be gone, so its storage goes back now.
+  @usableFromInline
+  mutating func retire(_ storage: BatchStorage) {
+    self.storage = nil
+    if let pool = unsafe pool, unsafe pool.pointee.isMine {
+      unsafe pool.pointee.keep(storage)
+    } else {
+      storage.deallocate()
+    }
   }
 
   // MARK: Going back
 
   /// Buffers of one pool on its owner's thread: into the cache all at once if there is room and nobody
-  /// else holds one of them. Budget: 6 instructions a buffer.
+  /// else can hold one of them. Budget: 2 instructions a buffer for 64.
   @inlinable
-  static func putBack(
-    _ storage: AtomicSlot.Slot, _ count: Int, _ pool: PagePool.State.Reference
-  ) {
+  static func putBack(_ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference) {
     let top = unsafe pool.pointee.top.load()
     let end = unsafe top + count
-    guard unsafe end <= pool.pointee.limit.load(), unsafe areUnshared(storage, count) else {
-      return unsafe putBackSingly(storage, count)
+    if unsafe end <= pool.pointee.limit.load(), !storage.mayBeShared {
+      unsafe top.update(from: storage.slots, count: count)
+      unsafe pool.pointee.top.store(end)
+      unsafe pool.pointee.keep(storage)
+    } else {
+      unsafe putBackSingly(storage.slots, count)
+      storage.deallocate()
     }
-    unsafe top.update(from: storage, count: count)
-    unsafe pool.pointee.top.store(end)
-  }
-
-  /// Whether this batch holds the only reference to each buffer. Four at a time: the loop's own three
-  /// instructions would otherwise be nearly half of it.
-  @inlinable
-  static func areUnshared(_ storage: AtomicSlot.Slot, _ count: Int) -> Bool {
-    var next = unsafe storage
-    let end = unsafe storage + count
-    while unsafe next + 4 <= end {
-      guard unsafe isUnshared(next[0]), unsafe isUnshared(next[1]), unsafe isUnshared(next[2]),
-        unsafe isUnshared(next[3])
-      else { return false }
-      unsafe next += 4
-    }
-    while unsafe next < end {
-      guard unsafe isUnshared(next[0]) else { return false }
-      unsafe next += 1
-    }
-    return true
-  }
-
-  @inlinable
-  @inline(__always)
-  static func isUnshared(_ iov: NetIOVReference) -> Bool {
-    unsafe iov.record.pointee.referenceCount.load(ordering: .acquiring) == 1
   }
 
   @usableFromInline
   @inline(never)
-  static func putBackSingly(_ storage: AtomicSlot.Slot, _ count: Int) {
-    for position in 0..<count { _ = unsafe Netmem(record: storage[position].record) }
+  static func putBackSingly(_ slots: AtomicSlot.Slot, _ count: Int) {
+    for position in 0..<count { _ = unsafe Netmem(record: slots[position].record) }
   }
 
   /// Buffers of one pool or several, on whatever thread: pushed onto their queues with one operation
-  /// each. Those that somebody else still holds drop out on the way.
+  /// each. Takes over the storage.
   @usableFromInline
   @inline(never)
-  static func putBackElsewhere(_ storage: AtomicSlot.Slot, _ total: Int) {
+  static func putBackElsewhere(
+    _ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference?
+  ) {
+    if count > 0, let pool = unsafe pool, unsafe pool.pointee.queue.push(storage, count, to: pool) {
+      return
+    }
+    unsafe putBackMixed(storage.slots, count)
+    storage.deallocate()
+  }
+
+  /// Those that somebody else still holds drop out on the way.
+  private static func putBackMixed(_ slots: AtomicSlot.Slot, _ total: Int) {
     var count = 0
     for position in 0..<total {
-      let record = unsafe storage[position].record
+      let record = unsafe slots[position].record
       if unsafe record.pointee.referenceCount.load(ordering: .acquiring) == 1 {
-        unsafe storage[count] = unsafe storage[position]
+        unsafe slots[count] = unsafe slots[position]
         count += 1
       } else {
         unsafe PagePool.State.putShared(record)
@@ -180,23 +204,23 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     }
     var start = 0
     while start < count {
-      start = unsafe putBackFirstPool(storage, start..<count)
+      start = unsafe putBackFirstPool(slots, start..<count)
     }
   }
 
   /// Returns the buffers that are of the same pool as the first of the range, in one operation.
   /// - Returns: where the others begin.
-  private static func putBackFirstPool(_ storage: AtomicSlot.Slot, _ range: Range<Int>) -> Int {
+  private static func putBackFirstPool(_ slots: AtomicSlot.Slot, _ range: Range<Int>) -> Int {
     func pool(of position: Int) -> PagePool.State.Reference {
-      unsafe storage[position].record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped
+      unsafe slots[position].record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped
     }
     let target = unsafe pool(of: range.lowerBound)
     var end = range.lowerBound + 1
     for position in end..<range.upperBound where unsafe pool(of: position) == target {
-      unsafe swap(&storage[position], &storage[end])
+      unsafe swap(&slots[position], &slots[end])
       end += 1
     }
-    let first = unsafe storage + range.lowerBound
+    let first = unsafe slots + range.lowerBound
     let isPushed =
       unsafe !target.pointee.isMine
       && target.pointee.queue.push(first, count: end - range.lowerBound)

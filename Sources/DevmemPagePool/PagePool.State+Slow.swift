@@ -45,27 +45,32 @@ extension PagePool.State {
       _ = unsafe allocateNotOwner(state)
       return NetmemBatch(capacity: 1)
     }
-    let capacity = max(count, NetmemBatch.spareCapacity)
-    let storage: AtomicSlot.Slot
-    if capacity == NetmemBatch.spareCapacity, let spare = unsafe state.pointee.spareBatch {
-      unsafe storage = unsafe spare
-      unsafe state.pointee.spareBatch = nil
-    } else {
-      unsafe storage = .allocate(capacity: capacity)
+    if unsafe state.pointee.cachedCount < count,
+      let storage = unsafe state.pointee.core._withUnsafeGuaranteedRef({
+        $0.takeReturnedBatch(of: count)
+      })
+    {
+      return unsafe NetmemBatch(storage: storage, count: count, pool: state)
     }
+    let storage =
+      if count <= BatchStorage.keptCapacity, let kept = unsafe state.pointee.takeStorage() {
+        kept
+      } else {
+        BatchStorage.allocate(capacity: max(count, BatchStorage.keptCapacity))
+      }
     var taken = 0
     while taken < count {
       let top = unsafe state.pointee.top.load()
       let part = unsafe min(count - taken, state.pointee.cachedCount)
-      unsafe (storage + taken).update(from: top - part, count: part)
+      unsafe (storage.slots + taken).update(from: top - part, count: part)
       unsafe state.pointee.top.store(top - part)
       unsafe state.pointee.fast.addAsOnlyWriter(UInt64(part))
       taken += part
       guard taken < count, let netmem = unsafe allocateSlow(state, .normal, site) else { break }
-      unsafe (storage + taken).initialize(to: NetIOVReference(record: netmem.forget()))
+      unsafe (storage.slots + taken).initialize(to: NetIOVReference(record: netmem.forget()))
       taken += 1
     }
-    return unsafe NetmemBatch(storage: storage, capacity: capacity, count: taken, pool: state)
+    return unsafe NetmemBatch(storage: storage, count: taken, pool: state)
   }
 
   /// Makes a chain from the queue's overflow the local list, which must be empty.

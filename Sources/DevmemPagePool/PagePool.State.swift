@@ -29,8 +29,9 @@ extension PagePool {
     let localCount = Atomic<Int>(0)
     /// The IOV that fragments are being cut from.
     @usableFromInline var fragments = FragmentCursor()
-    /// Storage of a batch that has gone, for the next one.
-    @usableFromInline var spareBatch: Slot?
+    /// Storages of batches that have gone, for the next ones: the first of a list, and how many.
+    @usableFromInline var spareStorage: Slot?
+    @usableFromInline var spareStorageCount = 0
     let counters = Counters()
 
     // Everybody reads this block. 128 bytes on either side keep it off the others' pairs of cache

@@ -35,7 +35,7 @@ extension PagePoolCore {
     // The ring first: who finds it full goes on to the overflow. A producer that has taken a slot fills
     // it with its next instruction; there is nothing to wait on but that.
     unsafe state.pointee.queue.ring.close()
-    while unsafe state.pointee.queue.ring.count > 0 { giveBackQueued(.max) }
+    while unsafe !state.pointee.queue.ring.isEmpty { giveBackQueued(.max) }
     giveBackQueued(.max)
     unsafe PagePool.State.adopt(state.pointee.queue.overflow.close(), state)
     giveBackQueued(unsafe state.pointee.localCount.load(ordering: .relaxed))

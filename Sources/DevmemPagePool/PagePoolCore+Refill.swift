@@ -74,16 +74,45 @@ extension PagePoolCore {
   private func loadQueued() -> Int {
     var listed = unsafe state.pointee.localCount.load(ordering: .relaxed)
     if listed == 0 {
-      let count = unsafe state.pointee.queue.ring.take(into: cache, upTo: refillCount)
-      if count > 0 {
-        unsafe state.pointee.top.store(cache + count)
-        return count
-      }
+      let count = loadRing()
+      if count > 0 { return count }
       let chain = unsafe state.pointee.queue.overflow.takeAll()
       unsafe PagePool.State.adopt(chain, state)
       listed = chain.count
     }
     return unsafe PagePool.State.loadLocalList(min(refillCount, listed), state)
+  }
+
+  /// Moves up to a refill's worth from the ring into the empty cache; a last batch may be beyond that.
+  private func loadRing() -> Int {
+    var count = unsafe state.pointee.queue.ring.take(into: cache, upTo: refillCount)
+    while count < refillCount, count < configuration.cacheCapacity,
+      let batch = unsafe state.pointee.queue.ring.takeBatch(
+        of: 1...configuration.cacheCapacity - count)
+    {
+      unsafe (cache + count).update(from: batch.storage.slots, count: batch.count)
+      unsafe state.pointee.keep(batch.storage)
+      count += batch.count
+    }
+    unsafe state.pointee.top.store(cache + count)
+    return count
+  }
+
+  /// A batch of `count` buffers that came back as it is, without a detour through the cache. Nil if the
+  /// next that came back is something else, or has to be looked at.
+  func takeReturnedBatch(of count: Int) -> BatchStorage? {
+    guard !hasAttention, !hasNodeFilter.load(ordering: .relaxed),
+      let batch = unsafe state.pointee.queue.ring.takeBatch(of: count...count)
+    else { return nil }
+    // As if it had been loaded into the cache by the first allocation and served the others from there.
+    unsafe state.pointee.counters.refill.addAsOnlyWriter(1)
+    unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(count))
+    unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
+    unsafe state.pointee.fast.addAsOnlyWriter(UInt64(count - 1))
+    returnedBatchCount &+= 1
+    // Not each time: it reads what the other threads write.
+    if returnedBatchCount & 63 == 0 { trimQueue() }
+    return batch.storage
   }
 
   /// Gives those of the cache's buffers back that lie on another node than the pool's. Returns how many
@@ -126,6 +155,13 @@ extension PagePoolCore {
         ? $0[0] : nil
     }
     if let found { return found }
+    if let batch = unsafe state.pointee.queue.ring.takeBatch(of: 1...Int(UInt16.max)) {
+      for position in 0..<batch.count {
+        unsafe PagePool.State.pushLocal(batch.storage.slots[position].record, state)
+      }
+      unsafe state.pointee.keep(batch.storage)
+      return unsafe PagePool.State.popLocal(state)
+    }
     unsafe PagePool.State.adopt(state.pointee.queue.overflow.takeAll(), state)
     guard unsafe state.pointee.localCount.load(ordering: .relaxed) > 0 else { return nil }
     return unsafe PagePool.State.popLocal(state)

@@ -31,6 +31,8 @@ final class PagePoolCore: @unchecked Sendable {
   var tuner = RefillTuner()
   /// Whether every return comes past the core now.
   var hasAttention = false
+  /// Batches that came back and were handed out again as they were.
+  var returnedBatchCount = 0
   /// Buffers set aside for critical allocations.
   var reserve: [NetIOVReference] = []
 
@@ -53,7 +55,7 @@ final class PagePoolCore: @unchecked Sendable {
   }
 
   deinit {
-    unsafe state.pointee.spareBatch?.deallocate()
+    unsafe BatchStorage.deallocateList(state.pointee.spareStorage)
     unsafe state.deinitialize(count: 1)
     unsafe UnsafeMutableRawPointer(state).deallocate()
     unsafe reserveState?.deinitialize(count: 1)

@@ -37,6 +37,16 @@ struct ReturnQueue: ~Copyable {
     }
   }
 
+  /// Adds all buffers of a batch, of this queue's pool, in one operation, and keeps their storage. Any
+  /// thread. False, and nothing taken, when the queue is closed, wants attention or is full, somebody else
+  /// may hold one of the buffers, or the cache could not take all of them.
+  func push(_ storage: BatchStorage, _ count: Int, to pool: PagePool.State.Reference) -> Bool {
+    guard storage.capacity == BatchStorage.keptCapacity, !storage.mayBeShared,
+      unsafe pool.pointee.base + count <= pool.pointee.limit.load()
+    else { return false }
+    return ring.push(storage, count: count, below: ReturnRing.attentionBit) == .pushed
+  }
+
   /// Adds a buffer whether attention is wanted or not. Any thread. False when the queue is closed.
   func pushUnattended(_ record: UnsafeMutablePointer<NetIOV>) -> Bool {
     var iov = unsafe NetIOVReference(record: record)

@@ -12,6 +12,12 @@ import Synchronization
 /// A slot holds a record's address and, in the lowest bit, the parity of the lap it was written in. So
 /// the consumer sees what is filled without clearing slots: one that still has the last lap's parity is
 /// taken, but not filled yet.
+///
+/// A whole batch takes one slot: the address of its ``BatchStorage``, marked by the second bit, with the
+/// number of its buffers in the top 16 bits, where no address of a process has any. Its buffers
+/// stay where they are.
+///
+/// Each end remembers what it last saw of the other and looks again only when that is not enough.
 @safe
 struct ReturnRing: ~Copyable {
   private typealias Slot = Atomic<UInt>
@@ -23,9 +29,16 @@ struct ReturnRing: ~Copyable {
   private let gap1 = InlineArray<16, UInt64>(repeating: 0)
   /// Producers: the next free position in bits 0...61; bit 62: returns want attention; bit 63: closed.
   private let tail = Atomic<UInt64>(0)
+  /// What producers last saw of `head`; never ahead of it.
+  private let seenHead = Atomic<UInt64>(0)
+  /// Buffers that were pushed in batches, less one for each batch.
+  private let pushedBeyondSlots = Atomic<UInt64>(0)
   private let gap2 = InlineArray<16, UInt64>(repeating: 0)
   /// Consumer: the first position that has not been taken.
   private let head = Atomic<UInt64>(0)
+  /// What the consumer last saw of `tail`, without its flags.
+  private let seenTail = Atomic<UInt64>(0)
+  private let takenBeyondSlots = Atomic<UInt64>(0)
   private let gap3 = InlineArray<16, UInt64>(repeating: 0)
 
   deinit {
@@ -61,34 +74,67 @@ struct ReturnRing: ~Copyable {
   func push(
     _ iovs: UnsafePointer<NetIOVReference>, count: Int, below flag: UInt64
   ) -> Outcome {
+    var position: UInt64 = 0
+    let outcome = reserve(count, below: flag, &position)
+    guard outcome == .pushed else { return outcome }
+    var offset = 0
+    while offset < count {
+      unsafe fill(
+        position &+ UInt64(truncatingIfNeeded: offset), UInt(bitPattern: iovs[offset].record))
+      offset &+= 1
+    }
+    return .pushed
+  }
+
+  /// Adds all buffers of a batch as one entry, storage and all. Any thread.
+  /// - Parameter count: at least 1.
+  func push(_ storage: BatchStorage, count: Int, below flag: UInt64) -> Outcome {
+    let address = unsafe UInt(bitPattern: storage.slots)
+    guard count >> 16 == 0, address >> 48 == 0 else { return .refused }
+    var position: UInt64 = 0
+    let outcome = reserve(1, below: flag, &position)
+    guard outcome == .pushed else { return outcome }
+    // Now the storage is the consumer's.
+    fill(position, address | Self.batchMark | UInt(count) << 48)
+    pushedBeyondSlots.add(UInt64(count - 1), ordering: .relaxed)
+    return .pushed
+  }
+
+  /// Takes positions for `count` entries.
+  @inline(__always)
+  private func reserve(_ count: Int, below flag: UInt64, _ position: inout UInt64) -> Outcome {
     var seen = tail.load(ordering: .relaxed)
     while true {
       guard seen < flag else { return .refused }
-      let position = seen & Self.positionMask
-      // Acquire: what the consumer has taken out of these slots it has read by now.
-      let used = position &- head.load(ordering: .acquiring)
-      guard used &+ UInt64(truncatingIfNeeded: count &- 1) <= mask else { return .full }
+      position = seen & Self.positionMask
+      guard hasRoom(count, at: position) else { return .full }
       let (exchanged, original) = tail.weakCompareExchange(
         expected: seen, desired: seen &+ UInt64(truncatingIfNeeded: count),
         successOrdering: .relaxed,
         failureOrdering: .relaxed)
-      if exchanged {
-        var offset = 0
-        while offset < count {
-          unsafe fill(position &+ UInt64(truncatingIfNeeded: offset), iovs[offset].record)
-          offset &+= 1
-        }
-        return .pushed
-      }
+      if exchanged { return .pushed }
       seen = original
     }
   }
 
+  /// Acquire and release: what the consumer has taken out of these slots it has read by now, whichever
+  /// producer saw it first.
   @inline(__always)
-  private func fill(_ position: UInt64, _ record: UnsafeMutablePointer<NetIOV>) {
-    unsafe slots[Int(truncatingIfNeeded: position & mask)].store(
-      UInt(bitPattern: record) | parity(position), ordering: .releasing)
+  private func hasRoom(_ count: Int, at position: UInt64) -> Bool {
+    let last = position &+ UInt64(truncatingIfNeeded: count &- 1)
+    if last &- seenHead.load(ordering: .acquiring) <= mask { return true }
+    let head = head.load(ordering: .acquiring)
+    seenHead.store(head, ordering: .releasing)
+    return last &- head <= mask
   }
+
+  @inline(__always)
+  private func fill(_ position: UInt64, _ bits: UInt) {
+    unsafe slots[Int(truncatingIfNeeded: position & mask)].store(
+      bits | parity(position), ordering: .releasing)
+  }
+
+  private static var batchMark: UInt { 2 }
 
   /// 0 in the first lap: the slots' first content is odd, so that it is nobody's.
   @inline(__always)
@@ -96,13 +142,13 @@ struct ReturnRing: ~Copyable {
     UInt(truncatingIfNeeded: position &>> shift) & 1
   }
 
-  /// Takes up to `count` buffers, oldest first. Owner thread only. Budget: 7 instructions a buffer.
+  /// Takes up to `count` buffers that came one by one, oldest first. Owner thread only. Budget: 7
+  /// instructions a buffer.
   /// - Returns: how many were written to `destination`. Fewer than there are, or none, when a producer
-  ///   has not filled its slot yet.
+  ///   has not filled its slot yet, or the next entry is a batch.
   func take(into destination: UnsafeMutablePointer<NetIOVReference>, upTo count: Int) -> Int {
     let start = head.load(ordering: .relaxed)
-    let end = min(
-      tail.load(ordering: .relaxed) & Self.positionMask, start &+ UInt64(truncatingIfNeeded: count))
+    let end = min(lookAhead(count, from: start), start &+ UInt64(truncatingIfNeeded: count))
     guard start < end else { return 0 }
     // To the end of the lap, then from the start of the next: the parity is the same within each.
     let lapEnd = min(end, (start | mask) &+ 1)
@@ -136,17 +182,42 @@ struct ReturnRing: ~Copyable {
     return offset
   }
 
-  /// Takes one slot's buffer; false if it has not been filled in this lap.
+  /// Takes one slot's buffer; false if it has not been filled in this lap, or holds a batch.
   @inline(__always)
   private func move(
     _ slot: UnsafeMutablePointer<Slot>, to place: UnsafeMutablePointer<NetIOVReference>,
     _ parity: UInt
   ) -> Bool {
     let bits = unsafe slot.pointee.load(ordering: .acquiring) ^ parity
-    guard bits & 1 == 0 else { return false }
+    guard bits & (Self.batchMark | 1) == 0 else { return false }
     unsafe place.initialize(
       to: NetIOVReference(record: UnsafeMutablePointer(bitPattern: bits).unsafelyUnwrapped))
     return true
+  }
+
+  /// Takes the next entry if it is a batch. Owner thread only.
+  /// - Parameter counts: of how many buffers.
+  func takeBatch(of counts: ClosedRange<Int>) -> (storage: BatchStorage, count: Int)? {
+    let start = head.load(ordering: .relaxed)
+    guard start < lookAhead(1, from: start) else { return nil }
+    let slot = unsafe slots + Int(truncatingIfNeeded: start & mask)
+    let bits = unsafe slot.pointee.load(ordering: .acquiring) ^ parity(start)
+    let count = Int(bits &>> 48)
+    guard bits & (Self.batchMark | 1) == Self.batchMark, counts.contains(count) else { return nil }
+    takenBeyondSlots.addAsOnlyWriter(UInt64(count - 1))
+    head.store(start &+ 1, ordering: .releasing)
+    let address = unsafe AtomicSlot.Slot(bitPattern: bits & (1 << 48 - 1) & ~Self.batchMark)
+    return unsafe (BatchStorage(slots: address.unsafelyUnwrapped), count)
+  }
+
+  /// Where the entries end, looked up again if fewer than `count` were known of. Owner thread only.
+  @inline(__always)
+  private func lookAhead(_ count: Int, from start: UInt64) -> UInt64 {
+    let seen = seenTail.load(ordering: .relaxed)
+    if seen &- start >= UInt64(truncatingIfNeeded: count) { return seen }
+    let end = tail.load(ordering: .relaxed) & Self.positionMask
+    seenTail.store(end, ordering: .relaxed)
+    return end
   }
 
   /// Makes every push that comes after this call be refused, or no longer. Owner thread only.
@@ -161,12 +232,20 @@ struct ReturnRing: ~Copyable {
   /// Lets nothing more in.
   func close() { tail.bitwiseOr(Self.closedBit, ordering: .acquiringAndReleasing) }
 
+  /// Whether no slot is taken by anything, filled yet or not. Owner thread only.
+  var isEmpty: Bool {
+    tail.load(ordering: .relaxed) & Self.positionMask == head.load(ordering: .relaxed)
+  }
+
   /// Buffers in the ring now. Any thread; exact on the owner's.
   var count: Int {
-    let head = head.load(ordering: .relaxed)
-    return max(0, Int(tail.load(ordering: .relaxed) & Self.positionMask) - Int(head))
+    let taken = head.load(ordering: .relaxed) &+ takenBeyondSlots.load(ordering: .relaxed)
+    return max(0, Int(pushedCount) - Int(taken))
   }
 
   /// Buffers that have ever been pushed. Any thread.
-  var pushedCount: UInt64 { tail.load(ordering: .relaxed) & Self.positionMask }
+  var pushedCount: UInt64 {
+    tail.load(ordering: .relaxed) & Self.positionMask
+      &+ pushedBeyondSlots.load(ordering: .relaxed)
+  }
 }

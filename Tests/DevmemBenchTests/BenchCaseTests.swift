@@ -20,6 +20,8 @@ struct BenchCaseTests {
       "fast_path_window_1024", "bulk_32", "bulk_64", "fragment", "share_and_two_returns",
       "device_only", "host_only", "mixed_random", "cross_thread_single", "cross_thread_burst32",
       "many_returners_1", "many_returners_2", "many_returners_4", "many_returners_8",
+      "pools_of_one_binding_1", "pools_of_one_binding_2", "pools_of_one_binding_4",
+      "pools_of_one_binding_8",
       "genpool_4k_empty_64M", "genpool_4k_nearly_full_64M", "genpool_4k_empty_1G",
       "genpool_4k_nearly_full_1G", "genpool_4k_empty_64G", "genpool_4k_nearly_full_64G",
       "create_64M", "create_1G",

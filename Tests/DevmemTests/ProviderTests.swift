@@ -18,6 +18,35 @@ struct ProviderTests {
     try checkMemoryProvider(HostMemoryProvider(byteCount: 4 << 20, iovByteCount: iovByteCount))
   }
 
+  @Test(
+    "providers of one binding take from places of their own", arguments: [false, true])
+  func places(isScattered: Bool) throws {
+    // Root sees the physical addresses of the memory file's pages, which makes many short chunks.
+    let binding = try DMABufBinding(
+      .memoryFile(byteCount: 64 << 20), addressing: isScattered ? .automatic : .bufferOffset)
+    let pools = try (0..<8).map { _ in
+      try PagePool(
+        provider: DMABufMemoryProvider(binding),
+        configuration: .init(cacheCapacity: 256, refillCount: 256))
+    }
+    let ranges = pools.map { pool in
+      var range: Range<UInt64>?
+      let batch = pool.allocateBatch(256)
+      batch.forEach {
+        let first = min(range?.lowerBound ?? .max, $0.offset)
+        range = first..<max(range?.upperBound ?? 0, $0.offset + 4096)
+      }
+      return range
+    }
+    for (position, range) in ranges.enumerated() {
+      // Within a quarter of the eighth that each of them has for itself: never in the same words.
+      #expect(try #require(range).count <= 2 << 20)
+      for other in ranges[..<position] {
+        #expect(try !#require(range).overlaps(#require(other)))
+      }
+    }
+  }
+
   @Test("the fallback provider passes the conformance checks")
   func fallback() throws {
     let device = DMABufMemoryProvider(try DMABufBinding(.memoryFile(byteCount: 100 * 4096)))

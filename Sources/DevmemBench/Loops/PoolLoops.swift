@@ -65,7 +65,7 @@ private func return_queue(
 
 /// A change of node empties the cache into the provider.
 @inline(never)
-private func slow(_ pool: PagePool, _ window: borrowing NetmemWindow, _ count: Int) -> Int {
+func slow(_ pool: PagePool, _ window: borrowing NetmemWindow, _ count: Int) -> Int {
   var done = 0
   while done < count {
     guard window.fill(from: pool) else { return done }

@@ -18,7 +18,9 @@ struct Cases {
 
   init() throws {
     let provider = try HostMemoryProvider(byteCount: Self.bufferCount * 4096)
-    pool = try PagePool(provider: provider)
+    // What DPDK's cache of 256 holds before it goes to its ring, and how many it gets there.
+    pool = try PagePool(
+      provider: provider, configuration: .init(cacheCapacity: 384, refillCount: 256))
   }
 
   func run(_ name: String, _ count: Int) throws -> Result? {
@@ -30,7 +32,8 @@ struct Cases {
     // DPDK copies a burst whose size the compiler knows with fewer instructions.
     case "bulk_64_constant": timed(count) { bulk($0, 64) }
     case "share_and_two_returns": timed(count, shareAndTwoReturns)
-    case "cross_thread_single": SingleCrossing(pool, count).run()
+    case "cross_thread_single": SingleCrossing(pool, count, collecting: true).run()
+    case "cross_thread_single_at_once": SingleCrossing(pool, count, collecting: false).run()
     case "cross_thread_burst32": BurstCrossing(pool, count).run()
     default: try KernelCases.run(name, count)
     }

@@ -3,7 +3,8 @@
 import CPeerBench
 import Devmem
 
-/// Buffers that are allocated here and die on another thread, one at a time.
+/// Buffers that are allocated here and end on another thread, one at a time: they just die there, or go
+/// through a returner, which collects them as DPDK's cache of that thread does.
 @safe
 final class SingleCrossing {
   // SAFETY: ring and slots are made in init and freed in deinit; the ring's counts say which side may
@@ -12,8 +13,10 @@ final class SingleCrossing {
   private let slots: UnsafeMutablePointer<Netmem>
   private let pool: PagePool
   private let count: Int
+  private let collects: Bool
 
-  init(_ pool: PagePool, _ count: Int) {
+  init(_ pool: PagePool, _ count: Int, collecting collects: Bool) {
+    self.collects = collects
     unsafe ring = peer_ring_make(UInt64(peer_single_slots))
     unsafe slots = .allocate(capacity: peer_single_slots)
     self.pool = pool
@@ -28,7 +31,10 @@ final class SingleCrossing {
   func run() -> Cases.Result {
     let spent = unsafe peer_time_pair(
       { context in unsafe SingleCrossing.of(context).produce() },
-      { context in unsafe SingleCrossing.of(context).consume() },
+      { context in
+        let crossing = unsafe SingleCrossing.of(context)
+        if crossing.collects { crossing.collect() } else { crossing.consume() }
+      },
       nil, nil, Unmanaged.passUnretained(self).toOpaque())
     return (count, spent)
   }
@@ -55,6 +61,18 @@ final class SingleCrossing {
       let netmem = unsafe (slots + Int(peer_ring_await(ring))).move()
       unsafe peer_ring_release(ring)
       _ = consume netmem
+    }
+  }
+
+  private func collect() {
+    let ring = unsafe self.ring
+    let slots = unsafe self.slots
+    // As many as that thread's cache has in DPDK.
+    var returner = NetmemReturner(capacity: 256)
+    for _ in 0..<count {
+      let netmem = unsafe (slots + Int(peer_ring_await(ring))).move()
+      unsafe peer_ring_release(ring)
+      returner.put(netmem)
     }
   }
 }

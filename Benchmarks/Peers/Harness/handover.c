@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// No pool at all: what the harness's own hand-over of objects from thread to thread costs. It is part of
+// every side's time, so no pool can be below it.
+#include <stdlib.h>
+
+#include "CPeerBench.h"
+
+struct crossing {
+  struct peer_ring *ring;
+  uintptr_t *slots;
+  uint64_t count;
+};
+
+static void produce_single(void *context) {
+  struct crossing *crossing = context;
+  for (uint64_t i = 0; i < crossing->count; i++) {
+    crossing->slots[peer_ring_claim(crossing->ring)] = i;
+    peer_ring_publish(crossing->ring);
+  }
+}
+
+static void consume_single(void *context) {
+  struct crossing *crossing = context;
+  for (uint64_t i = 0; i < crossing->count; i++) {
+    uintptr_t object = crossing->slots[peer_ring_await(crossing->ring)];
+    peer_ring_release(crossing->ring);
+    peer_escape((const void *)object);
+  }
+}
+
+static void produce_burst(void *context) {
+  struct crossing *crossing = context;
+  for (uint64_t i = 0; i < crossing->count; i += peer_burst) {
+    uintptr_t *slot = crossing->slots + peer_ring_claim(crossing->ring) * peer_burst;
+    for (unsigned object = 0; object < peer_burst; object++) slot[object] = i + object;
+    peer_ring_publish(crossing->ring);
+  }
+}
+
+static void consume_burst(void *context) {
+  struct crossing *crossing = context;
+  for (uint64_t i = 0; i < crossing->count; i += peer_burst) {
+    uintptr_t *slot = crossing->slots + peer_ring_await(crossing->ring) * peer_burst;
+    for (unsigned object = 0; object < peer_burst; object++) peer_escape((const void *)slot[object]);
+    peer_ring_release(crossing->ring);
+  }
+}
+
+static uint64_t cross(uint64_t *count, uint64_t slots, uint64_t burst, void (*produce)(void *),
+                      void (*consume)(void *)) {
+  *count = (*count + burst - 1) / burst * burst;
+  struct crossing crossing = {peer_ring_make(slots), calloc(slots * burst, sizeof(uintptr_t)), *count};
+  if (crossing.slots == NULL) abort();
+  uint64_t spent = peer_time_pair(produce, consume, NULL, NULL, &crossing);
+  free(crossing.slots);
+  peer_ring_free(crossing.ring);
+  return spent;
+}
+
+static uint64_t single(uint64_t *count) {
+  return cross(count, peer_single_slots, 1, produce_single, consume_single);
+}
+
+static uint64_t burst(uint64_t *count) {
+  return cross(count, peer_burst_slots, peer_burst, produce_burst, consume_burst);
+}
+
+int main(int argc, char **argv) {
+  static const struct peer_case cases[] = {
+      {"cross_thread_single", single}, {"cross_thread_burst32", burst}, {NULL, NULL}};
+  peer_pin(peer_first_cpu());
+  return peer_serve(argc, argv, cases);
+}

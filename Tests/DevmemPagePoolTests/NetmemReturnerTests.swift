@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemTestSupport
+import Testing
+
+@testable import DevmemPagePool
+
+@Suite("Returning through a returner")
+struct NetmemReturnerTests {
+  private final class Box: @unchecked Sendable {
+    var returner: NetmemReturner?
+    var held: [Held] = []
+
+    func putAll() throws {
+      for buffer in held { returner?.put(try buffer.taken()) }
+      held = []
+    }
+  }
+
+  @Test("buffers wait until it is full, flushed or gone", arguments: [false, true])
+  func collects(onOwner: Bool) throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 64))
+    let box = Box()
+    box.returner = NetmemReturner(capacity: 8)
+    let worker = Worker()
+    defer { worker.stop() }
+    func onThread(_ body: @escaping @Sendable () -> Void) {
+      if onOwner { body() } else { worker.run(body) }
+    }
+
+    for _ in 0..<20 { box.held.append(Held(try pool.take())) }
+    onThread { try? box.putAll() }
+    #expect(box.returner?.count == 4)
+    #expect(pool.inFlight.held == 4)
+    #expect(pool.inFlight.queued == (onOwner ? 0 : 16))
+
+    onThread { box.returner?.flush() }
+    #expect(box.returner?.count == 0)
+    #expect(pool.inFlight.held == 0)
+
+    box.held.append(Held(try pool.take()))
+    onThread { try? box.putAll() }
+    #expect(pool.inFlight.held == 1)
+    onThread { box.returner = nil }
+    #expect(pool.inFlight.held == 0)
+    #expect(pool.statistics.returnCount == 21)
+  }
+
+  @Test("a buffer of another pool sends the others back first")
+  func pools() throws {
+    let pools = try (0..<2).map { _ in try PagePool(provider: ListProvider(iovCount: 64)) }
+    let box = Box()
+    box.returner = NetmemReturner()
+    for pool in pools { for _ in 0..<3 { box.held.append(Held(try pool.take())) } }
+    let worker = Worker()
+    worker.run { try? box.putAll() }
+    #expect(pools.map(\.inFlight.held) == [0, 3])
+    worker.run { box.returner = nil }
+    worker.stop()
+    #expect(pools.map(\.inFlight.held) == [0, 0])
+  }
+
+  @Test("of a shared buffer only this handle ends, and at once")
+  func shared() throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 64))
+    var returner = NetmemReturner()
+    let netmem = try pool.take()
+    returner.put(netmem.share())
+    #expect(returner.count == 0)
+    #expect(netmem.referenceCount == 1)
+    returner.put(netmem)
+    #expect(returner.count == 1)
+    returner.flush()
+    #expect(pool.inFlight.held == 0)
+  }
+
+  @Test("what comes back after close goes to the provider", arguments: [false, true])
+  func closed(onOwner: Bool) throws {
+    let provider = try ListProvider(iovCount: 64)
+    let drained = DrainFlag()
+    let box = Box()
+    box.returner = NetmemReturner()
+    do {
+      let pool = try PagePool(provider: provider)
+      for _ in 0..<5 { box.held.append(Held(try pool.take())) }
+      try box.putAll()
+      try pool.close { drained.set() }
+    }
+    #expect(!drained.isSet)
+    let worker = Worker()
+    if onOwner { box.returner?.flush() } else { worker.run { box.returner?.flush() } }
+    worker.stop()
+    #expect(drained.isSet)
+    #expect(provider.outCount == 0)
+    // The pool is gone: nothing may look at it any more.
+    box.returner = nil
+  }
+}
