@@ -69,7 +69,8 @@ let package = Package(
       dependencies: ["Devmem", "DevmemPagePool", "DevmemSystem", "CLibcrypto"],
       path: "Tests/DevmemTestSupport", swiftSettings: rules),
     .testTarget(
-      name: "DevmemSystemTests", dependencies: ["DevmemSystem", "DevmemTestSupport"],
+      name: "DevmemSystemTests",
+      dependencies: ["CSystemShims", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemGenpoolTests", dependencies: ["DevmemGenpool", "DevmemTestSupport"],

@@ -17,6 +17,7 @@
 #include "csystem_dmaheap.h"
 #include "csystem_drm.h"
 #include "csystem_errno.h"
+#include "csystem_ethtool.h"
 #include "csystem_file.h"
 #include "csystem_interface.h"
 #include "csystem_mapping.h"

@@ -66,6 +66,9 @@ extension PagePool {
     /// Tokens that ``PagePool/reclaim(_:)`` refused.
     public var refusedTokens: UInt64 = 0
 
+    /// Nothing has happened: for whoever fills in the kernel's counters of its own pools.
+    package init() {}
+
     /// Number of allocations that got a buffer.
     public var allocationCount: UInt64 {
       alloc.fast + alloc.refill + alloc.slow + alloc.slowHighOrder

@@ -24,6 +24,9 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case xdpOpen, xdpRegisterMemory
   // Network interfaces and netlink
   case interfaceIndex, interfaceName
+  case ethtoolOpen, ethtoolDriver, ethtoolReceiveQueues, ethtoolIndirection
+  case ethtoolSetIndirection, ethtoolCreateContext, ethtoolDeleteContext
+  case ethtoolRuleLocations, ethtoolRule, ethtoolInsertRule, ethtoolDeleteRule
   case netlinkOpen, netlinkClose, netlinkSetOption, netlinkJoin, netlinkSend, netlinkReceive
   // Process
   case kernelRelease, setEffectiveUser, limit

@@ -476,6 +476,99 @@ func system_netlinkReceive(
   }
 }
 
+// MARK: - ethtool's ioctls
+
+func system_ethtoolOpen() throws(Errno) -> OwnedFileDescriptor {
+  OwnedFileDescriptor(owning: Int32(try perform(.ethtoolOpen) { csystem_ethtool_open() }))
+}
+
+func system_ethtoolDriver(_ number: Int32, _ interface: String) throws(Errno) -> String {
+  var name = [CChar](repeating: 0, count: Int(csystem_ethtool_driver_size))
+  let count = try perform(.ethtoolDriver) {
+    unsafe csystem_ethtool_driver(number, interface, &name)
+  }
+  return String(decoding: name[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+}
+
+func system_ethtoolReceiveQueues(_ number: Int32, _ interface: String) throws(Errno) -> Int {
+  var count: UInt32 = 0
+  try perform(.ethtoolReceiveQueues) {
+    unsafe csystem_ethtool_receive_queues(number, interface, &count)
+  }
+  return Int(count)
+}
+
+/// Fills `queues` if they are enough, and returns how many there are.
+func system_ethtoolIndirection(
+  _ number: Int32, _ interface: String, context: UInt32, _ queues: inout [UInt32]
+) throws(Errno) -> Int {
+  var size = 0
+  let capacity = queues.count
+  try perform(.ethtoolIndirection) {
+    unsafe csystem_ethtool_indirection(number, interface, context, &queues, capacity, &size)
+  }
+  return size
+}
+
+func system_ethtoolSetIndirection(
+  _ number: Int32, _ interface: String, _ queues: [UInt32]
+) throws(Errno) {
+  try perform(.ethtoolSetIndirection) {
+    unsafe csystem_ethtool_set_indirection(number, interface, queues, queues.count)
+  }
+}
+
+func system_ethtoolCreateContext(
+  _ number: Int32, _ interface: String, _ queues: [UInt32]
+) throws(Errno) -> UInt32 {
+  var context: UInt32 = 0
+  try perform(.ethtoolCreateContext) {
+    unsafe csystem_ethtool_create_context(number, interface, queues, queues.count, &context)
+  }
+  return context
+}
+
+func system_ethtoolDeleteContext(
+  _ number: Int32, _ interface: String, _ context: UInt32
+) throws(Errno) {
+  try perform(.ethtoolDeleteContext) {
+    unsafe csystem_ethtool_delete_context(number, interface, context)
+  }
+}
+
+/// `locations` has room for as many as are expected; EMSGSIZE says that there are more.
+func system_ethtoolRuleLocations(
+  _ number: Int32, _ interface: String, _ locations: inout [UInt32],
+  _ table: inout csystem_ethtool_rule_table
+) throws(Errno) {
+  let capacity = locations.count
+  try perform(.ethtoolRuleLocations) {
+    unsafe csystem_ethtool_rule_locations(number, interface, &locations, capacity, &table)
+  }
+}
+
+func system_ethtoolRule(
+  _ number: Int32, _ interface: String, _ rule: inout csystem_ethtool_rule
+) throws(Errno) {
+  try perform(.ethtoolRule) { unsafe csystem_ethtool_rule(number, interface, &rule) }
+}
+
+func system_ethtoolInsertRule(
+  _ number: Int32, _ interface: String, _ rule: inout csystem_ethtool_rule
+) throws(Errno) {
+  try perform(.ethtoolInsertRule) {
+    unsafe csystem_ethtool_insert_rule(number, interface, &rule)
+  }
+}
+
+func system_ethtoolDeleteRule(
+  _ number: Int32, _ interface: String, _ location: UInt32
+) throws(Errno) {
+  try perform(.ethtoolDeleteRule) {
+    unsafe csystem_ethtool_delete_rule(number, interface, location)
+  }
+}
+
 // MARK: - Process
 
 func system_kernelRelease(_ release: UnsafeMutableBufferPointer<CChar>) throws(Errno) -> Int {

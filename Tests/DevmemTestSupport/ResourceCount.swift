@@ -54,7 +54,10 @@ public struct ResourceCount: Equatable, Sendable, CustomStringConvertible {
       // The descriptor of the directory itself, which is closed by now.
       guard count > 0 else { return nil }
       return String(decoding: target[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }.filter { !eventLoop.contains($0) }.sorted()
+    }.filter { target in
+      // libdispatch looks at its threads' states (/proc/PID/…/stat) when it likes.
+      !eventLoop.contains(target) && !(target.hasPrefix("/proc/") && target.hasSuffix("/stat"))
+    }.sorted()
   }
 
   /// "7 descriptors (…), 8192 bytes mapped, 0 claims".

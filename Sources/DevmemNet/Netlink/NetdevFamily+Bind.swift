@@ -32,7 +32,7 @@ extension NetdevFamily {
         .invalidArgument, operation, interface: interface, remedy: "Name at least one queue.")
     }
     guard has(.bindReceive) else {
-      throw .commandMissing("bind-rx", operation, interface: interface)
+      throw .commandMissing(NetdevCommand.bindReceive.name, operation, interface: interface)
     }
     var request = family.request(NetdevCommand.bindReceive)
     request.append(NetdevDMABufAttribute.interfaceIndex, uint32: interface.index)
@@ -68,7 +68,7 @@ extension NetdevFamily {
   ) throws(DevmemNetError) -> UInt32 {
     let operation = "binding a dma-buf for sending by \(interface)"
     guard has(.bindTransmit) else {
-      throw .commandMissing("bind-tx", operation, interface: interface)
+      throw .commandMissing(NetdevCommand.bindTransmit.name, operation, interface: interface)
     }
     var request = family.request(NetdevCommand.bindTransmit)
     request.append(NetdevDMABufAttribute.interfaceIndex, uint32: interface.index)

@@ -21,6 +21,26 @@ enum NetdevCommand: UInt8 {
   case queueStatisticsGet = 12
   case bindReceive = 13
   case bindTransmit = 15
+
+  /// What the kernel's specification calls it.
+  var name: String {
+    switch self {
+    case .deviceGet: "dev-get"
+    case .deviceAddNotification: "dev-add-ntf"
+    case .deviceDeleteNotification: "dev-del-ntf"
+    case .deviceChangeNotification: "dev-change-ntf"
+    case .pagePoolGet: "page-pool-get"
+    case .pagePoolAddNotification: "page-pool-add-ntf"
+    case .pagePoolDeleteNotification: "page-pool-del-ntf"
+    case .pagePoolChangeNotification: "page-pool-change-ntf"
+    case .pagePoolStatisticsGet: "page-pool-stats-get"
+    case .queueGet: "queue-get"
+    case .napiGet: "napi-get"
+    case .queueStatisticsGet: "qstats-get"
+    case .bindReceive: "bind-rx"
+    case .bindTransmit: "bind-tx"
+    }
+  }
 }
 
 /// NETDEV_A_DEV_*

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DevmemSystem
+
+/// How many channels a network card uses (`channels-get`): a channel is an interrupt with queues. A
+/// combined channel has a receive queue and a send queue.
+public struct ChannelSettings: Hashable, Sendable {
+  /// Channels of each sort.
+  public struct Counts: Hashable, Sendable {
+    /// That only receive.
+    public var receive: UInt32
+    /// That only send.
+    public var transmit: UInt32
+    /// For other things, such as link changes.
+    public var other: UInt32
+    /// That do both.
+    public var combined: UInt32
+
+    /// Number of receive queues.
+    public var receiveQueueCount: UInt32 { receive + combined }
+  }
+
+  /// In use.
+  public let current: Counts
+  /// At most; 0 for sorts that the card does not have.
+  public let maximum: Counts
+
+  init(_ attributes: NetlinkAttributes) {
+    typealias Name = EthtoolChannelsAttribute
+    func count(_ name: Name) -> UInt32 { attributes[name]?.uint32 ?? 0 }
+    current = Counts(
+      receive: count(.receive), transmit: count(.transmit), other: count(.other),
+      combined: count(.combined))
+    maximum = Counts(
+      receive: count(.receiveMaximum), transmit: count(.transmitMaximum),
+      other: count(.otherMaximum), combined: count(.combinedMaximum))
+  }
+}

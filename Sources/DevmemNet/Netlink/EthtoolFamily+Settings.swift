@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DevmemSystem
+
+// Rings with header/data split, channels, features: through netlink.
+extension EthtoolFamily {
+  /// The rings and header/data split (`rings-get`).
+  public mutating func rings(
+    of interface: NetworkInterface
+  ) throws(DevmemNetError) -> RingSettings {
+    RingSettings(try get(.ringsGet, "the rings", of: interface))
+  }
+
+  /// Sets header/data split (`rings-set`). What is nil stays as it is.
+  ///
+  /// - Parameters:
+  ///   - dataSplit: `tcp-data-split`.
+  ///   - threshold: `hds-thresh`, in bytes: packets up to this many are not split.
+  public mutating func setHeaderSplit(
+    of interface: NetworkInterface, dataSplit: RingSettings.DataSplit? = nil,
+    threshold: UInt32? = nil
+  ) throws(DevmemNetError) {
+    try set(.ringsSet, "header/data split", of: interface) { request in
+      if let dataSplit {
+        request.append(EthtoolRingsAttribute.tcpDataSplit, uint8: dataSplit.rawValue)
+      }
+      if let threshold {
+        request.append(EthtoolRingsAttribute.headerSplitThreshold, uint32: threshold)
+      }
+    }
+  }
+
+  /// The channels (`channels-get`).
+  public mutating func channels(
+    of interface: NetworkInterface
+  ) throws(DevmemNetError) -> ChannelSettings {
+    ChannelSettings(try get(.channelsGet, "the channels", of: interface))
+  }
+
+  /// Sets the number of channels (`channels-set`). What is nil stays as it is.
+  public mutating func setChannels(
+    of interface: NetworkInterface, combined: UInt32? = nil, receive: UInt32? = nil,
+    transmit: UInt32? = nil
+  ) throws(DevmemNetError) {
+    try set(.channelsSet, "the channels", of: interface) { request in
+      if let combined { request.append(EthtoolChannelsAttribute.combined, uint32: combined) }
+      if let receive { request.append(EthtoolChannelsAttribute.receive, uint32: receive) }
+      if let transmit { request.append(EthtoolChannelsAttribute.transmit, uint32: transmit) }
+    }
+  }
+
+  /// Which features are on, and which can be switched (`features-get`), by the kernel's names, such as
+  /// "rx-ntuple-filter".
+  public mutating func features(
+    of interface: NetworkInterface
+  ) throws(DevmemNetError) -> (active: Set<String>, changeable: Set<String>) {
+    let reply = try get(.featuresGet, "the features", of: interface)
+    return (
+      Self.names(in: reply[EthtoolFeaturesAttribute.active]),
+      Self.names(in: reply[EthtoolFeaturesAttribute.changeable])
+    )
+  }
+
+  /// Switches a feature (`features-set`).
+  ///
+  /// - Throws: also ``DevmemNetError/Code/settingRefused`` if it did not come to that: the kernel
+  ///   switches only what the driver lets it.
+  public mutating func setFeature(
+    _ name: String, _ isOn: Bool, of interface: NetworkInterface
+  ) throws(DevmemNetError) {
+    try set(.featuresSet, "the feature \(name)", of: interface) { request in
+      request.append(EthtoolFeaturesAttribute.wanted) { bitset in
+        bitset.append(EthtoolBitsetAttribute.bits) { bits in
+          bits.append(EthtoolBitsetBitsAttribute.bit) { bit in
+            bit.append(EthtoolBitsetBitAttribute.name, string: name)
+            // A flag: there or not.
+            if isOn { bit.append(EthtoolBitsetBitAttribute.value, bytes: []) }
+          }
+        }
+      }
+    }
+    guard try features(of: interface).active.contains(name) == isOn else {
+      throw DevmemNetError(
+        .settingRefused, "setting the feature \(name) of \(interface)", interface: interface,
+        remedy: "What can be switched: ethtool -k \(interface)")
+    }
+  }
+
+  /// A bit set without a mask: the bits that it lists are set.
+  private static func names(in bitset: NetlinkAttribute?) -> Set<String> {
+    guard let bits = bitset?.attributes[EthtoolBitsetAttribute.bits]?.attributes else { return [] }
+    return Set(
+      bits.all(EthtoolBitsetBitsAttribute.bit).compactMap {
+        $0.attributes[EthtoolBitsetBitAttribute.name]?.string
+      })
+  }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DevmemSystem
+import DevmemTestSupport
+import Testing
+
+@testable import DevmemNet
+
+/// Settings of an interface that has none: the loopback interface, which is on any machine.
+@Suite struct EthtoolFamilyTests {
+  private func code(_ body: () throws(DevmemNetError) -> Void) -> DevmemNetError.Code? {
+    do throws(DevmemNetError) {
+      try body()
+      return nil
+    } catch {
+      #expect(error.interface?.name == "lo")
+      #expect(error.operation.contains("lo"))
+      return error.code
+    }
+  }
+
+  @Test("the loopback interface has features, and nothing else that could be set")
+  func loopback() throws {
+    let loopback = try NetworkInterface(named: "lo")
+    var ethtool = try EthtoolFamily()
+    #expect(try ethtool.features(of: loopback).active.contains("tx-scatter-gather"))
+    #expect(
+      code { () throws(DevmemNetError) in _ = try ethtool.rings(of: loopback) }
+        == .settingUnsupported)
+    #expect(
+      code { () throws(DevmemNetError) in _ = try ethtool.channels(of: loopback) }
+        == .settingUnsupported)
+    #expect(
+      code { () throws(DevmemNetError) in _ = try ethtool.rules(of: loopback) }
+        == .settingUnsupported)
+    #expect(
+      code { () throws(DevmemNetError) in _ = try ethtool.receiveQueueCount(of: loopback) }
+        == .settingUnsupported)
+  }
+
+  @Test("setting the loopback interface up fails, and names it and what could")
+  func setup() throws {
+    let loopback = try NetworkInterface(named: "lo")
+    do throws(DevmemNetError) {
+      _ = try NICSetup(loopback, queues: [0])
+      Issue.record("the loopback interface splits headers")
+    } catch {
+      #expect(error.code == .settingUnsupported)
+      #expect(error.interface == loopback)
+      #expect(error.remedy?.contains("mlx5_core") == true)
+    }
+    #expect(
+      code { () throws(DevmemNetError) in _ = try NICSetup(loopback, queues: []) }
+        == .invalidArgument)
+    #expect(
+      code { () throws(DevmemNetError) in _ = try NICSetup(loopback, queues: [1, 1]) }
+        == .invalidArgument)
+    #expect(
+      code { () throws(DevmemNetError) in
+        _ = try NICSetup(loopback, queues: [1], rules: [SteeringRule(.tcp4, queue: 2)])
+      } == .invalidArgument)
+  }
+
+  @Test("an interface that has gone is missing, by netlink and by ioctl")
+  func gone() throws {
+    let gone = NetworkInterface(name: "lo", index: 0x7FFF_FFFF)
+    var ethtool = try EthtoolFamily()
+    #expect(
+      code { () throws(DevmemNetError) in _ = try ethtool.rings(of: gone) } == .interfaceMissing)
+    #expect(
+      code { () throws(DevmemNetError) in _ = try ethtool.rules(of: gone) } == .interfaceMissing)
+  }
+
+  @Test("what to type puts back what was changed")
+  func commands() throws {
+    let eth0 = NetworkInterface(name: "eth0", index: 9)
+    let changes: [(NICChange, String)] = [
+      (.feature("rx-ntuple-filter", wasOn: false), "ethtool -K eth0 rx-ntuple-filter off"),
+      (.channels(combined: 4, receive: nil), "ethtool -L eth0 combined 4"),
+      (.channels(combined: nil, receive: 2), "ethtool -L eth0 rx 2"),
+      (.headerSplit(.automatic, threshold: nil), "ethtool -G eth0 tcp-data-split auto"),
+      (
+        .headerSplit(.disabled, threshold: 256), "ethtool -G eth0 tcp-data-split off hds-thresh 256"
+      ),
+      (.headerSplit(nil, threshold: 1), "ethtool -G eth0 hds-thresh 1"),
+      (.indirection([]), "ethtool -X eth0 default"),
+      (.indirection([0, 2, 0, 3]), "ethtool -X eth0 weight 2 0 1 1"),
+      (.rule(location: 1023), "ethtool -N eth0 delete 1023"),
+    ]
+    for (change, command) in changes { #expect(change.command(on: eth0) == command) }
+  }
+
+  @Test("reading settings leaves nothing behind, whichever call fails")
+  func forced() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      ForcedErrnos.printVerdict(tolerates: { forced in
+        // What the loopback interface answers without help.
+        forced.errno == .EOPNOTSUPP && forced.call != .netlinkOpen
+      }) {
+        let loopback = try NetworkInterface(named: "lo")
+        var ethtool = try EthtoolFamily()
+        _ = try ethtool.features(of: loopback)
+        do throws(DevmemNetError) {
+          _ = try ethtool.rules(of: loopback)
+        } catch {
+          if error.underlying != .EOPNOTSUPP { throw error }
+        }
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+}
