@@ -4,6 +4,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -25,46 +27,121 @@ static int failed(int fd) {
   return -error;
 }
 
-static struct sockaddr_in loopback(uint16_t port) {
-  struct sockaddr_in address;
-  memset(&address, 0, sizeof(address));
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
+/// An address of either family.
+struct endpoint {
+  struct sockaddr_storage address;
+  socklen_t length;
+};
+
+/// Reads a numeric address; getaddrinfo rather than inet_pton because it knows "fe80::1%eth0".
+static int parse(const char *address, uint16_t port, struct endpoint *endpoint) {
+  struct addrinfo hints;
+  struct addrinfo *found = NULL;
+  memset(&hints, 0, sizeof(hints));
+  hints.ai_flags = AI_NUMERICHOST;
+  hints.ai_socktype = SOCK_STREAM;
+  if (getaddrinfo(address, NULL, &hints, &found) != 0) {
+    return -EINVAL;
+  }
+  memset(endpoint, 0, sizeof(*endpoint));
+  memcpy(&endpoint->address, found->ai_addr, found->ai_addrlen);
+  endpoint->length = found->ai_addrlen;
+  freeaddrinfo(found);
+  if (endpoint->address.ss_family == AF_INET) {
+    ((struct sockaddr_in *)&endpoint->address)->sin_port = htons(port);
+  } else {
+    ((struct sockaddr_in6 *)&endpoint->address)->sin6_port = htons(port);
+  }
+  return 0;
+}
+
+static uint16_t port_of(const struct endpoint *endpoint) {
+  return ntohs(
+    endpoint->address.ss_family == AF_INET
+      ? ((const struct sockaddr_in *)&endpoint->address)->sin_port
+      : ((const struct sockaddr_in6 *)&endpoint->address)->sin6_port);
 }
 
 static int set_option(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-int csystem_socket_listen_loopback(uint16_t port, int backlog, uint16_t *bound_port) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+/// A stream socket of the endpoint's family that may reuse addresses and is kept to `interface`.
+static int open_stream(const struct endpoint *endpoint, const char *interface) {
+  int fd = socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) {
     return -errno;
   }
-  int reuse = 1;
-  struct sockaddr_in address = loopback(port);
-  socklen_t length = sizeof(address);
-  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0 ||
-      bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, backlog) < 0 ||
-      getsockname(fd, (struct sockaddr *)&address, &length) < 0) {
-    return failed(fd);
+  int error = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (error == 0 && endpoint->address.ss_family == AF_INET6) {
+    error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   }
-  *bound_port = ntohs(address.sin_port);
+  if (error == 0 && interface != NULL &&
+      setsockopt(
+        fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0) {
+    error = -errno;
+  }
+  if (error < 0) {
+    close(fd);
+    return error;
+  }
   return fd;
 }
 
-int csystem_socket_connect_loopback(uint16_t port) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) {
-    return -errno;
+int csystem_socket_listen(
+  const char *address, uint16_t port, const char *interface, int backlog, uint16_t *bound_port) {
+  struct endpoint local;
+  int error = parse(address, port, &local);
+  if (error < 0) {
+    return error;
   }
-  struct sockaddr_in address = loopback(port);
-  if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+  int fd = open_stream(&local, interface);
+  if (fd < 0) {
+    return fd;
+  }
+  if (bind(fd, (struct sockaddr *)&local.address, local.length) < 0 || listen(fd, backlog) < 0 ||
+      getsockname(fd, (struct sockaddr *)&local.address, &local.length) < 0) {
+    return failed(fd);
+  }
+  *bound_port = port_of(&local);
+  return fd;
+}
+
+int csystem_socket_connect(
+  const char *address, uint16_t port, const char *local_address, uint16_t local_port,
+  const char *interface) {
+  struct endpoint remote;
+  struct endpoint local;
+  int error = parse(address, port, &remote);
+  if (error < 0) {
+    return error;
+  }
+  int binds = local_address != NULL || local_port != 0;
+  if (binds) {
+    const char *any = remote.address.ss_family == AF_INET ? "0.0.0.0" : "::";
+    error = parse(local_address != NULL ? local_address : any, local_port, &local);
+    if (error < 0) {
+      return error;
+    }
+  }
+  int fd = open_stream(&remote, interface);
+  if (fd < 0) {
+    return fd;
+  }
+  if ((binds && bind(fd, (struct sockaddr *)&local.address, local.length) < 0) ||
+      connect(fd, (struct sockaddr *)&remote.address, remote.length) < 0) {
     return failed(fd);
   }
   return fd;
+}
+
+int csystem_socket_set_blocking(int fd, int is_blocking) {
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0) {
+    return -errno;
+  }
+  flags = is_blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
+  return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
 }
 
 int csystem_socket_accept(int listener) {

@@ -12,6 +12,7 @@
 // walked by macros, and several kernel structs need headers that Swift's Glibc module leaves out.
 #pragma once
 
+#include "csystem_devmem.h"
 #include "csystem_directory.h"
 #include "csystem_dmabuf.h"
 #include "csystem_dmaheap.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TCP over loopback, scatter receive, MSG_ZEROCOPY and its completions
+// TCP over IPv4 and IPv6, scatter receive, MSG_ZEROCOPY and its completions
 // (Documentation/networking/msg_zerocopy.rst).
 // Why C: sockaddr casts, control messages, and linux/errqueue.h.
 #pragma once
@@ -23,11 +23,21 @@ struct csystem_socket_completion {
   uint32_t copied;
 };
 
-/// Listens on 127.0.0.1:`port` (0: any) and writes the port. Returns an fd that the caller owns.
-int csystem_socket_listen_loopback(uint16_t port, int backlog, uint16_t *bound_port);
+/// Listens on `address` (numeric, IPv4 or IPv6; "::" also takes IPv4) and `port` (0: any), and writes
+/// the port. `interface` (NULL: any) is for SO_BINDTODEVICE. Returns an fd that the caller owns.
+/// -EINVAL for what is no numeric address, -ENODEV for no such interface, -EADDRNOTAVAIL.
+int csystem_socket_listen(
+  const char *address, uint16_t port, const char *interface, int backlog, uint16_t *bound_port);
 
-/// Connects to 127.0.0.1:`port`. Returns an fd that the caller owns. -ECONNREFUSED.
-int csystem_socket_connect_loopback(uint16_t port);
+/// Connects to `address` (numeric, IPv4 or IPv6) and `port`, from `local_address` (NULL: the route's)
+/// and `local_port` (0: any). `interface` as above. Returns an fd that the caller owns.
+/// -ECONNREFUSED, -EHOSTUNREACH, -ENETUNREACH, -ETIMEDOUT and as above.
+int csystem_socket_connect(
+  const char *address, uint16_t port, const char *local_address, uint16_t local_port,
+  const char *interface);
+
+/// O_NONBLOCK.
+int csystem_socket_set_blocking(int fd, int is_blocking);
 
 /// accept4(SOCK_CLOEXEC). Returns an fd that the caller owns.
 int csystem_socket_accept(int listener);

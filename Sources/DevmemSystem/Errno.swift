@@ -105,6 +105,17 @@ extension Errno {
   public static let ENOBUFS = Errno(rawValue: Glibc.ENOBUFS)
   /// Connection timed out.
   public static let ETIMEDOUT = Errno(rawValue: Glibc.ETIMEDOUT)
+  /// Protocol option not available: the kernel does not know it.
+  public static let ENOPROTOOPT = Errno(rawValue: Glibc.ENOPROTOOPT)
+  /// Cannot assign requested address.
+  public static let EADDRNOTAVAIL = Errno(rawValue: Glibc.EADDRNOTAVAIL)
+  /// Network is unreachable.
+  public static let ENETUNREACH = Errno(rawValue: Glibc.ENETUNREACH)
+  /// No route to host.
+  public static let EHOSTUNREACH = Errno(rawValue: Glibc.EHOSTUNREACH)
+  /// Not enough room: a number of the kernel's own (include/linux/errno.h) that device memory TCP
+  /// lets out when a received fragment has no room for its control message.
+  public static let ETOOSMALL = Errno(rawValue: 525)
   /// Connection refused.
   public static let ECONNREFUSED = Errno(rawValue: Glibc.ECONNREFUSED)
   /// Memory page has a hardware error.

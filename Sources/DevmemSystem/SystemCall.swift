@@ -20,7 +20,8 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // Sockets
   case unixPair, unixListen, unixConnect, unixAccept, unixSend, unixReceive
   case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpSend, tcpReceive
-  case tcpReadCompletion, wait
+  case tcpReadCompletion, wait, setBlocking
+  case devmemReceive, devmemReturnTokens, devmemSend
   case xdpOpen, xdpRegisterMemory
   // Network interfaces and netlink
   case interfaceIndex, interfaceName

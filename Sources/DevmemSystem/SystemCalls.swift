@@ -14,6 +14,8 @@ private struct Rules: OptionSet {
   static let releases = Rules(rawValue: 2)
   /// EAGAIN means "once more", as it does for DMA_BUF_IOCTL_SYNC.
   static let retriesAgain = Rules(rawValue: 4)
+  /// EBADF says that the descriptor, which is open, is of another kind.
+  static let mayBeOfAnotherKind = Rules(rawValue: 8)
 }
 
 @inline(__always)
@@ -34,7 +36,9 @@ private func perform<Value: FixedWidthInteger & SignedInteger>(
     if !rules.contains(.releases) {
       if error == .EINTR || (error == .EAGAIN && rules.contains(.retriesAgain)) { continue }
     }
-    if error == .EBADF || (error == .EFAULT && !rules.contains(.mayFault)) {
+    if (error == .EBADF && !rules.contains(.mayBeOfAnotherKind))
+      || (error == .EFAULT && !rules.contains(.mayFault))
+    {
       fatalError("\(call.rawValue): \(error) can only be a bug in DevmemSystem or in its caller")
     }
     throw error
@@ -334,18 +338,42 @@ func system_unixReceive(
 // MARK: - TCP
 
 func system_tcpListen(
-  port: UInt16, backlog: Int
+  on local: TCPEndpoint, interface: String?, backlog: Int
 ) throws(Errno) -> (descriptor: Int32, port: UInt16) {
   var boundPort: UInt16 = 0
   let number = try perform(.tcpListen) {
-    unsafe csystem_socket_listen_loopback(port, Int32(clamping: backlog), &boundPort)
+    unsafe withOptionalCString(interface) { interface in
+      unsafe csystem_socket_listen(
+        local.address, local.port, interface, Int32(clamping: backlog), &boundPort)
+    }
   }
   return (Int32(number), boundPort)
 }
 
-func system_tcpConnect(port: UInt16) throws(Errno) -> OwnedFileDescriptor {
-  let number = try perform(.tcpConnect) { csystem_socket_connect_loopback(port) }
+func system_tcpConnect(
+  to remote: TCPEndpoint, from local: TCPEndpoint?, interface: String?
+) throws(Errno) -> OwnedFileDescriptor {
+  let number = try perform(.tcpConnect) {
+    unsafe withOptionalCString(interface) { interface in
+      unsafe withOptionalCString(local?.address) { localAddress in
+        unsafe csystem_socket_connect(
+          remote.address, remote.port, localAddress, local?.port ?? 0, interface)
+      }
+    }
+  }
   return OwnedFileDescriptor(owning: Int32(number))
+}
+
+/// Passes a string to C, or NULL where there is none.
+private func withOptionalCString<Result>(
+  _ text: String?, _ body: (UnsafePointer<CChar>?) -> Result
+) -> Result {
+  guard let text else { return body(nil) }
+  return unsafe text.withCString { unsafe body($0) }
+}
+
+func system_setBlocking(_ number: Int32, _ isBlocking: Bool) throws(Errno) {
+  try perform(.setBlocking) { csystem_socket_set_blocking(number, isBlocking ? 1 : 0) }
 }
 
 func system_tcpAccept(_ listener: Int32) throws(Errno) -> OwnedFileDescriptor {
@@ -403,6 +431,49 @@ func system_tcpReadCompletion(_ number: Int32) throws(Errno) -> ZerocopyCompleti
 
 func system_wait(_ number: Int32, interest: Int32, milliseconds: Int32) throws(Errno) -> Bool {
   try perform(.wait) { csystem_socket_wait(number, interest, milliseconds) } > 0
+}
+
+// MARK: - Device memory TCP
+
+/// Fills `control`'s messages. EFAULT is a fact about the vectors' memory.
+func system_devmemReceive(
+  _ number: Int32, _ vectors: UnsafeBufferPointer<IOVector>, waits: Bool,
+  _ control: UnsafeMutableRawBufferPointer, _ messages: UnsafeMutablePointer<DMABufMessage>
+) throws(Errno) -> (byteCount: Int, messageCount: Int, isTruncated: Bool) {
+  var messageCount = 0
+  var truncated: Int32 = 0
+  let capacity = control.count / Int(CSYSTEM_DEVMEM_CONTROL_BYTE_COUNT)
+  let byteCount = try perform(.devmemReceive, .mayFault) {
+    unsafe vectors.withMemoryRebound(to: csystem_socket_vector.self) { vectors in
+      unsafe messages.withMemoryRebound(to: csystem_devmem_fragment.self, capacity: capacity) {
+        unsafe csystem_devmem_receive(
+          number, vectors.baseAddress, vectors.count, waits ? 1 : 0, control.baseAddress,
+          control.count, $0, &messageCount, &truncated)
+      }
+    }
+  }
+  return (byteCount, messageCount, truncated != 0)
+}
+
+/// EBADF is a fact about the socket: it is not TCP.
+func system_devmemReturnTokens(
+  _ number: Int32, _ ranges: UnsafeBufferPointer<DMABufTokenRange>
+) throws(Errno) -> Int {
+  try perform(.devmemReturnTokens, .mayBeOfAnotherKind) {
+    unsafe ranges.withMemoryRebound(to: csystem_devmem_token_range.self) {
+      unsafe csystem_devmem_return_tokens(number, $0.baseAddress, $0.count)
+    }
+  }
+}
+
+func system_devmemSend(
+  _ number: Int32, _ vectors: UnsafeBufferPointer<IOVector>, binding: UInt32, waits: Bool
+) throws(Errno) -> Int {
+  try perform(.devmemSend, .mayFault) {
+    unsafe vectors.withMemoryRebound(to: csystem_socket_vector.self) {
+      unsafe csystem_devmem_send(number, $0.baseAddress, $0.count, binding, waits ? 1 : 0)
+    }
+  }
 }
 
 // MARK: - AF_XDP

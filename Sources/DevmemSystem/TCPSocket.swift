@@ -25,7 +25,7 @@ public struct ZerocopyCompletion: Hashable, Sendable {
   public let isCopied: Bool
 }
 
-/// A TCP socket on loopback: listener or connection.
+/// A TCP socket over IPv4 or IPv6: listener or connection.
 ///
 /// All members may be called from any thread; sending and receiving are independent of each other.
 public final class TCPSocket: Sendable {
@@ -48,7 +48,21 @@ public final class TCPSocket: Sendable {
   /// - Parameter port: 0 lets the kernel choose; ``port`` says which.
   /// - Throws: `EADDRINUSE`, `EACCES`, `EMFILE`.
   public static func listen(port: UInt16 = 0, backlog: Int = 16) throws(Errno) -> TCPSocket {
-    let (number, port) = try system_tcpListen(port: port, backlog: backlog)
+    try listen(on: .loopback(port: port), backlog: backlog)
+  }
+
+  /// Listens on an address.
+  ///
+  /// - Parameters:
+  ///   - local: where; port 0 lets the kernel choose, and ``port`` says which.
+  ///   - interface: takes connections that come in by this network device only
+  ///     (`SO_BINDTODEVICE`).
+  /// - Throws: `EINVAL` for what is no numeric address, `EADDRNOTAVAIL`, `EADDRINUSE`, `EACCES`,
+  ///   `ENODEV` for an interface that is not there, `EMFILE`.
+  public static func listen(
+    on local: TCPEndpoint, interface: String? = nil, backlog: Int = 16
+  ) throws(Errno) -> TCPSocket {
+    let (number, port) = try system_tcpListen(on: local, interface: interface, backlog: backlog)
     return TCPSocket(OwnedFileDescriptor(owning: number), port: port)
   }
 
@@ -56,7 +70,21 @@ public final class TCPSocket: Sendable {
   ///
   /// - Throws: `ECONNREFUSED`, `ETIMEDOUT`, `EMFILE`.
   public static func connect(port: UInt16) throws(Errno) -> TCPSocket {
-    TCPSocket(try system_tcpConnect(port: port))
+    try connect(to: .loopback(port: port))
+  }
+
+  /// Connects to an address.
+  ///
+  /// - Parameters:
+  ///   - remote: to where.
+  ///   - local: from where; nil lets the route say.
+  ///   - interface: leaves by this network device only (`SO_BINDTODEVICE`).
+  /// - Throws: `EINVAL` for what is no numeric address, `ECONNREFUSED`, `EHOSTUNREACH`,
+  ///   `ENETUNREACH`, `ETIMEDOUT`, `EADDRNOTAVAIL`, `EADDRINUSE`, `ENODEV`, `EMFILE`.
+  public static func connect(
+    to remote: TCPEndpoint, from local: TCPEndpoint? = nil, interface: String? = nil
+  ) throws(Errno) -> TCPSocket {
+    TCPSocket(try system_tcpConnect(to: remote, from: local, interface: interface))
   }
 
   /// Waits for the next connection to this listener.

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CSystemShims
+
+extension OwnedFileDescriptor {
+  /// Entries that one ``returnDevmemTokens(_:)`` takes (`MAX_DONTNEED_TOKENS`, net/core/sock.c).
+  public static var devmemTokenRangeLimit: Int { Int(CSYSTEM_DEVMEM_TOKEN_RANGE_LIMIT) }
+  /// Tokens that one ``returnDevmemTokens(_:)`` looks at (`MAX_DONTNEED_FRAGS`, net/core/sock.c).
+  public static var devmemTokenLimit: Int { Int(CSYSTEM_DEVMEM_TOKEN_LIMIT) }
+
+  /// Gives received device memory back to the kernel (`setsockopt(SO_DEVMEM_DONTNEED)`).
+  ///
+  /// Takes no socket lock: any thread may call it, also while another waits in a receive.
+  ///
+  /// - Parameter ranges: at most ``devmemTokenRangeLimit`` entries. The kernel silently stops after
+  ///   ``devmemTokenLimit`` tokens.
+  /// - Returns: how many tokens it knew and freed. Unknown ones are skipped without a word.
+  /// - Throws: `EBADF` if the socket is not TCP, `ENOPROTOOPT` before Linux 6.12, `EINVAL` for too
+  ///   many entries, `ENOMEM` with nothing freed.
+  @safe public func returnDevmemTokens(
+    _ ranges: UnsafeBufferPointer<DMABufTokenRange>
+  ) throws(Errno) -> Int {
+    try unsafe system_devmemReturnTokens(rawValue, ranges)
+  }
+
+  /// Sends bytes of a dma-buf that is bound to the route's network device for transmission
+  /// (`sendmsg(MSG_ZEROCOPY)` with `SCM_DEVMEM_DMABUF`).
+  ///
+  /// - Parameters:
+  ///   - vectors: at most ``TCPSocket/vectorCountLimit``; a base address is an offset in the dma-buf.
+  ///   - bindingID: the id that bind-tx gave.
+  ///   - waits: false returns at once even on a socket that blocks.
+  /// - Returns: bytes taken, possibly fewer than given. The memory must not change before
+  ///   ``readCompletion()`` has named this call, which counts as one even if it took part only.
+  /// - Throws: `EINVAL` for an id that is not bound for transmission, or without
+  ///   ``TCPSocket/setZerocopy(_:)``; `ENODEV` if the route leaves by another device; `EFAULT` for an
+  ///   offset past the end; `ENOBUFS` when too many calls are not completed; `EAGAIN`, `EPIPE`,
+  ///   `ECONNRESET`, `EMSGSIZE`. A call that throws is not counted.
+  @safe public func sendDevmem(
+    _ vectors: UnsafeBufferPointer<IOVector>, bindingID: UInt32, waits: Bool
+  ) throws(Errno) -> Int {
+    try unsafe system_devmemSend(rawValue, vectors, binding: bindingID, waits: waits)
+  }
+
+  /// The next completion of zero-copy sends from the error queue; nil if there is none now.
+  ///
+  /// - Throws: an error of the connection.
+  public func readCompletion() throws(Errno) -> ZerocopyCompletion? {
+    try system_tcpReadCompletion(rawValue)
+  }
+
+  /// Allows zero-copy sends (`SO_ZEROCOPY`).
+  ///
+  /// - Throws: `EOPNOTSUPP` for a socket that is neither TCP nor UDP over IP.
+  public func setZerocopy(_ isEnabled: Bool) throws(Errno) {
+    try system_tcpSetZerocopy(rawValue, isEnabled)
+  }
+
+  /// Tells the peer that nothing more will come (`shutdown(SHUT_WR)`).
+  ///
+  /// - Throws: `ENOTCONN`.
+  public func finishSending() throws(Errno) { try system_tcpFinishSending(rawValue) }
+
+  /// Makes calls wait, or not (`O_NONBLOCK`). Goes for every descriptor of the same open file.
+  ///
+  /// - Throws: nothing that is expected.
+  public func setBlocking(_ isBlocking: Bool) throws(Errno) {
+    try system_setBlocking(rawValue, isBlocking)
+  }
+}
