@@ -76,8 +76,7 @@ int csystem_devmem_return_tokens(
 }
 
 int64_t csystem_devmem_send(
-  int fd, const struct csystem_socket_vector *vectors, size_t vector_count, uint32_t binding,
-  int waits) {
+  int fd, const struct csystem_socket_vector *vectors, size_t vector_count, uint32_t binding) {
   _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(binding))];
   struct msghdr message = {
     .msg_iov = (struct iovec *)vectors,
@@ -91,7 +90,6 @@ int64_t csystem_devmem_send(
   header->cmsg_type = DEVMEM_DMABUF;
   header->cmsg_len = CMSG_LEN(sizeof(binding));
   memcpy(CMSG_DATA(header), &binding, sizeof(binding));
-  ssize_t count =
-    sendmsg(fd, &message, MSG_ZEROCOPY | MSG_NOSIGNAL | (waits ? 0 : MSG_DONTWAIT));
+  ssize_t count = sendmsg(fd, &message, MSG_ZEROCOPY | MSG_NOSIGNAL);
   return count < 0 ? -errno : count;
 }

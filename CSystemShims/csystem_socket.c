@@ -165,6 +165,10 @@ int csystem_socket_finish_sending(int fd) {
   return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
 }
 
+int csystem_socket_shut_down(int fd) {
+  return shutdown(fd, SHUT_RDWR) < 0 ? -errno : 0;
+}
+
 int64_t csystem_socket_send(
   int fd, const struct csystem_socket_vector *vectors, size_t vector_count, int zerocopy) {
   struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = vector_count};

@@ -71,12 +71,10 @@ int csystem_devmem_return_tokens(
 
 /// sendmsg(MSG_ZEROCOPY) of bytes of the dma-buf that is bound for transmission under the id
 /// `binding`: a vector's base is an offset in it, not an address. The socket needs SO_ZEROCOPY.
-/// `waits` 0 adds MSG_DONTWAIT.
 ///
 /// Bytes taken, possibly fewer than given; the call then counts as one for
 /// csystem_socket_read_completion. -EINVAL for an id that is not bound for transmission or without
 /// SO_ZEROCOPY, -ENODEV if the route leaves by another device, -EFAULT for an offset past the end,
 /// -ENOBUFS when too many calls are not completed, -EPIPE.
 int64_t csystem_devmem_send(
-  int fd, const struct csystem_socket_vector *vectors, size_t vector_count, uint32_t binding,
-  int waits);
+  int fd, const struct csystem_socket_vector *vectors, size_t vector_count, uint32_t binding);

@@ -54,6 +54,9 @@ int csystem_socket_set_buffer(int fd, int receive, uint32_t byte_count);
 /// shutdown(2) of the sending half.
 int csystem_socket_finish_sending(int fd);
 
+/// shutdown(2) of both halves.
+int csystem_socket_shut_down(int fd);
+
 /// sendmsg(MSG_NOSIGNAL), with MSG_ZEROCOPY if `zerocopy`. Bytes taken, possibly fewer than given.
 /// -EFAULT with MSG_ZEROCOPY on memory that cannot be pinned (VM_PFNMAP), -ENOBUFS above
 /// optmem_max, -EPIPE.

@@ -92,7 +92,7 @@ public final class DMABufBinding: Sendable {
     starts = IOVStarts(owners: carving.owners, iovByteCount: iovByteCount)
   }
 
-  var slab: NetIOVSlab { allocator.slab }
+  package var slab: NetIOVSlab { allocator.slab }
 
   /// Number of IOVs.
   public var iovCount: Int { slab.iovCount }

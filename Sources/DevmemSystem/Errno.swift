@@ -101,6 +101,8 @@ extension Errno {
   public static let EADDRINUSE = Errno(rawValue: Glibc.EADDRINUSE)
   /// Connection reset by peer.
   public static let ECONNRESET = Errno(rawValue: Glibc.ECONNRESET)
+  /// Transport endpoint is not connected.
+  public static let ENOTCONN = Errno(rawValue: Glibc.ENOTCONN)
   /// No buffer space available.
   public static let ENOBUFS = Errno(rawValue: Glibc.ENOBUFS)
   /// Connection timed out.

@@ -29,7 +29,6 @@ extension OwnedFileDescriptor {
   /// - Parameters:
   ///   - vectors: at most ``TCPSocket/vectorCountLimit``; a base address is an offset in the dma-buf.
   ///   - bindingID: the id that bind-tx gave.
-  ///   - waits: false returns at once even on a socket that blocks.
   /// - Returns: bytes taken, possibly fewer than given. The memory must not change before
   ///   ``readCompletion()`` has named this call, which counts as one even if it took part only.
   /// - Throws: `EINVAL` for an id that is not bound for transmission, or without
@@ -37,9 +36,9 @@ extension OwnedFileDescriptor {
   ///   offset past the end; `ENOBUFS` when too many calls are not completed; `EAGAIN`, `EPIPE`,
   ///   `ECONNRESET`, `EMSGSIZE`. A call that throws is not counted.
   @safe public func sendDevmem(
-    _ vectors: UnsafeBufferPointer<IOVector>, bindingID: UInt32, waits: Bool
+    _ vectors: UnsafeBufferPointer<IOVector>, bindingID: UInt32
   ) throws(Errno) -> Int {
-    try unsafe system_devmemSend(rawValue, vectors, binding: bindingID, waits: waits)
+    try unsafe system_devmemSend(rawValue, vectors, binding: bindingID)
   }
 
   /// The next completion of zero-copy sends from the error queue; nil if there is none now.
@@ -60,6 +59,12 @@ extension OwnedFileDescriptor {
   ///
   /// - Throws: `ENOTCONN`.
   public func finishSending() throws(Errno) { try system_tcpFinishSending(rawValue) }
+
+  /// Ends a connection in both directions without closing the descriptor (`shutdown(SHUT_RDWR)`): the
+  /// peer learns of it at once.
+  ///
+  /// - Throws: `ENOTCONN`.
+  public func shutDown() throws(Errno) { try system_tcpShutDown(rawValue) }
 
   /// Makes calls wait, or not (`O_NONBLOCK`). Goes for every descriptor of the same open file.
   ///

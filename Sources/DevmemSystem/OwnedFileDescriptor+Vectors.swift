@@ -32,3 +32,13 @@ extension OwnedFileDescriptor {
     try system_wait(rawValue, interest: interest.rawValue, milliseconds: milliseconds)
   }
 }
+
+extension SystemProcess {
+  /// Lets the calling thread rest (`poll(2)` of nothing).
+  ///
+  /// - Parameter milliseconds: how long, 0 or more; an interruption by a signal begins anew.
+  package static func pause(milliseconds: Int32) {
+    precondition(milliseconds >= 0, "negative time")
+    _ = try? system_wait(-1, interest: 0, milliseconds: milliseconds)
+  }
+}

@@ -19,8 +19,8 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case numaMemory, numaBind, numaNodeOf
   // Sockets
   case unixPair, unixListen, unixConnect, unixAccept, unixSend, unixReceive
-  case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpSend, tcpReceive
-  case tcpReadCompletion, wait, setBlocking
+  case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpShutDown, tcpSend
+  case tcpReceive, tcpReadCompletion, wait, setBlocking
   case devmemReceive, devmemReturnTokens, devmemSend
   case xdpOpen, xdpRegisterMemory
   // Network interfaces and netlink

@@ -399,6 +399,10 @@ func system_tcpFinishSending(_ number: Int32) throws(Errno) {
   try perform(.tcpFinishSending) { csystem_socket_finish_sending(number) }
 }
 
+func system_tcpShutDown(_ number: Int32) throws(Errno) {
+  try perform(.tcpShutDown) { csystem_socket_shut_down(number) }
+}
+
 func system_tcpSend(
   _ number: Int32, _ vectors: UnsafeBufferPointer<IOVector>, zerocopy: Bool
 ) throws(Errno) -> Int {
@@ -467,11 +471,11 @@ func system_devmemReturnTokens(
 }
 
 func system_devmemSend(
-  _ number: Int32, _ vectors: UnsafeBufferPointer<IOVector>, binding: UInt32, waits: Bool
+  _ number: Int32, _ vectors: UnsafeBufferPointer<IOVector>, binding: UInt32
 ) throws(Errno) -> Int {
   try perform(.devmemSend, .mayFault) {
     unsafe vectors.withMemoryRebound(to: csystem_socket_vector.self) {
-      unsafe csystem_devmem_send(number, $0.baseAddress, $0.count, binding, waits ? 1 : 0)
+      unsafe csystem_devmem_send(number, $0.baseAddress, $0.count, binding)
     }
   }
 }

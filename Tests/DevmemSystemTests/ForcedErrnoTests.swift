@@ -64,6 +64,12 @@ import Testing
         }
         _ = try client.readCompletion()
         try client.finishSending()
+        try server.descriptor.setBlocking(false)
+        let local = TCPEndpoint(address: "::1", port: 0)
+        let sixth = try TCPSocket.listen(on: local)
+        let peer = try TCPSocket.connect(
+          to: TCPEndpoint(address: "::1", port: sixth.port), from: local, interface: "lo")
+        try peer.descriptor.shutDown()
       }
     }
     ForcedErrnos.expectCleanVerdict(result)

@@ -91,4 +91,43 @@ import Testing
     let port = try TCPSocket.listen().port
     #expect(throws: Errno.ECONNREFUSED) { _ = try TCPSocket.connect(port: port) }
   }
+
+  @Test(
+    "both families, a chosen address and port on either side, and one interface",
+    arguments: [
+      ("127.0.0.1", "127.0.0.2"), ("::1", "::1"), ("::", "::1"), ("::", "::ffff:127.0.0.1"),
+    ])
+  func families(local: String, remote: String) throws {
+    let listener = try TCPSocket.listen(
+      on: TCPEndpoint(address: local == "127.0.0.1" ? "0.0.0.0" : local, port: 0), interface: "lo")
+    let port = listener.port
+    #expect(port != 0)
+    let from = TCPEndpoint(
+      address: remote.contains(".")
+        ? (remote.contains(":") ? "::ffff:127.0.0.3" : "127.0.0.3") : "::1",
+      port: 0)
+    let client = try TCPSocket.connect(
+      to: TCPEndpoint(address: remote, port: port), from: from, interface: "lo")
+    let server = try listener.accept()
+    try client.finishSending()
+    #expect(try server.wait(for: .readable, milliseconds: 10_000))
+  }
+
+  @Test("an address that is none, and an interface that is not there, are refused")
+  func refusals() throws {
+    for text in ["localhost", "256.0.0.1", "", "::g"] {
+      #expect(throws: Errno.EINVAL) {
+        _ = try TCPSocket.listen(on: TCPEndpoint(address: text, port: 0))
+      }
+      #expect(throws: Errno.EINVAL) {
+        _ = try TCPSocket.connect(to: TCPEndpoint(address: text, port: 9))
+      }
+    }
+    #expect(throws: Errno.EADDRNOTAVAIL) {
+      _ = try TCPSocket.listen(on: TCPEndpoint(address: "192.0.2.1", port: 0))
+    }
+    #expect(throws: Errno.ENODEV) {
+      _ = try TCPSocket.listen(on: .loopback(port: 0), interface: "no-such-nic")
+    }
+  }
 }

@@ -5,15 +5,17 @@ public import Devmem
 /// A received packet: its header in a host buffer, its payload in fragments of another pool's
 /// buffers, mostly device memory (`struct sk_buff` with unreadable fragments).
 ///
+/// Packets of a stream without framing have no header, only payload as it came.
+///
 /// Move-only: dropping it, or a fragment taken from it, returns the buffers. A packet can be filled
-/// again and again by ``HeaderSplitReceiver/receive(into:)``; its list of fragments is allocated
+/// again and again by ``PacketReceiver/receive(into:)``; its list of fragments is allocated
 /// once. It may be sent to and end on any thread.
-public struct Packet: ~Copyable {
+public struct Packet: ~Copyable, Sendable {
   var header: Netmem?
   /// Size of the header in bytes; 0 in a packet that was not filled.
   public internal(set) var headerByteCount = 0
   var fragments: FragmentList
-  /// Bytes of payload received, whatever has been taken out since.
+  /// Bytes of payload received or added, whatever has been taken out since.
   public internal(set) var payloadByteCount = 0
 
   /// An empty packet with room for `fragmentCapacity` fragments, 0 or more.
@@ -48,6 +50,13 @@ public struct Packet: ~Copyable {
     at position: Int, _ body: (borrowing PayloadFragment) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try fragments.withFragment(at: position, body)
+  }
+
+  /// Adds a fragment at the end, for sending.
+  /// - Precondition: `fragmentCount < fragmentCapacity`.
+  public mutating func append(_ fragment: consuming PayloadFragment) {
+    payloadByteCount += fragment.byteCount
+    fragments.append(fragment)
   }
 
   /// Takes the first remaining fragment out, nil when there is none.

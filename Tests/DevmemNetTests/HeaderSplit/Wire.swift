@@ -55,6 +55,11 @@ final class Wire {
       maximumPayloadByteCount: maximum, headers: headers, payload: payload)
   }
 
+  func unframedReceiver(maximum: Int) throws -> HeaderSplitReceiver {
+    try HeaderSplitReceiver(
+      unframed: near.descriptor.duplicate(), maximumByteCount: maximum, payload: payload)
+  }
+
   func sender() throws -> HeaderSplitSender {
     HeaderSplitSender(socket: try far.descriptor.duplicate())
   }
@@ -94,10 +99,8 @@ extension Packet {
     var all: [UInt8] = []
     for position in 0..<fragmentCount {
       all += try withFragment(at: position) { fragment in
-        try fragment.netmem.withBytes { bytes in
-          (0..<fragment.byteCount).map {
-            unsafe bytes.unsafeLoad(fromByteOffset: fragment.offset + $0, as: UInt8.self)
-          }
+        try fragment.withBytes { bytes in
+          bytes.indices.map { unsafe bytes.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
         }
       }
     }

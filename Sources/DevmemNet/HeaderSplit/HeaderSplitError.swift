@@ -5,12 +5,7 @@ public import DevmemSystem
 /// Why a packet could not be received or sent. The buffers it had are back in their pools.
 public enum HeaderSplitError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Which of the two pools.
-  public enum PoolRole: String, Hashable, Sendable {
-    /// The pool of host buffers for headers.
-    case header
-    /// The pool of buffers for payload.
-    case payload
-  }
+  public typealias PoolRole = DevmemNet.PoolRole
 
   /// The stream ended inside a header.
   case truncatedHeader(receivedByteCount: Int, expectedByteCount: Int)
@@ -54,6 +49,8 @@ public enum HeaderSplitError: Error, Hashable, Sendable, CustomStringConvertible
       "a header of \(header) bytes does not fit into a buffer of \(buffer): use larger buffers in the header pool"
     case .tooManyFragments(let count, let limit):
       "a payload would take \(count) buffers and a system call takes \(limit): use larger IOVs or smaller payloads"
+    case .socket(.EFAULT):
+      "the socket failed: EFAULT: the flow's payload is in device memory, which only DevmemReceiver can receive"
     case .socket(let error):
       "the socket failed: \(error)"
     }

@@ -113,8 +113,8 @@ struct HeaderSplitReceiverStreamTests {
     #expect(try receiver.receive(into: &packet) == .packet)
     for position in 0..<3 {
       packet.withFragment(at: position) { fragment in
-        let kind = fragment.netmem.kind
-        #expect(kind == .device)
+        #expect(fragment.kind == .device)
+        #expect(fragment.placement == .pool)
         #expect(fragment.offset == 0)
         #expect(fragment.byteCount == (position < 2 ? 1024 : 952))
       }

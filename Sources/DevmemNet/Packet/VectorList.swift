@@ -49,6 +49,16 @@ struct VectorList: ~Copyable {
     self.byteCount += byteCount
   }
 
+  /// Adds `byteCount` bytes at an offset of a dma-buf, which stands where an address does.
+  mutating func append(bufferOffset: UInt64, byteCount: Int) {
+    precondition(first + count < capacity, "vector list is full")
+    let base = unsafe UnsafeMutableRawPointer(bitPattern: UInt(bufferOffset))
+    unsafe (storage + first + count).initialize(
+      to: IOVector(baseAddress: base, byteCount: byteCount))
+    count += 1
+    self.byteCount += byteCount
+  }
+
   /// Adds one byte of the list's own.
   mutating func appendSpare() { unsafe append(base: spare, offset: 0, byteCount: 1) }
 

@@ -60,7 +60,7 @@ struct HeaderSplitReceiverExhaustionTests {
     #expect(try receiver.receive(into: &packet) == .packet)
     var tokens: [NetmemToken] = []
     while let fragment = packet.popFirstFragment() {
-      tokens.append(fragment.takeNetmem().detach())
+      if let netmem = fragment.takeNetmem() { tokens.append(netmem.detach()) }
     }
     #expect(tokens.count == 2)
     #expect(try receiver.receive(into: &packet) == .exhausted(.payload))

@@ -57,10 +57,9 @@ public struct HeaderSplitSender: ~Copyable {
     }
     for position in 0..<packet.fragmentCount {
       try packet.withFragment(at: position) { (fragment) throws(HeaderSplitError) in
-        let address = unsafe fragment.netmem.cpuAddress
+        let address = unsafe fragment.cpuAddress
         guard unsafe address != nil else { throw .noCPUFace(.payload) }
-        unsafe vectors.append(
-          base: address, offset: fragment.offset, byteCount: fragment.byteCount)
+        unsafe vectors.append(base: address, offset: 0, byteCount: fragment.byteCount)
       }
     }
     try sendAll()

@@ -7,7 +7,8 @@ public import DevmemSystem
 ///
 /// What a NIC with header split does (`tcp-data-split`), for any stream or datagram socket: the
 /// kernel's one copy out of the socket goes where the payload should be, by scatter `recvmsg`, so
-/// that nothing has to move it into device memory afterwards.
+/// that nothing has to move it into device memory afterwards. A stream without framing is all payload:
+/// then each packet is what one call found.
 ///
 /// The receiver posts buffers ahead, as a driver fills its ring, and holds them until they are
 /// filled: in a stream those of the packet being received and the next header, on a datagram socket
@@ -19,30 +20,22 @@ public import DevmemSystem
 ///
 /// Thread rules: it may move between threads, but allocates from both pools: call it on the thread
 /// that owns them.
-public struct HeaderSplitReceiver: ~Copyable {
+public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
   /// What a call came to.
-  public enum Outcome: Hashable, Sendable {
-    /// The packet is filled.
-    case packet
-    /// The socket is not blocking and has no more data now. Nothing is lost: call again.
-    case wouldBlock
-    /// The stream ended between two packets. Datagram sockets never say this.
-    case endOfStream
-    /// A pool has no buffer left: return some and call again. Nothing is lost; the data waits in
-    /// the socket, which slows the sender down.
-    case exhausted(HeaderSplitError.PoolRole)
-  }
+  public typealias Outcome = ReceiveOutcome
 
   /// How packets lie in the socket.
   enum Mode {
     case stream(HeaderFraming)
     case datagram(headerByteCount: Int, maximumPayloadByteCount: Int)
+    case unframed
   }
 
   /// The socket; for polling and socket options. Reading from it breaks the framing.
   public let socket: OwnedFileDescriptor
   let mode: Mode
-  let headerPool: PagePool
+  /// nil where there are no headers.
+  let headerPool: PagePool?
   let payloadPool: PagePool
   let headerByteCount: Int
   let maximumPayloadByteCount: Int
@@ -108,11 +101,28 @@ public struct HeaderSplitReceiver: ~Copyable {
       maximumPayloadByteCount: maximumPayloadByteCount)
   }
 
+  /// A receiver for a connected stream socket that is not cut into packets: each packet is what is
+  /// there, without a header, at most `maximumByteCount`. One system call a packet; the last buffer of
+  /// a packet is as full as it came.
+  /// - Parameters:
+  ///   - unframed: the socket, blocking or not. Closed with the receiver.
+  ///   - maximumByteCount: bytes of one packet at most, 1 or more. So many bytes of buffers are posted.
+  ///   - payload: where the bytes go.
+  /// - Throws: ``HeaderSplitError/tooManyFragments(count:limit:)``.
+  public init(
+    unframed: consuming OwnedFileDescriptor, maximumByteCount: Int, payload: PagePool
+  ) throws(HeaderSplitError) {
+    precondition(maximumByteCount > 0, "a packet has at least one byte")
+    try self.init(
+      socket: unframed, mode: .unframed, headers: nil, payload: payload, headerByteCount: 0,
+      maximumPayloadByteCount: maximumByteCount)
+  }
+
   private init(
-    socket: consuming OwnedFileDescriptor, mode: Mode, headers: PagePool, payload: PagePool,
+    socket: consuming OwnedFileDescriptor, mode: Mode, headers: PagePool?, payload: PagePool,
     headerByteCount: Int, maximumPayloadByteCount: Int
   ) throws(HeaderSplitError) {
-    guard headerByteCount <= headers.iovByteCount else {
+    if let headers, headerByteCount > headers.iovByteCount {
       throw .headerExceedsBuffer(
         headerByteCount: headerByteCount, bufferByteCount: headers.iovByteCount)
     }
@@ -133,6 +143,9 @@ public struct HeaderSplitReceiver: ~Copyable {
     posted = FragmentList(capacity: fragmentCount)
   }
 
+  /// The socket's number, for polling.
+  public var descriptorNumber: Int32 { socket.rawValue }
+
   /// An empty packet with room for the largest payload.
   public func makePacket() -> Packet { Packet(fragmentCapacity: posted.capacity) }
 
@@ -150,6 +163,7 @@ public struct HeaderSplitReceiver: ~Copyable {
     switch mode {
     case .stream(let framing): return try receiveFromStream(framing, into: &packet)
     case .datagram: return try receiveDatagram(into: &packet)
+    case .unframed: return try receiveUnframed(into: &packet)
     }
   }
 
@@ -157,7 +171,7 @@ public struct HeaderSplitReceiver: ~Copyable {
 
   /// Allocates a header buffer; nil when there is none.
   func allocateHeader() throws(HeaderSplitError) -> Netmem? {
-    guard let netmem = headerPool.allocate() else { return nil }
+    guard let netmem = headerPool?.allocate() else { return nil }
     guard unsafe netmem.cpuAddress != nil else { throw .noCPUFace(.header) }
     return netmem
   }
@@ -181,7 +195,7 @@ public struct HeaderSplitReceiver: ~Copyable {
     while rest > 0 {
       let count = min(rest, iovByteCount - offset)
       unsafe vectors.append(
-        base: posted.withFragment(at: position) { unsafe $0.netmem.cpuAddress },
+        base: posted.withFragment(at: position) { unsafe $0.cpuAddress },
         offset: offset, byteCount: count)
       rest -= count
       offset = 0
@@ -207,7 +221,7 @@ public struct HeaderSplitReceiver: ~Copyable {
     while rest > 0, let fragment = posted.popFirst() {
       let count = min(rest, iovByteCount)
       packet.fragments.append(
-        PayloadFragment(netmem: fragment.takeNetmem(), offset: 0, byteCount: count))
+        PayloadFragment(storage: fragment.takeStorage(), offset: 0, byteCount: count))
       rest -= count
     }
   }

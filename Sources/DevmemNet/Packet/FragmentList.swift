@@ -5,7 +5,7 @@ import Devmem
 /// Up to `capacity` fragments, first in first out, in memory that is allocated once: packets reuse
 /// it, so that receiving allocates nothing.
 @safe
-struct FragmentList: ~Copyable {
+struct FragmentList: ~Copyable, @unchecked Sendable {
   // SAFETY: allocated in init for `capacity` elements; exactly those in `first ..< end` are
   // initialised, 0 <= first <= end <= capacity. Freed in deinit, never handed out.
   private let storage: UnsafeMutablePointer<PayloadFragment>
@@ -62,7 +62,8 @@ struct FragmentList: ~Copyable {
   mutating func trimLast(to payloadByteCount: Int) {
     guard let last = popLast() else { return }
     let byteCount = payloadByteCount - count * last.byteCount
-    append(PayloadFragment(netmem: last.takeNetmem(), offset: 0, byteCount: byteCount))
+    let storage = last.takeStorage()
+    append(PayloadFragment(storage: storage, offset: 0, byteCount: byteCount))
   }
 
   /// Ends all fragments: their buffers go back to their pools.

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What hands out packets from a socket: ``HeaderSplitReceiver`` from any, ``DevmemReceiver`` from
+/// device memory TCP.
+///
+/// Code that takes the payload as it comes runs on either; only the call that makes the receiver
+/// differs:
+///
+/// ```swift
+/// func drain(_ receiver: inout some PacketReceiver & ~Copyable) throws {
+///   var packet = receiver.makePacket()
+///   while try receiver.receive(into: &packet) == .packet {
+///     while let fragment = packet.popFirstFragment() { consume(fragment) }
+///   }
+/// }
+/// var plain = try HeaderSplitReceiver(unframed: socket, maximumByteCount: 256 << 10, payload: pool)
+/// var devmem = try DevmemReceiver(stream: socket, binding: binding, linear: hostPool)
+/// ```
+public protocol PacketReceiver: ~Copyable {
+  /// Why receiving failed.
+  associatedtype Failure: Error
+
+  /// An empty packet with room for whatever one call receives.
+  func makePacket() -> Packet
+
+  /// Receives one packet into `packet`, whose former contents end first.
+  ///
+  /// Waits where the socket is a blocking one. Unless the outcome is ``ReceiveOutcome/packet``,
+  /// `packet` is empty.
+  mutating func receive(into packet: inout Packet) throws(Failure) -> ReceiveOutcome
+
+  /// The socket's number, for polling. Borrowed: valid while the receiver lives.
+  var descriptorNumber: Int32 { get }
+}
