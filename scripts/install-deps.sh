@@ -9,7 +9,8 @@
 #   check   the disassembler and the instruction counter of `make check`
 #   vm      QEMU and what boots a Debian kernel in it
 #   peers   DPDK, mimalloc and jemalloc, which `make bench-peers` measures beside this library
-#   kernel  what builds a module for that kernel, for `make bench-kernel`
+#   kernel  what builds a module for that kernel, for `make bench-kernel` and `make test-device`
+#   nic     what sets up a network interface, for the tests of devmem TCP
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -41,7 +42,7 @@ require_swift() {
   fi
 }
 
-[ $# -gt 0 ] || die "name a group: $0 build|check|vm|peers|kernel ..."
+[ $# -gt 0 ] || die "name a group: $0 build|check|vm|peers|kernel|nic ..."
 for group in "$@"; do
   case "$group" in
     build)
@@ -85,7 +86,12 @@ for group in "$@"; do
       lacks xz-utils has xz
       lacks python3 has python3
       ;;
-    *) die "unknown group $group; there are: build check vm peers kernel" ;;
+    nic)
+      lacks iproute2 has ip
+      # Also what ncdevmem calls.
+      lacks ethtool has ethtool
+      ;;
+    *) die "unknown group $group; there are: build check vm peers kernel nic" ;;
   esac
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0

@@ -4,6 +4,10 @@
 # The tests on a real /dev/udmabuf, as root: on this machine when it has all that they need, else in
 # the virtual machine. DEVICE_TESTS=off leaves them out (and says so), =host or =vm chooses the
 # place.
+#
+# The tests of devmem TCP load the module devmemsim, which no machine but a virtual one should have to
+# bear. Who wants it here builds it for the kernel that runs here and says where it is and where
+# ncdevmem: DEVMEMSIM_MODULE=FILE NCDEVMEM=FILE.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -22,6 +26,8 @@ lacking_here() {
   [ "$free" -ge "$huge_pages" ] ||
     echo "$huge_pages free huge pages (sysctl vm.nr_hugepages=$huge_pages)"
   root_prefix >/dev/null || echo "root"
+  [ -f "${DEVMEMSIM_MODULE:-}" ] && [ -x "${NCDEVMEM:-}" ] ||
+    echo "leave to load a test module (DEVMEMSIM_MODULE, NCDEVMEM)"
 }
 
 results="$PWD/.build/test-results"
@@ -39,12 +45,25 @@ case "$place" in
   *) die "DEVICE_TESTS is off, host or vm, not '$place'" ;;
 esac
 
+scripts/install-deps.sh nic
+if [ "$place" = host ] && { [ -z "${DEVMEMSIM_MODULE:-}" ] || [ -z "${NCDEVMEM:-}" ]; }; then
+  die "the tests load a kernel module: say which with DEVMEMSIM_MODULE and NCDEVMEM (see $0)," \
+    "or use the virtual machine: DEVICE_TESTS=vm"
+fi
+if [ "$place" = vm ]; then
+  groups=(vm)
+  # Only who must build them needs what builds them.
+  Tests/KernelModules/build.sh --cached || groups+=(kernel)
+  scripts/install-deps.sh "${groups[@]}"
+  DEVMEMSIM_MODULE="$(Tests/KernelModules/build.sh devmemsim)"
+  NCDEVMEM="$(Tests/KernelModules/build.sh ncdevmem)"
+fi
 scripts/build.sh debug
 binary="$(swift build --show-bin-path)/swift-devmemPackageTests.xctest"
 [ -x "$binary" ] || die "no test binary at $binary; run: make build"
 
-# shellcheck disable=SC2016 # $0 is for the shell that runs next to the tests
-job=(sh -c 'uname -r >"$0/device.kernel"; exec "$@"' "$results"
+job=(env "PATH=$PATH:/usr/sbin:/sbin" "DEVMEMSIM_MODULE=$DEVMEMSIM_MODULE" "NCDEVMEM=$NCDEVMEM"
+  scripts/lib/watch-kernel.sh "$results/device.kernel"
   "$binary" --testing-library swift-testing --no-parallel --filter DevmemDeviceTests
   --event-stream-output-path "$results/device.events")
 status=0
@@ -54,7 +73,6 @@ if [ "$place" = host ]; then
   $(root_prefix) "${job[@]}" </dev/null || status=$?
 else
   say "device tests in a virtual machine; this one lacks: $(lacking_here | paste -sd, | sed 's/,/, /g')"
-  scripts/install-deps.sh vm
   scripts/vm-run.sh --timeout 1200 --hugepages "$huge_pages" --rw "$results" -- "${job[@]}" || status=$?
 fi
 linux="$(sed 's/[^0-9.].*//' "$results/device.kernel" 2>/dev/null || true)"
