@@ -88,6 +88,45 @@ struct BatchStorage {
 }
 
 extension PagePool.State {
+  /// Takes the batch that is kept whole, if it is of `count` buffers. Owner thread only.
+  @inlinable
+  mutating func takeWholeBatch(of count: Int) -> BatchStorage? {
+    guard let slots = unsafe wholeBatch, wholeBatchCount.load(ordering: .relaxed) == count else {
+      return nil
+    }
+    unsafe wholeBatch = nil
+    wholeBatchCount.store(0, ordering: .relaxed)
+    return unsafe BatchStorage(slots: slots)
+  }
+
+  /// Keeps a batch whole that the cache has room for, unless it is large or there is one of as many
+  /// buffers already; one of more or fewer goes onto the stack instead. Owner thread only.
+  @inlinable
+  mutating func keepWhole(_ storage: BatchStorage, _ count: Int) -> Bool {
+    guard storage.capacity == BatchStorage.keptCapacity else { return false }
+    let kept = wholeBatchCount.load(ordering: .relaxed)
+    guard kept == 0 || (kept != count && stackWholeBatch()) else { return false }
+    unsafe wholeBatch = unsafe storage.slots
+    wholeBatchCount.store(count, ordering: .relaxed)
+    return true
+  }
+
+  /// Moves the batch that is kept whole onto the cache's stack. False if there is none, or no room.
+  @usableFromInline
+  @inline(never)
+  mutating func stackWholeBatch() -> Bool {
+    let count = wholeBatchCount.load(ordering: .relaxed)
+    let top = unsafe top.load()
+    // The cache may be declared full; an empty one has room for whatever it once had.
+    guard unsafe top == base || top + count <= limit.load(),
+      let storage = takeWholeBatch(of: count)
+    else { return false }
+    unsafe top.update(from: storage.slots, count: count)
+    unsafe self.top.store(top + count)
+    keep(storage)
+    return true
+  }
+
   /// Takes a storage that the pool keeps; nil when there is none. Owner thread only.
   @inlinable
   mutating func takeStorage() -> BatchStorage? {

@@ -155,12 +155,13 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   // MARK: Going back
 
   /// Buffers of one pool on its owner's thread: into the cache all at once if there is room and nobody
-  /// else can hold one of them. Budget: 2 instructions a buffer for 64.
+  /// else can hold one of them.
   @inlinable
   static func putBack(_ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference) {
     let top = unsafe pool.pointee.top.load()
     let end = unsafe top + count
     if unsafe end <= pool.pointee.limit.load(), !storage.mayBeShared {
+      if unsafe pool.pointee.keepWhole(storage, count) { return }
       unsafe top.update(from: storage.slots, count: count)
       unsafe pool.pointee.top.store(end)
       unsafe pool.pointee.keep(storage)

@@ -26,6 +26,10 @@ extension PagePool.State {
   static func allocateSlow(
     _ state: Reference, _ priority: PagePool.Priority, _ site: PagePool.CallSite
   ) -> Netmem? {
+    if unsafe state.pointee.wholeBatch != nil, unsafe state.pointee.stackWholeBatch() {
+      unsafe state.pointee.fast.addAsOnlyWriter(1)
+      return unsafe Netmem(record: state.pointee.pop().record)
+    }
     let found = unsafe state.pointee.core._withUnsafeGuaranteedRef {
       $0.allocateSlow(priority, site)
     }
@@ -61,7 +65,7 @@ extension PagePool.State {
     var taken = 0
     while taken < count {
       let top = unsafe state.pointee.top.load()
-      let part = unsafe min(count - taken, state.pointee.cachedCount)
+      let part = unsafe min(count - taken, state.pointee.stackedCount)
       unsafe (storage.slots + taken).update(from: top - part, count: part)
       unsafe state.pointee.top.store(top - part)
       unsafe state.pointee.fast.addAsOnlyWriter(UInt64(part))

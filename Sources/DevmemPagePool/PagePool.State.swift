@@ -29,6 +29,11 @@ extension PagePool {
     let localCount = Atomic<Int>(0)
     /// The IOV that fragments are being cut from.
     @usableFromInline var fragments = FragmentCursor()
+    /// A batch that came back on this thread and is kept whole for who wants as many next; part of the
+    /// cache. Nil if there is none.
+    @usableFromInline var wholeBatch: Slot?
+    /// Buffers in it.
+    @usableFromInline let wholeBatchCount = Atomic<Int>(0)
     /// Storages of batches that have gone, for the next ones: the first of a list, and how many.
     @usableFromInline var spareStorage: Slot?
     @usableFromInline var spareStorageCount = 0
@@ -71,8 +76,10 @@ extension PagePool {
     /// No thread has this identity: thread control blocks are aligned.
     static var closedOwner: UInt { 1 }
 
+    /// Buffers on the cache's stack. Exact on the owner thread.
+    var stackedCount: Int { unsafe top.load() - base }
     /// Buffers in the cache. Exact on the owner thread.
-    var cachedCount: Int { unsafe top.load() - base }
+    var cachedCount: Int { stackedCount + wholeBatchCount.load(ordering: .relaxed) }
 
     /// Whether the calling thread is the owner.
     @inlinable

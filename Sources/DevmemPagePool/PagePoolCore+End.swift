@@ -31,7 +31,7 @@ extension PagePoolCore {
     ending.withLock { $0.closedAt = .now }
     unsafe PagePool.State.endFragments(state)
     unsafe state.pointee.owner.store(PagePool.State.closedOwner, ordering: .releasing)
-    unloadBottomOfCache(unsafe state.pointee.cachedCount)
+    unloadCache()
     // The ring first: who finds it full goes on to the overflow. A producer that has taken a slot fills
     // it with its next instruction; there is nothing to wait on but that.
     unsafe state.pointee.queue.ring.close()

@@ -233,8 +233,6 @@ extension PagePoolCore {
       unsafe state.pointee.isMine, "only the owner thread can change a PagePool's node")
     nodeFilter.withLock { $0 = node }
     hasNodeFilter.store(node != nil, ordering: .relaxed)
-    let cached = unsafe state.pointee.cachedCount
-    guard node != nil, cached > 0 else { return }
-    unloadBottomOfCache(cached)
+    if node != nil { unloadCache() }
   }
 }

@@ -17,7 +17,7 @@ extension PagePoolCore {
       return returnClosed(iov)
     }
     if handOver(iov) { return }
-    let isFull = unsafe state.pointee.cachedCount == configuration.cacheCapacity
+    let isFull = unsafe state.pointee.stackedCount == configuration.cacheCapacity
     if ledger == nil, !isFull {
       unsafe state.pointee.push(iov.record)
     } else {
@@ -69,9 +69,18 @@ extension PagePoolCore {
 
   // MARK: Back to the provider
 
+  /// Gives the whole cache back to the provider. Owner thread, or no other thread can touch it.
+  func unloadCache() {
+    unloadBottomOfCache(unsafe state.pointee.stackedCount)
+    if unsafe state.pointee.stackWholeBatch() {
+      unloadBottomOfCache(unsafe state.pointee.stackedCount)
+    }
+  }
+
   func unloadBottomOfCache(_ count: Int) {
+    guard count > 0 else { return }
     unsafe giveBack(UnsafeMutableBufferPointer(start: cache, count: count))
-    let left = unsafe state.pointee.cachedCount - count
+    let left = unsafe state.pointee.stackedCount - count
     unsafe cache.update(from: cache + count, count: left)
     unsafe state.pointee.top.store(cache + left)
     unsafe state.pointee.counters.unloaded.addAsOnlyWriter(UInt64(count))

@@ -6,7 +6,7 @@ import Testing
 
 @testable import DevmemPagePool
 
-/// Batches that come back from another thread travel whole.
+/// Batches travel whole, back from another thread as well as into the owner's cache.
 @Suite("Batches that come back whole")
 struct ReturnedBatchTests {
   private final class Box: @unchecked Sendable {
@@ -44,6 +44,52 @@ struct ReturnedBatchTests {
     #expect(pool.inFlight == PagePool.InFlight(held: 0, cached: 64, queued: 0))
     #expect(pool.statistics.returnCount == pool.statistics.allocationCount)
     #expect(pool.statistics.alloc.refill == 1)
+  }
+
+  @Test(
+    "the last one that came back on the owner's thread is kept whole", arguments: [1, 30, 40, 50])
+  func keptWhole(count: Int) throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 64))
+    let its = offsets(pool.allocateBatch(40))
+    #expect(pool.inFlight == PagePool.InFlight(held: 0, cached: 64, queued: 0))
+    do {
+      let batch = pool.allocateBatch(count)
+      #expect((offsets(batch) == its) == (count == 40))
+      #expect(pool.inFlight == PagePool.InFlight(held: count, cached: 64 - count, queued: 0))
+    }
+    // One by one they are all there as well.
+    var held: [Held] = []
+    for _ in 0..<64 { held.append(Held(try pool.take())) }
+    #expect(Set(held.map { $0.with { $0.offset } }).count == 64)
+    #expect(!pool.canAllocate())
+    held.removeAll()
+    #expect(pool.statistics.returnCount == pool.statistics.allocationCount)
+    #expect(pool.statistics.alloc.slow == 1)
+  }
+
+  @Test("one of another size takes its place")
+  func replaced() throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 64))
+    let first = offsets(pool.allocateBatch(40))
+    let second = offsets(pool.allocateBatch(24))
+    #expect(Set(first).isDisjoint(with: second))
+    #expect(offsets(pool.allocateBatch(24)) == second)
+    #expect(pool.inFlight == PagePool.InFlight(held: 0, cached: 64, queued: 0))
+    let all = pool.allocateBatch(64)
+    #expect(Set(offsets(all)) == Set(first + second))
+  }
+
+  @Test("a change of node, and closing, take the one that is kept whole along")
+  func unload() throws {
+    let provider = try ListProvider(iovCount: 64)
+    let pool = try PagePool(provider: provider)
+    _ = pool.allocateBatch(40)
+    pool.node = 0
+    #expect(pool.inFlight == PagePool.InFlight(held: 0, cached: 0, queued: 0))
+    #expect(provider.outCount == 0)
+    _ = pool.allocateBatch(40)
+    try pool.close {}
+    #expect(provider.outCount == 0)
   }
 
   @Test("or through the cache to who wants them otherwise", arguments: [1, 39, 41, 64])

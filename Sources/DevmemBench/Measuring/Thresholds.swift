@@ -49,14 +49,14 @@ public struct Thresholds: Sendable {
     case exact
     /// Fewer: the budget can be lowered.
     case below
-    /// Too few for the case to have done what it says: the loop was optimised away.
+    /// Less than a quarter: too few for the case to have done what it says, the loop was optimised away.
     case implausible
   }
 
   /// Judges a count.
   public static func verdict(_ count: Double, budget: Double) -> Verdict {
     if count > budget { return .above }
-    if count < 5 { return .implausible }
+    if count < budget / 4 { return .implausible }
     // Counts come in steps of a twentieth: one step to either side is the rounding's.
     return count < budget - 0.1 ? .below : .exact
   }
