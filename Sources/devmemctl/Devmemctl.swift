@@ -9,5 +9,6 @@ struct Devmemctl: ParsableCommand {
     abstract: "Device memory for networking, on real dma-bufs.",
     subcommands: [
       BenchCommand.self, DemoCommand.self, DoctorCommand.self, ImporterCommand.self,
+      RecvCommand.self, SendCommand.self,
     ])
 }

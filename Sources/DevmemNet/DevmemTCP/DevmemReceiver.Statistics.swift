@@ -28,5 +28,8 @@ extension DevmemReceiver {
     public var tokenCalls = 0
     /// Of those, the ones that the kernel refused; their tokens were tried again.
     public var failedTokenCalls = 0
+
+    /// Nothing yet.
+    public init() {}
   }
 }

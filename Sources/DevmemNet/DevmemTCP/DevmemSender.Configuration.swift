@@ -39,5 +39,8 @@ extension DevmemSender {
     public var unexpectedCompletions = 0
     /// Packets that were not taken because too much was in flight.
     public var refusals = 0
+
+    /// Nothing yet.
+    public init() {}
   }
 }

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Devmem
+import DevmemNet
+import DevmemSystem
+
+struct RecvCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "recv",
+    abstract: "Receive one connection by device memory TCP: netcat into a dma-buf.",
+    discussion: """
+      Allocates a udmabuf, sets the network card up (header split, steering of the port to the bound \
+      queues), binds the memory to the queues, and receives one connection. The card's settings are put \
+      back at the end, also after an error, SIGINT and SIGTERM. Needs root.
+
+      The exit status is 0 only when the stream has come to its end, what was to be checked is as it \
+      should be, and the kernel has every fragment back.
+      """)
+
+  @OptionGroup var transfer: TransferOptions
+
+  @Option(help: ArgumentHelp("Address to listen on, IPv4 or IPv6.", valueName: "address"))
+  var listen = "::"
+
+  @Option(
+    help: ArgumentHelp(
+      "Receive queues to bind, separated by commas (default: the last).", valueName: "list"))
+  var queues: QueueList?
+
+  @Option(help: ArgumentHelp("Size of a receive buffer of the card.", valueName: "size"))
+  var iovSize: ByteCount = ByteCount(4096)
+
+  @Option(help: ArgumentHelp("Stop after so many bytes (K, M, G).", valueName: "n"))
+  var bytes: ByteCount?
+
+  @Option(
+    help: ArgumentHelp("Write the bytes to a file, or - for standard output.", valueName: "path"))
+  var output: String?
+
+  @Option(help: ArgumentHelp("Keep so many fragments before the first goes back.", valueName: "n"))
+  var hold = 0
+
+  @Flag(
+    name: .customLong("validate"),
+    help: "Compare every byte with the pattern that --period describes.")
+  var comparesPattern = false
+
+  @Flag(help: "Fail if payload comes outside of the dma-buf.")
+  var failOnLinear = false
+
+  @Flag(help: "Leave the card's settings alone: header split and steering are set up already.")
+  var noSetup = false
+
+  func validate() throws {
+    try transfer.validate()
+    try TransferOptions.checkIOVSize(iovSize)
+    guard hold >= 0 else { throw ValidationError("--hold \(hold): use 0 or more.") }
+    if let bytes, bytes.value <= 0 {
+      throw ValidationError("--bytes \(bytes): nothing to receive.")
+    }
+  }
+
+  func run() throws {
+    do {
+      Interruption.observe()
+      let report = try RecvRun.run(self)
+      let terminal = output == "-" ? Terminal.error : Terminal.output
+      if transfer.json {
+        terminal.writeLine(report.json.text)
+      } else {
+        terminal.write(report.table)
+      }
+      for problem in report.problems { Terminal.error.writeLine("Error: \(problem)") }
+      if !report.problems.isEmpty { throw ExitCode.failure }
+    } catch let error as ExitCode {
+      throw error
+    } catch {
+      Terminal.error.writeLine("Error: \(error)")
+      throw ExitCode.failure
+    }
+  }
+}
+
+/// "7" or "2,3".
+struct QueueList: ExpressibleByArgument, Equatable {
+  let queues: [UInt32]
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+    let queues = parts.compactMap { UInt32($0) }
+    guard queues.count == parts.count, Set(queues).count == queues.count else { return nil }
+    self.queues = queues
+  }
+
+  var defaultValueDescription: String { queues.map(String.init).joined(separator: ",") }
+}

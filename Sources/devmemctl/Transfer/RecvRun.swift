@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devmem
+import DevmemNet
+import DevmemSystem
+import Glibc
+
+/// `recv` from beginning to end.
+enum RecvRun {
+  static func run(_ options: RecvCommand) throws -> RecvReport {
+    let interface = try NetworkInterface(named: options.transfer.interface)
+    let queues = try options.queues?.queues ?? NICSetup.lastQueues(1, of: interface)
+    let sink = try ByteSink(options.output)
+    let buffer = try options.transfer.makeBuffer(
+      iovByteCount: options.iovSize.value, name: "devmemctl recv")
+    let setup =
+      options.noSetup
+      ? nil
+      : try NICSetup(
+        interface, queues: queues, rules: rules(options.listen, options.transfer.port, queues[0]))
+    // Bound memory pins the settings: the binding ends first, whatever happens.
+    do {
+      let report = try receive(options, interface, queues, buffer, sink)
+      try setup?.restore()
+      return report
+    } catch {
+      try setup?.restore()
+      throw error
+    }
+  }
+
+  /// The port's connections, of the family that is listened to, go to the first bound queue.
+  private static func rules(_ address: String, _ port: UInt16, _ queue: UInt32) -> [SteeringRule] {
+    let families: [SteeringRule.Transport] =
+      !address.contains(":") ? [.tcp4] : address == "::" ? [.tcp4, .tcp6] : [.tcp6]
+    return families.map { SteeringRule($0, destination: .init(port: port), queue: queue) }
+  }
+
+  private static func receive(
+    _ options: RecvCommand, _ interface: NetworkInterface, _ queues: [UInt32], _ buffer: DMABuf,
+    _ sink: borrowing ByteSink
+  ) throws -> RecvReport {
+    let binding = try NetdevBinding.receive(
+      buffer, interface: interface, queues: queues,
+      rxPageByteCount: options.iovSize.value == 4096 ? nil : options.iovSize.value)
+    defer { binding.close() }
+    var report = RecvReport(
+      interface: interface.name, queues: queues, bindingID: binding.id,
+      failsOnLinear: options.failOnLinear)
+    report.poolInFlightBefore = try poolInFlight(interface, binding)
+    let linear = try PagePool(
+      provider: HostMemoryProvider(byteCount: 4 << 20),
+      configuration: PagePool.Configuration(name: "linear"))
+    do {
+      var receiver = try DevmemReceiver(
+        stream: try accept(options), binding: binding, linear: linear,
+        configuration: DevmemReceiver.Configuration(
+          tokenLimit: max(1, buffer.byteCount / options.iovSize.value / 2)))
+      var loop = RecvLoop(options, buffer)
+      try loop.run(&receiver, sink)
+      report.statistics = receiver.statistics
+      report.tokensOwed = receiver.tokensOwed
+      loop.finish(&report)
+    }
+    report.poolInFlightAfter = try settledPoolInFlight(
+      interface, binding, atMost: report.poolInFlightBefore)
+    return report
+  }
+
+  /// Waits for the one connection.
+  private static func accept(_ options: RecvCommand) throws -> OwnedFileDescriptor {
+    let local = TCPEndpoint(address: options.listen, port: options.transfer.port)
+    let listener: TCPSocket
+    do {
+      listener = try TCPSocket.listen(on: local, interface: options.transfer.interface, backlog: 1)
+    } catch {
+      throw CommandError("listening on \(local): \(error)")
+    }
+    Terminal.error.writeLine("listening on \(local)")
+    while try !listener.wait(for: .readable, milliseconds: 200) { try Interruption.check() }
+    let descriptor = try listener.accept().descriptor.duplicate()
+    try descriptor.setBlocking(false)
+    return descriptor
+  }
+
+  /// Buffers out of the kernel's page pools over our memory.
+  private static func poolInFlight(
+    _ interface: NetworkInterface, _ binding: NetdevBinding
+  ) throws -> UInt64 {
+    var family = try DevmemNet.NetdevFamily()
+    return try family.pagePools(of: interface).filter { $0.dmabufID == binding.id }
+      .reduce(0) { $0 + $1.inFlight }
+  }
+
+  /// The same at the end. The last segments of a connection that was closed may still lie in the card's
+  /// and the kernel's queues: looks for up to two seconds.
+  private static func settledPoolInFlight(
+    _ interface: NetworkInterface, _ binding: NetdevBinding, atMost expected: UInt64
+  ) throws -> UInt64 {
+    for _ in 0..<100 {
+      let now = try poolInFlight(interface, binding)
+      if now <= expected { return now }
+      usleep(20_000)
+    }
+    return try poolInFlight(interface, binding)
+  }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Devmem
+import DevmemNet
+import DevmemSystem
+
+struct SendCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "send",
+    abstract: "Send by device memory TCP: netcat out of a dma-buf.",
+    discussion: """
+      Allocates a udmabuf, binds it to the network card for sending, carves it with a page pool, and \
+      sends a file, standard input or a pattern out of it. The peer may be devmemctl recv, the kernel's \
+      ncdevmem, or any TCP program.
+
+      The exit status is 0 only when all bytes are sent, the kernel has said of every call that it is \
+      done, and every buffer is back in its pool.
+      """)
+
+  @OptionGroup var transfer: TransferOptions
+
+  @Argument(help: ArgumentHelp("Address to connect to, IPv4 or IPv6.", valueName: "address"))
+  var address: String
+
+  @Option(help: ArgumentHelp("Address to connect from.", valueName: "address"))
+  var from: String?
+
+  @Option(help: ArgumentHelp("Send this file (- is standard input).", valueName: "path"))
+  var input: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Send so many bytes (K, M, G): of the pattern, or at most of --input.", valueName: "n"))
+  var bytes: ByteCount?
+
+  @Option(help: ArgumentHelp("Size of an IOV: a power of two, 4K to 2M.", valueName: "size"))
+  var iovSize: ByteCount = ByteCount(4096)
+
+  @Option(help: ArgumentHelp("Bytes of one sendmsg.", valueName: "size"))
+  var packetSize: ByteCount = ByteCount(256 << 10)
+
+  @Option(help: ArgumentHelp("Try to connect for so many seconds.", valueName: "n"))
+  var connectTimeout = 0
+
+  func validate() throws {
+    try transfer.validate()
+    try TransferOptions.checkIOVSize(iovSize)
+    guard input != nil || bytes != nil else {
+      throw ValidationError("Say what to send: --input (- is standard input), or --bytes.")
+    }
+    if let bytes, bytes.value <= 0 { throw ValidationError("--bytes \(bytes): nothing to send.") }
+    let count = (packetSize.value + iovSize.value - 1) / iovSize.value
+    guard packetSize.value > 0, count <= 1024 else {
+      throw ValidationError("--packet-size \(packetSize): use 1 to 1024 IOVs.")
+    }
+    guard packetSize.value <= transfer.bufferSize.value else {
+      throw ValidationError("--packet-size \(packetSize): more than --buffer-size.")
+    }
+    guard connectTimeout >= 0 else { throw ValidationError("--connect-timeout is 0 or more.") }
+  }
+
+  func run() throws {
+    do {
+      Interruption.observe()
+      let report = try SendRun.run(self)
+      if transfer.json {
+        Terminal.output.writeLine(report.json.text)
+      } else {
+        Terminal.output.write(report.table)
+      }
+      for problem in report.problems { Terminal.error.writeLine("Error: \(problem)") }
+      if !report.problems.isEmpty { throw ExitCode.failure }
+    } catch let error as ExitCode {
+      throw error
+    } catch {
+      Terminal.error.writeLine("Error: \(error)")
+      throw ExitCode.failure
+    }
+  }
+}
