@@ -72,11 +72,13 @@ extension DevmemReceiver {
       guard error == .EAGAIN else { throw error }
     }
     // The data may be waiting for memory that somebody is about to give back: while nothing comes,
-    // tokens do not wait for company. It stays so until the next call.
+    // tokens do not wait for company. It stays so until something has come.
     counts.waits += 1
     returns.setUrgent(true)
-    return try unsafe control.receive(
+    let byteCount = try unsafe control.receive(
       from: returns.socket, into: window.vectors.elements, messageLimit: messageLimit, waits: true)
+    returns.setUrgent(false)
+    return byteCount
   }
 
   /// Makes fragments of what the kernel said about the last call's bytes.

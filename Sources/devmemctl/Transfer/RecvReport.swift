@@ -11,8 +11,10 @@ struct RecvReport {
   var fragmentCount = 0
   var statistics = DevmemReceiver.Statistics()
   var tokensOwed = 0
-  /// Buffers of the kernel's page pools over our memory, right after binding and at the end.
+  /// Buffers out of our memory in the kernel's page pools: when it was bound; at the end, when those are
+  /// left that the pools keep for the next packets; and after unbinding, when all have to be back.
   var poolInFlightBefore: UInt64 = 0
+  var poolInFlightAtEnd: UInt64 = 0
   var poolInFlightAfter: UInt64 = 0
   var duration: Duration = .zero
   var sha256 = ""
@@ -46,10 +48,8 @@ struct RecvReport {
     if failsOnLinear && linearByteCount != 0 {
       problems.append("\(linearByteCount) bytes came outside of the dma-buf")
     }
-    if poolInFlightAfter > poolInFlightBefore {
-      problems.append(
-        "the kernel's page pools have \(poolInFlightAfter) buffers out, \(poolInFlightBefore) before"
-      )
+    if poolInFlightAfter > 0 {
+      problems.append("the kernel's page pools miss \(poolInFlightAfter) buffers after unbinding")
     }
     return problems
   }
@@ -72,6 +72,7 @@ struct RecvReport {
       ("waits", .integer(statistics.waits)),
       ("changedWhileHeld", .integer(changedWhileHeld)),
       ("poolInFlightBefore", .integer(Int(clamping: poolInFlightBefore))),
+      ("poolInFlightAtEnd", .integer(Int(clamping: poolInFlightAtEnd))),
       ("poolInFlightAfter", .integer(Int(clamping: poolInFlightAfter))),
       ("validated", isValidated ? .boolean(firstWrongOffset == nil) : .null),
       ("sha256", .string(sha256)), ("seconds", .number(duration.seconds)),
@@ -105,7 +106,13 @@ struct RecvReport {
         "\(statistics.tokensReturned) returned in \(statistics.tokenCalls) calls, \(tokensOwed) owed"
       ),
       ("stalls", "\(statistics.stalls) (waits: \(statistics.waits))"),
-      ("kernel pool", "in flight \(poolInFlightBefore) before, \(poolInFlightAfter) after"),
+      (
+        "kernel pool",
+        """
+        in flight \(poolInFlightBefore) before, \(poolInFlightAtEnd) at the end, \
+        \(poolInFlightAfter) after unbinding
+        """
+      ),
       (
         "pattern", patternText
       ),

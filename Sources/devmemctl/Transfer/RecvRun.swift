@@ -47,7 +47,7 @@ enum RecvRun {
     var report = RecvReport(
       interface: interface.name, queues: queues, bindingID: binding.id,
       failsOnLinear: options.failOnLinear)
-    report.poolInFlightBefore = try poolInFlight(interface, binding)
+    report.poolInFlightBefore = try poolInFlight(binding)
     let linear = try PagePool(
       provider: HostMemoryProvider(byteCount: 4 << 20),
       configuration: PagePool.Configuration(name: "linear"))
@@ -62,8 +62,9 @@ enum RecvRun {
       report.tokensOwed = receiver.tokensOwed
       loop.finish(&report)
     }
-    report.poolInFlightAfter = try settledPoolInFlight(
-      interface, binding, atMost: report.poolInFlightBefore)
+    report.poolInFlightAtEnd = try poolInFlight(binding)
+    binding.close()
+    report.poolInFlightAfter = try settledPoolInFlight(binding)
     return report
   }
 
@@ -83,25 +84,20 @@ enum RecvRun {
     return descriptor
   }
 
-  /// Buffers out of the kernel's page pools over our memory.
-  private static func poolInFlight(
-    _ interface: NetworkInterface, _ binding: NetdevBinding
-  ) throws -> UInt64 {
+  /// Buffers out of our memory in the kernel's page pools, those without an interface among them.
+  private static func poolInFlight(_ binding: NetdevBinding) throws -> UInt64 {
     var family = try DevmemNet.NetdevFamily()
-    return try family.pagePools(of: interface).filter { $0.dmabufID == binding.id }
+    return try family.pagePools().filter { $0.dmabufID == binding.id }
       .reduce(0) { $0 + $1.inFlight }
   }
 
-  /// The same at the end. The last segments of a connection that was closed may still lie in the card's
-  /// and the kernel's queues: looks for up to two seconds.
-  private static func settledPoolInFlight(
-    _ interface: NetworkInterface, _ binding: NetdevBinding, atMost expected: UInt64
-  ) throws -> UInt64 {
-    for _ in 0..<100 {
-      let now = try poolInFlight(interface, binding)
-      if now <= expected { return now }
+  /// The same after unbinding: the kernel looks once a second whether a pool has all its buffers back,
+  /// and forgets it then.
+  private static func settledPoolInFlight(_ binding: NetdevBinding) throws -> UInt64 {
+    for _ in 0..<150 {
+      if try poolInFlight(binding) == 0 { return 0 }
       usleep(20_000)
     }
-    return try poolInFlight(interface, binding)
+    return try poolInFlight(binding)
   }
 }
