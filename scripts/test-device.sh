@@ -63,6 +63,7 @@ binary="$(swift build --show-bin-path)/swift-devmemPackageTests.xctest"
 [ -x "$binary" ] || die "no test binary at $binary; run: make build"
 
 job=(env "PATH=$PATH:/usr/sbin:/sbin" "DEVMEMSIM_MODULE=$DEVMEMSIM_MODULE" "NCDEVMEM=$NCDEVMEM"
+  "DEVMEM_FORCED_CALLS=$results/device.forced"
   scripts/lib/watch-kernel.sh "$results/device.kernel"
   "$binary" --testing-library swift-testing --no-parallel --filter DevmemDeviceTests
   --event-stream-output-path "$results/device.events")

@@ -13,6 +13,6 @@ mkdir -p "$results"
 rm -f "$results"/host.*
 status=0
 # One at a time: tests count the open descriptors and mappings of their process.
-swift test --skip-build --disable-xctest --no-parallel --skip DevmemDeviceTests \
+DEVMEM_FORCED_CALLS="$PWD/$results/host.forced" swift test --skip-build --disable-xctest --no-parallel --skip DevmemDeviceTests \
   --event-stream-output-path "$PWD/$results/host.events" </dev/null || status=$?
 python3 scripts/lib/summary.py host "$results/host.events" "$status" "$results/host.counts"

@@ -2,6 +2,7 @@
 
 internal import Devmem
 package import DevmemSystem
+internal import Foundation
 package import Testing
 
 /// Forces errnos on every system call of an operation, one at a time, and compares what the process
@@ -65,7 +66,18 @@ public enum ForcedErrnos {
         }
       }
     }
+    record(counts.keys)
     return violations
+  }
+
+  /// Writes down which calls were forced, for scripts/forced-calls.sh: a call that no operation of any test
+  /// makes would be forced by none.
+  private static func record(_ calls: some Sequence<SystemCall>) {
+    guard let path = ProcessInfo.processInfo.environment["DEVMEM_FORCED_CALLS"],
+      let file = unsafe fopen(path, "a")
+    else { return }
+    for call in calls { unsafe fputs(call.rawValue + "\n", file) }
+    unsafe fclose(file)
   }
 
   /// What ``printVerdict(tolerates:of:)`` prints where nothing was wrong.
