@@ -64,6 +64,7 @@ let package = Package(
       swiftSettings: rules),
 
     // Tests: one target per library, and the device tier that needs a real /dev/udmabuf.
+    .target(name: "CTestSupport", path: "Tests/CTestSupport"),
     .target(
       name: "DevmemTestSupport",
       dependencies: ["Devmem", "DevmemPagePool", "DevmemSystem", "CLibcrypto"],
@@ -89,12 +90,13 @@ let package = Package(
       name: "DevmemBenchTests", dependencies: ["DevmemBench", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
-      name: "DevmemctlTests",
-      dependencies: ["devmemctl", "DevmemNet", "DevmemSystem", "DevmemTestSupport"],
+      name: "DevmemctlTests", dependencies: ["devmemctl", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemDeviceTests",
-      dependencies: ["Devmem", "DevmemNet", "DevmemSystem", "DevmemTestSupport", "devmemctl"],
+      dependencies: [
+        "Devmem", "DevmemNet", "DevmemSystem", "DevmemTestSupport", "devmemctl", "CTestSupport",
+      ],
       swiftSettings: rules),
   ],
   swiftLanguageModes: [.v6],

@@ -41,8 +41,7 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// For what has been looked up already.
-  package init(name: String, index: UInt32) {
+  init(name: String, index: UInt32) {
     self.name = name
     self.index = index
   }

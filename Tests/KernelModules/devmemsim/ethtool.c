@@ -8,6 +8,13 @@
 
 MODULE_IMPORT_NS("NETDEV_INTERNAL");
 
+/* The core asks the driver of the parent, which has none. */
+static void dms_get_drvinfo(struct net_device *dev, struct ethtool_drvinfo *info)
+{
+	strscpy(info->driver, DMS_NAME, sizeof(info->driver));
+	strscpy(info->bus_info, dev_name(dev->dev.parent), sizeof(info->bus_info));
+}
+
 static void dms_get_ringparam(struct net_device *dev, struct ethtool_ringparam *ring,
 			      struct kernel_ethtool_ringparam *kernel_ring,
 			      struct netlink_ext_ack *extack)
@@ -119,6 +126,7 @@ const struct ethtool_ops dms_ethtool_ops = {
 	.rxfh_indir_space	= DMS_INDIR_SIZE,
 	.rxfh_key_space		= DMS_KEY_SIZE,
 	.rxfh_max_num_contexts	= DMS_MAX_CONTEXTS,
+	.get_drvinfo		= dms_get_drvinfo,
 	.get_link		= ethtool_op_get_link,
 	.get_ts_info		= ethtool_op_get_ts_info,
 	.get_ringparam		= dms_get_ringparam,
