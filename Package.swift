@@ -90,7 +90,8 @@ let package = Package(
       name: "DevmemBenchTests", dependencies: ["DevmemBench", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
-      name: "DevmemctlTests", dependencies: ["devmemctl", "DevmemTestSupport"],
+      name: "DevmemctlTests",
+      dependencies: ["devmemctl", "DevmemNet", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemDeviceTests",

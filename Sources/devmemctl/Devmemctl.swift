@@ -8,7 +8,7 @@ struct Devmemctl: ParsableCommand {
     commandName: "devmemctl",
     abstract: "Device memory for networking, on real dma-bufs.",
     subcommands: [
-      BenchCommand.self, DemoCommand.self, DoctorCommand.self, ImporterCommand.self,
-      RecvCommand.self, SendCommand.self,
+      BenchCommand.self, DemoCommand.self, DoctorCommand.self, NetdevCommand.self,
+      RecvCommand.self, SendCommand.self, ImporterCommand.self, NICGuardCommand.self,
     ])
 }

@@ -28,9 +28,11 @@ public enum ForcedErrnos {
   /// The operation has to fail with that errno, except where the rules of DevmemSystem or
   /// `tolerates` say that it goes on; and it must leave nothing behind, whether it fails or not.
   ///
+  /// - Parameter errnos: fewer, where an operation of many calls would take minutes.
   /// - Returns: what was wrong, one line each.
   package static func violations(
-    tolerates: (Case) -> Bool = { _ in false }, of operation: () throws -> Void
+    with errnos: [Errno] = errnos, tolerates: (Case) -> Bool = { _ in false },
+    of operation: () throws -> Void
   ) throws -> [String] {
     // Twice, because the first run may open what a library keeps open (libnuma).
     try operation()
@@ -80,16 +82,17 @@ public enum ForcedErrnos {
     unsafe fclose(file)
   }
 
-  /// What ``printVerdict(tolerates:of:)`` prints where nothing was wrong.
+  /// What ``printVerdict(with:tolerates:of:)`` prints where nothing was wrong.
   private static let clean = "nothing left behind"
 
-  /// Runs ``violations(tolerates:of:)`` and prints them: for the body of an exit test that observes
+  /// Runs ``violations(with:tolerates:of:)`` and prints them: for the body of an exit test that observes
   /// standard output.
   package static func printVerdict(
-    tolerates: (Case) -> Bool = { _ in false }, of operation: () throws -> Void
+    with errnos: [Errno] = errnos, tolerates: (Case) -> Bool = { _ in false },
+    of operation: () throws -> Void
   ) {
     do {
-      let violations = try violations(tolerates: tolerates, of: operation)
+      let violations = try violations(with: errnos, tolerates: tolerates, of: operation)
       print(violations.isEmpty ? clean : violations.joined(separator: "\n"))
     } catch {
       print("the operation fails without help: \(error)")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DevmemNet
 import Foundation
 import Glibc
 import Testing
@@ -13,7 +14,7 @@ struct DoctorTests {
   @Test("a machine with everything is ok on every line and needs no fix")
   func everything() {
     let report = DoctorReport(machine.probe)
-    #expect(report.results.count == 13)
+    #expect(report.results.count == 14)
     for result in report.results {
       #expect(result.status == .ok, "\(result.name): \(result.summary)")
       #expect(result.fix == nil)
@@ -171,12 +172,32 @@ struct DoctorTests {
     #expect(checkXDP(probe).status == .warn)
   }
 
-  @Test("interfaces are judged by their driver")
+  @Test("each interface shows what it could do, and what is missing with what would provide it")
   func interfaces() {
-    #expect(checkInterfaces(machine.probe).summary == "could bind device memory: eth0 (gve)")
-    machine.take("/sys/class/net/eth0")
-    #expect(checkInterfaces(machine.probe).status == .warn)
-    #expect(checkInterfaces(machine.probe).summary.contains("lo (virtual)"))
+    var probe = machine.probe
+    let able = checkInterfaces(probe)
+    #expect(able.map(\.name) == ["interfaces", "interface eth0"])
+    #expect(able[0].summary == "devmem TCP: eth0")
+    #expect(able[1] == .ok("interface eth0", "receive (gve): yes; send: yes"))
+    let loopback = NICAbility(
+      interface: NetworkInterface(name: "lo", index: 1),
+      receive: .unable([
+        .init("queue management", remedy: "another card"), .init("a split", remedy: "yet another"),
+      ]), transmit: .unknown(reason: "Operation not permitted", remedy: "sudo"))
+    probe.networkAbilities = { .success([loopback, MadeUpMachine.ableInterface]) }
+    let mixed = checkInterfaces(probe)
+    #expect(mixed.map(\.status) == [.ok, .warn, .ok])
+    #expect(
+      mixed[1].summary
+        == "receive: no, it lacks queue management, a split; send: unknown (Operation not permitted)"
+    )
+    #expect(mixed[1].fix == "another card")
+    probe.networkAbilities = { .success([loopback]) }
+    #expect(checkInterfaces(probe)[0].status == .warn)
+    #expect(checkInterfaces(probe)[0].summary == "none of 1 can do devmem TCP")
+    probe.networkAbilities = { .failure(.init(reason: "no family", remedy: nil)) }
+    #expect(checkInterfaces(probe).map(\.status) == [.warn])
+    #expect(checkInterfaces(probe)[0].summary.contains("no family"))
   }
 
   @Test("without udmabuf the heap still runs the demo, and the line says how")
@@ -224,7 +245,7 @@ struct DoctorTests {
   func table() {
     let lines = DoctorReport(machine.probe).table(for: Terminal(descriptor: -1))
       .split(separator: "\n")
-    #expect(lines.count == 14)
+    #expect(lines.count == 15)
     #expect(!lines.contains { $0.contains("\u{1B}") })
     let width = DoctorReport(machine.probe).results.map(\.name.count).max() ?? 0
     for line in lines.dropLast() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DevmemNet
 import Glibc
 import Synchronization
 
@@ -30,18 +31,21 @@ final class MadeUpMachine: Sendable {
     write("/sys/devices/system/node/node1/meminfo", "Node 1 MemTotal:        1048576 kB\n")
     write("/boot/config-7.3.4-test", "CONFIG_UDMABUF=y\nCONFIG_NET_DEVMEM=y\n")
     write("/etc/os-release", "NAME=\"Debian\"\nID=debian\nVERSION_CODENAME=bookworm\n")
-    link("/sys/class/net/eth0/device/driver", to: "../../../bus/drivers/gve")
-    write("/sys/class/net/lo/address", "00:00:00:00:00:00\n")
   }
 
   deinit { remove(root) }
+
+  static let ableInterface = NICAbility(
+    interface: NetworkInterface(name: "eth0", index: 2), driver: "gve", receive: .able,
+    transmit: .able)
 
   var probe: Probe {
     Probe(
       files: FileTree(root: root), kernelRelease: "7.3.4-test", isRoot: false,
       limits: Probe.Limits(lockedByteCount: nil, openFileCount: 4096),
       openError: { _ in nil }, drmDriver: { _ in "vgem" }, tryExporter: { _ in nil },
-      bindReceiveCommand: { .present }, xdpSocketError: { nil })
+      bindReceiveCommand: { .present }, networkAbilities: { .success([Self.ableInterface]) },
+      xdpSocketError: { nil })
   }
 
   func write(_ path: String, _ text: String) {

@@ -56,7 +56,7 @@ enum NICChange: Hashable, Sendable {
 
 extension RingSettings.DataSplit {
   /// ethtool's word for it.
-  var word: String {
+  package var word: String {
     switch self {
     case .automatic: "auto"
     case .disabled: "off"

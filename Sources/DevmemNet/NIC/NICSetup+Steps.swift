@@ -2,7 +2,7 @@
 
 internal import DevmemSystem
 
-// The steps, in their order. Each writes down what it has changed as soon as it has.
+// The steps, in their order. Each writes down what it is about to change before it does.
 extension NICSetup {
   static func apply(
     to interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule], _ state: inout State
@@ -14,7 +14,7 @@ extension NICSetup {
       throw invalid(
         interface, "A rule steers to queue \(rule.queue), which is not among the queues.")
     }
-    // Before anything is changed: without the split there is no point in the rest.
+    try NICAbility.requireReceive(on: interface)
     let rings = try state.ethtool.rings(of: interface)
     let queueCount = try raiseChannels(on: interface, queues: queues, last: last, &state)
     try splitHeaders(on: interface, rings, &state)
@@ -43,11 +43,15 @@ extension NICSetup {
     let combined = channels.current.combined + missing
     let receive = channels.current.receive + missing
     if combined <= channels.maximum.combined {
-      try state.ethtool.setChannels(of: interface, combined: combined)
-      state.changes.append(.channels(combined: channels.current.combined, receive: nil))
+      try change(&state, back: .channels(combined: channels.current.combined, receive: nil)) {
+        ethtool throws(DevmemNetError) in
+        try ethtool.setChannels(of: interface, combined: combined)
+      }
     } else if receive <= channels.maximum.receive {
-      try state.ethtool.setChannels(of: interface, receive: receive)
-      state.changes.append(.channels(combined: nil, receive: channels.current.receive))
+      try change(&state, back: .channels(combined: nil, receive: channels.current.receive)) {
+        ethtool throws(DevmemNetError) in
+        try ethtool.setChannels(of: interface, receive: receive)
+      }
     } else {
       throw DevmemNetError(
         .settingUnsupported, "making \(needed) receive queues on \(interface)",
@@ -64,13 +68,15 @@ extension NICSetup {
     let threshold = rings.headerSplitThreshold ?? 0
     // Also where it reads as on already: a driver may split by itself what the core was not told to,
     // and the core does not bind then. That cannot be seen, and so is not put back.
-    try state.ethtool.setHeaderSplit(
-      of: interface, dataSplit: .enabled, threshold: threshold == 0 ? nil : 0)
-    if rings.dataSplit != .enabled || threshold != 0 {
-      state.changes.append(
-        .headerSplit(
-          rings.dataSplit == .enabled ? nil : rings.dataSplit ?? .automatic,
-          threshold: threshold == 0 ? nil : threshold))
+    let isOn = rings.dataSplit == .enabled
+    let old: NICChange? =
+      isOn && threshold == 0
+      ? nil
+      : .headerSplit(
+        isOn ? nil : rings.dataSplit ?? .automatic, threshold: threshold == 0 ? nil : threshold)
+    try change(&state, back: old) { ethtool throws(DevmemNetError) in
+      try ethtool.setHeaderSplit(
+        of: interface, dataSplit: .enabled, threshold: threshold == 0 ? nil : 0)
     }
   }
 
@@ -87,11 +93,13 @@ extension NICSetup {
     }
     guard old.contains(where: queues.contains) else { return }
     let others = (0..<queueCount).filter { !queues.contains($0) }
-    try state.ethtool.setRSS(
-      of: interface, indirection: old.indices.map { others[$0 % others.count] })
     let isDefault =
       old == RSSSettings.defaultIndirection(size: old.count, queueCount: Int(queueCount))
-    state.changes.append(.indirection(isDefault ? [] : old))
+    try change(&state, back: .indirection(isDefault ? [] : old)) {
+      ethtool throws(DevmemNetError) in
+      try ethtool.setRSS(
+        of: interface, indirection: old.indices.map { others[$0 % others.count] })
+    }
   }
 
   /// Switches the card's filters on, where they can be switched.
@@ -102,8 +110,24 @@ extension NICSetup {
     let name = "rx-ntuple-filter"
     let features = try state.ethtool.features(of: interface)
     guard !features.active.contains(name), features.changeable.contains(name) else { return }
-    try state.ethtool.setFeature(name, true, of: interface)
-    state.changes.append(.feature(name, wasOn: false))
+    try change(&state, back: .feature(name, wasOn: false)) { ethtool throws(DevmemNetError) in
+      try ethtool.setFeature(name, true, of: interface)
+    }
+  }
+
+  /// Changes a setting. It is written down before: when the answer gets lost, the kernel may have done
+  /// it all the same, and setting the old value once more does no harm.
+  private static func change(
+    _ state: inout State, back: NICChange?,
+    _ body: (inout EthtoolFamily) throws(DevmemNetError) -> Void
+  ) throws(DevmemNetError) {
+    if let back { state.changes.append(back) }
+    do throws(DevmemNetError) {
+      try body(&state.ethtool)
+    } catch {
+      if back != nil { state.doubtful = error }
+      throw error
+    }
   }
 
   private static func invalid(_ interface: NetworkInterface, _ remedy: String) -> DevmemNetError {

@@ -37,6 +37,8 @@ public final class NICSetup: Sendable {
     var ethtool: EthtoolFamily
     /// In the order in which they were made.
     var changes: [NICChange] = []
+    /// Why the last change may not have been made.
+    var doubtful: DevmemNetError?
   }
 
   /// Sets an interface up.
@@ -45,8 +47,8 @@ public final class NICSetup: Sendable {
   ///   - interface: the network card.
   ///   - queues: the receive queues that will be bound: at least one, and not all of them.
   ///   - rules: what to steer to them; may be empty where the card needs none.
-  /// - Throws: ``DevmemNetError/Code/settingUnsupported`` (the card cannot split, or steer, or has too
-  ///   few queues), ``DevmemNetError/Code/settingRefused``, ``DevmemNetError/Code/rulesExhausted``,
+  /// - Throws: ``DevmemNetError/Code/receiveUnsupported`` (see ``NICAbility``),
+  ///   ``DevmemNetError/Code/settingUnsupported`` (the card cannot steer, or has too few queues), ``DevmemNetError/Code/settingRefused``, ``DevmemNetError/Code/rulesExhausted``,
   ///   ``DevmemNetError/Code/permissionDenied``, ``DevmemNetError/Code/interfaceMissing``,
   ///   ``DevmemNetError/Code/invalidArgument``. Nothing has changed then; if that could not be achieved,
   ///   ``DevmemNetError/Code/notRestored`` with the commands that do it.
@@ -118,9 +120,17 @@ public final class NICSetup: Sendable {
       do throws(DevmemNetError) {
         try change.undo(on: interface, &state.ethtool)
       } catch {
+        // What could not be made cannot be undone for the same reason, and needs not to be.
+        if let doubtful = state.doubtful, doubtful.code == error.code,
+          doubtful.underlying == error.underlying
+        {
+          state.doubtful = nil
+          continue
+        }
         if reason == nil { reason = error }
         remaining.append(change)
       }
+      state.doubtful = nil
     }
     state.changes = remaining.reversed()
     return reason

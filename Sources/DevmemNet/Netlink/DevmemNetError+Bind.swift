@@ -38,11 +38,15 @@ extension DevmemNetError {
     case .EINVAL where culprit == .queues: return error(.queueMissing, queues)
     case .EINVAL where words.contains("tcp-data-split"):
       return error(
-        .headerSplitDisabled, "Switch it on: sudo ethtool -G \(interface) tcp-data-split on")
+        .headerSplitDisabled,
+        "Switch it on: sudo ethtool -G \(interface) tcp-data-split on (ethtool 6.2 or newer), or use"
+          + " NICSetup.")
     case .EINVAL where words.contains("hds-thresh"):
       return error(
-        .headerSplitThreshold, "Set it to 0: sudo ethtool -G \(interface) hds-thresh 0")
-    case .EINVAL where words.contains("aligned to niov"):
+        .headerSplitThreshold,
+        "Set it to 0: sudo ethtool -G \(interface) hds-thresh 0 (ethtool 6.14 or newer), or use NICSetup."
+      )
+    case .EINVAL where words.contains("not aligned"):
       return error(
         .bufferMisaligned,
         "Every contiguous run of the buffer has to be a multiple of the receive buffers' size: make it"

@@ -41,7 +41,8 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  init(name: String, index: UInt32) {
+  /// For what has been looked up already.
+  package init(name: String, index: UInt32) {
     self.name = name
     self.index = index
   }

@@ -8,12 +8,12 @@ struct DoctorReport: Sendable {
   /// Runs every check; the exporter last, because the ones before explain it.
   init(_ probe: Probe) {
     kernel = probe.kernelRelease
-    results = [
-      checkKernel(probe), checkUDMABuf(probe), checkUDMABufLimits(probe), checkDMAHeaps(probe),
-      checkDRM(probe), checkHugePages(probe), checkNUMA(probe), checkLockedMemory(probe),
-      checkOpenFiles(probe), checkNetDevmem(probe), checkXDP(probe), checkInterfaces(probe),
-      checkExporter(probe),
-    ]
+    results =
+      [
+        checkKernel(probe), checkUDMABuf(probe), checkUDMABufLimits(probe), checkDMAHeaps(probe),
+        checkDRM(probe), checkHugePages(probe), checkNUMA(probe), checkLockedMemory(probe),
+        checkOpenFiles(probe), checkNetDevmem(probe), checkXDP(probe),
+      ] + checkInterfaces(probe) + [checkExporter(probe)]
   }
 
   /// Whether the demo can run on a real exporter: the exit status.

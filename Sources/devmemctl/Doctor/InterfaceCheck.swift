@@ -1,31 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Drivers that implement `queue_mgmt_ops` with unreadable page pools, so that `bind-rx` can work
-/// on their queues. The kernel reports this nowhere, hence a list: drivers known to set
-/// PP_FLAG_ALLOW_UNREADABLE_NETMEM. An interface of another driver is worth a try all the same.
-private let deviceMemoryDrivers: Set<String> = [
-  "bnxt_en", "fbnic", "gve", "ice", "idpf", "mlx5_core",
-]
+import DevmemNet
 
-/// Network interfaces whose driver could bind device memory to a receive queue.
-func checkInterfaces(_ probe: Probe) -> CheckResult {
+/// Which network interfaces could do devmem TCP, and for each one what is missing.
+func checkInterfaces(_ probe: Probe) -> [CheckResult] {
   let name = "interfaces"
-  let folder = "/sys/class/net"
-  let interfaces = probe.files.entries(folder).map { interface in
-    (name: interface, driver: probe.files.linkName("\(folder)/\(interface)/device/driver"))
+  let abilities: [NICAbility]
+  switch probe.networkAbilities() {
+  case .success(let found): abilities = found
+  case .failure(let failure):
+    return [
+      .warn(
+        name, "the kernel cannot be asked what they can: \(failure.reason)",
+        fix: failure.remedy ?? probe.newerKernelCommand)
+    ]
   }
-  let able = interfaces.filter { $0.driver.map(deviceMemoryDrivers.contains) ?? false }
-  if !able.isEmpty {
-    return .ok(
-      name,
-      "could bind device memory: "
-        + able.map { "\($0.name) (\($0.driver ?? ""))" }.joined(separator: ", "))
+  let able = abilities.filter { $0.receive == .able || $0.transmit == .able }
+  let overall: CheckResult =
+    able.isEmpty
+    ? .warn(
+      name, "none of \(abilities.count) can do devmem TCP",
+      fix: "make test-device  # runs it on a software card in a virtual machine")
+    : .ok(name, "devmem TCP: " + able.map { "\($0.interface)" }.joined(separator: ", "))
+  return [overall] + abilities.map(checkInterface)
+}
+
+/// One interface.
+private func checkInterface(_ ability: NICAbility) -> CheckResult {
+  let name = "interface \(ability.interface)"
+  let driver = ability.driver.map { " (\($0))" } ?? ""
+  let summary =
+    "receive\(driver): \(ability.receive.summary); send: \(ability.transmit.summary)"
+  if let remedy = ability.receive.remedy ?? ability.transmit.remedy {
+    return .warn(name, summary, fix: remedy)
   }
-  let listed = interfaces.map { "\($0.name) (\($0.driver ?? "virtual"))" }
-  return .warn(
-    name,
-    listed.isEmpty
-      ? "none" : "none is known to bind device memory: " + listed.joined(separator: ", "),
-    fix: "ethtool -i IFACE  # known drivers: "
-      + deviceMemoryDrivers.sorted().joined(separator: ", "))
+  return .ok(name, summary)
+}
+
+extension NICAbility.Verdict {
+  /// "yes", "no: without this, without that", "unknown: why".
+  var summary: String {
+    switch self {
+    case .able: "yes"
+    case .unable(let lacks): "no, it lacks " + lacks.map(\.ability).joined(separator: ", ")
+    case .unknown(let reason, _): "unknown (\(reason))"
+    }
+  }
+
+  /// The way to get the first thing that is missing; nil where nothing is.
+  var remedy: String? {
+    switch self {
+    case .able: nil
+    case .unable(let lacks): lacks.first?.remedy
+    case .unknown(_, let remedy): remedy
+    }
+  }
+
+  /// For a table.
+  var word: String {
+    switch self {
+    case .able: "yes"
+    case .unable: "no"
+    case .unknown: "?"
+    }
+  }
+
+  var json: JSONValue {
+    switch self {
+    case .able: .object([("able", .boolean(true)), ("lacks", .array([]))])
+    case .unable(let lacks):
+      .object([
+        ("able", .boolean(false)),
+        (
+          "lacks",
+          .array(
+            lacks.map {
+              .object([("ability", .string($0.ability)), ("remedy", .string($0.remedy))])
+            })
+        ),
+      ])
+    case .unknown(let reason, let remedy):
+      .object([
+        ("able", .null), ("reason", .string(reason)), ("remedy", .string(remedy)),
+      ])
+    }
+  }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DevmemNet
 import DevmemSystem
 import Glibc
 
@@ -20,7 +21,24 @@ extension Probe {
       },
       drmDriver: { try? DRMDevice(path: $0).driverName },
       tryExporter: devmemctl.tryExporter,
-      bindReceiveCommand: NetdevFamily.bindReceiveSupport,
+      bindReceiveCommand: {
+        do throws(DevmemNetError) {
+          return try NetdevFamily().hasBindReceive ? .present : .absent
+        } catch {
+          if error.code == .kernelUnsupported { return .absent }
+          return .unknown(error.underlying.map { "\($0)" } ?? error.code.rawValue)
+        }
+      },
+      networkAbilities: {
+        do throws(DevmemNetError) {
+          return .success(try NICAbility.all())
+        } catch {
+          return .failure(
+            Failure(
+              reason: "\(error.operation): \(error.underlying?.text ?? error.code.rawValue)",
+              remedy: error.remedy))
+        }
+      },
       xdpSocketError: {
         // AF_XDP, which Debian 12's libc knows and Swift's overlay does not.
         let descriptor = socket(44, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)

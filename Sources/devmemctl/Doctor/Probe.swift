@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DevmemNet
+
 /// Everything the checks may ask about a machine. Each check is a function of this value alone, so
 /// tests hand it made-up machines; `Probe.live()` asks the real one.
 struct Probe: Sendable {
@@ -39,6 +41,8 @@ struct Probe: Sendable {
   var tryExporter: @Sendable (Exporter) -> Failure?
   /// Whether `bind-rx` is among the commands of the netdev family.
   var bindReceiveCommand: @Sendable () -> Support
+  /// What each network interface could do of devmem TCP, or why the kernel could not be asked.
+  var networkAbilities: @Sendable () -> Result<[NICAbility], Failure>
   /// Opens an AF_XDP socket: nil when it worked, else the errno.
   var xdpSocketError: @Sendable () -> Int32?
 

@@ -22,9 +22,9 @@ final class ImporterProcess {
     let (near, far) = try UnixSocket.pair()
     // Any number that standard input, output and error do not have.
     let childDescriptor: Int32 = 3
-    processID = try Self.spawn(
-      arguments: ["devmemctl", "importer", "--socket", "\(childDescriptor)"],
-      passing: far.descriptor.rawValue, as: childDescriptor)
+    processID = try spawnOurselves(
+      ["importer", "--socket", "\(childDescriptor)"], passing: far.descriptor.rawValue,
+      as: childDescriptor)
     socket = near
   }
 
@@ -66,44 +66,8 @@ final class ImporterProcess {
 
   /// Waits for the process's good end.
   private func wait() throws {
-    var status: Int32 = 0
-    while unsafe waitpid(processID, &status, 0) < 0 {
-      guard errno == EINTR else { break }
-    }
+    let status = waitForProcess(processID)
     isReaped = true
     if status != 0 { throw CommandError("the importer process ended with status \(status)") }
-  }
-
-  private static func spawn(
-    arguments: [String], passing descriptor: Int32, as number: Int32
-  ) throws -> pid_t {
-    var actions = unsafe posix_spawn_file_actions_t()
-    unsafe posix_spawn_file_actions_init(&actions)
-    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-    // The copy is not close-on-exec, unlike all else that is open here.
-    unsafe posix_spawn_file_actions_adddup2(&actions, descriptor, number)
-    let environment = (FileTree().text("/proc/self/environ") ?? "").split(separator: "\0")
-    var processID: pid_t = 0
-    let error = unsafe withCStrings(arguments) { arguments in
-      unsafe withCStrings(environment.map(String.init)) { environment in
-        unsafe posix_spawn(
-          &processID, "/proc/self/exe", &actions, nil, arguments, environment)
-      }
-    }
-    guard error == 0 else {
-      throw CommandError("the importer process does not start: \(errorText(error))")
-    }
-    return processID
-  }
-
-  /// A NULL-terminated array of C strings, valid during the call.
-  private static func withCStrings<Result>(
-    _ strings: [String],
-    _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) throws -> Result
-  ) rethrows -> Result {
-    var pointers = unsafe strings.map { unsafe strdup($0) }
-    defer { unsafe pointers.forEach { unsafe free($0) } }
-    unsafe pointers.append(nil)
-    return try unsafe body(pointers)
   }
 }

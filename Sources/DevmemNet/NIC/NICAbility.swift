@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DevmemSystem
+
+/// What a network interface could do of device memory TCP, found out without changing anything.
+///
+/// The kernel has no question for it. What it has is an order of checks: with a descriptor that is no
+/// dma-buf, bind-rx and bind-tx refuse an interface that cannot before they refuse the descriptor. What
+/// comes after that (whether the driver's page pools take memory that the CPU cannot read) shows only in
+/// a real binding.
+public struct NICAbility: Hashable, Sendable {
+  /// An answer.
+  public enum Verdict: Hashable, Sendable {
+    /// The interface passes all checks that can be made without a binding.
+    case able
+    /// It does not; what is missing, most basic first.
+    case unable([Lack])
+    /// It could not be asked; why, and what to do.
+    case unknown(reason: String, remedy: String)
+  }
+
+  /// Something that an interface does not have.
+  public struct Lack: Hashable, Sendable {
+    /// The ability, in a few words: "queue management by the driver".
+    public let ability: String
+    /// What would provide it.
+    public let remedy: String
+
+    /// Describes a lack.
+    public init(_ ability: String, remedy: String) {
+      self.ability = ability
+      self.remedy = remedy
+    }
+  }
+
+  /// The interface.
+  public let interface: NetworkInterface
+  /// The driver's name; nil where it tells none.
+  public let driver: String?
+  /// Whether dma-bufs could be bound to its receive queues.
+  public let receive: Verdict
+  /// Whether it could send from dma-bufs.
+  public let transmit: Verdict
+  /// The rings and the split as they are; nil where the driver has no such settings.
+  public let rings: RingSettings?
+  /// The channels; nil where the driver does not tell.
+  public let channels: ChannelSettings?
+  /// The queues with their bindings; empty while the interface is down.
+  public let queues: [NetdevQueue]
+
+  /// Describes an interface.
+  package init(
+    interface: NetworkInterface, driver: String? = nil, receive: Verdict, transmit: Verdict,
+    rings: RingSettings? = nil, channels: ChannelSettings? = nil, queues: [NetdevQueue] = []
+  ) {
+    self.interface = interface
+    self.driver = driver
+    self.receive = receive
+    self.transmit = transmit
+    self.rings = rings
+    self.channels = channels
+    self.queues = queues
+  }
+
+  /// All interfaces of this network namespace, by number.
+  ///
+  /// - Throws: ``DevmemNetError/Code/kernelUnsupported``, ``DevmemNetError/Code/descriptorLimit``.
+  public static func all() throws(DevmemNetError) -> [NICAbility] {
+    var netdev = try NetdevFamily()
+    var ethtool = try EthtoolFamily()
+    var abilities: [NICAbility] = []
+    for index in try netdev.devices().map(\.interfaceIndex).sorted() {
+      // One that went away meanwhile is no interface of this machine any more.
+      guard let interface = try? NetworkInterface(index: index) else { continue }
+      abilities.append(NICAbility(of: interface, &netdev, &ethtool))
+    }
+    return abilities
+  }
+
+  /// One interface.
+  ///
+  /// - Throws: as ``all()``.
+  public init(of interface: NetworkInterface) throws(DevmemNetError) {
+    var netdev = try NetdevFamily()
+    var ethtool = try EthtoolFamily()
+    self.init(of: interface, &netdev, &ethtool)
+  }
+
+  private init(
+    of interface: NetworkInterface, _ netdev: inout NetdevFamily, _ ethtool: inout EthtoolFamily
+  ) {
+    self.init(
+      interface: interface, driver: (try? ethtool.driver(of: interface)) ?? nil,
+      receive: Self.verdict { () throws(DevmemNetError) in
+        try Self.receiveLacks(interface, &netdev, &ethtool)
+      },
+      transmit: Self.verdict { () throws(DevmemNetError) in
+        try Self.transmitLacks(interface, &netdev)
+      },
+      // A question that the driver has no answer to is nil, whatever the errno.
+      rings: try? ethtool.rings(of: interface), channels: try? ethtool.channels(of: interface),
+      queues: (try? netdev.queues(of: interface)) ?? [])
+  }
+
+  /// Does nothing where an interface could receive into device memory.
+  ///
+  /// - Throws: ``DevmemNetError/Code/receiveUnsupported``, which names what is missing and what would
+  ///   provide it; ``DevmemNetError/Code/permissionDenied``; ``DevmemNetError/Code/interfaceMissing``.
+  public static func requireReceive(on interface: NetworkInterface) throws(DevmemNetError) {
+    var netdev = try NetdevFamily()
+    var ethtool = try EthtoolFamily()
+    try require(
+      try receiveLacks(interface, &netdev, &ethtool), .receiveUnsupported,
+      "receiving into device memory by \(interface)", interface)
+  }
+
+  /// Does nothing where an interface could send from device memory.
+  ///
+  /// - Throws: ``DevmemNetError/Code/transmitUnsupported``, which names what is missing and what would
+  ///   provide it; ``DevmemNetError/Code/interfaceMissing``.
+  public static func requireTransmit(on interface: NetworkInterface) throws(DevmemNetError) {
+    var netdev = try NetdevFamily()
+    try require(
+      try transmitLacks(interface, &netdev), .transmitUnsupported,
+      "sending from device memory by \(interface)", interface)
+  }
+
+  private static func require(
+    _ lacks: [Lack], _ code: DevmemNetError.Code, _ operation: String,
+    _ interface: NetworkInterface
+  ) throws(DevmemNetError) {
+    guard let first = lacks.first else { return }
+    let abilities = lacks.map(\.ability).joined(separator: ", ")
+    throw DevmemNetError(
+      code, operation, interface: interface, underlying: .EOPNOTSUPP,
+      remedy: "\(interface) lacks \(abilities). \(first.remedy)")
+  }
+
+  private static func verdict(_ lacks: () throws(DevmemNetError) -> [Lack]) -> Verdict {
+    do throws(DevmemNetError) {
+      let lacks = try lacks()
+      return lacks.isEmpty ? .able : .unable(lacks)
+    } catch {
+      return .unknown(
+        reason: error.underlying.map(\.text) ?? error.code.rawValue,
+        remedy: error.remedy ?? "Look at the kernel's log: dmesg | tail")
+    }
+  }
+
+  /// A descriptor that no process has (the limit is below, see fs.nr_open).
+  private static let noDescriptor = Int32.max
+
+  private static func receiveLacks(
+    _ interface: NetworkInterface, _ netdev: inout NetdevFamily, _ ethtool: inout EthtoolFamily
+  ) throws(DevmemNetError) -> [Lack] {
+    var lacks: [Lack] = []
+    let error = refusal { () throws(DevmemNetError) in
+      try netdev.bindReceive(noDescriptor, interface: interface, queues: [0])
+    }
+    switch error?.underlying {
+    // The device has passed, the descriptor has not.
+    case .EBADF: break
+    case .EOPNOTSUPP where error?.code == .kernelUnsupported:
+      lacks.append(Lack("bind-rx in the kernel", remedy: DevmemNetError.newerKernelRemedy))
+    case .EOPNOTSUPP where error?.kernelText?.contains("DMA") == true:
+      lacks.append(Lack("DMA by the device", remedy: DevmemNetError.capableDevices))
+    case .EOPNOTSUPP:
+      lacks.append(
+        Lack(
+          "queue management by the driver (netdev_queue_mgmt_ops)",
+          remedy: DevmemNetError.capableDevices))
+    default: if let error { throw error }
+    }
+    let rings = try known { () throws(DevmemNetError) in try ethtool.rings(of: interface) }
+    if rings?.dataSplit == nil && rings?.headerSplitThreshold == nil {
+      lacks.append(
+        Lack("header/data split (tcp-data-split)", remedy: DevmemNetError.capableDevices))
+    }
+    let channels = try known { () throws(DevmemNetError) in try ethtool.channels(of: interface) }
+    if let channels, max(channels.maximum.receiveQueueCount, channels.current.receiveQueueCount) < 2
+    {
+      lacks.append(
+        Lack(
+          "a second receive queue, for other traffic",
+          remedy: "More queues: the virtual machine's host or the card's firmware gives them."))
+    }
+    return lacks
+  }
+
+  private static func transmitLacks(
+    _ interface: NetworkInterface, _ netdev: inout NetdevFamily
+  ) throws(DevmemNetError) -> [Lack] {
+    let error = refusal { () throws(DevmemNetError) in
+      try netdev.bindTransmit(noDescriptor, interface: interface)
+    }
+    switch error?.underlying {
+    case .EBADF: return []
+    case .EOPNOTSUPP where error?.code == .kernelUnsupported:
+      return [Lack("bind-tx in the kernel", remedy: DevmemNetError.newerKernelRemedy)]
+    case .EOPNOTSUPP:
+      return [
+        Lack(
+          "sending from device memory by the driver (netmem_tx)",
+          remedy: DevmemNetError.capableDevices)
+      ]
+    default:
+      if let error { throw error }
+      return []
+    }
+  }
+
+  /// nil where the driver has no such settings.
+  private static func known<Settings>(
+    _ settings: () throws(DevmemNetError) -> Settings
+  ) throws(DevmemNetError) -> Settings? {
+    do throws(DevmemNetError) {
+      return try settings()
+    } catch {
+      guard error.code == .settingUnsupported else { throw error }
+      return nil
+    }
+  }
+
+  private static func refusal(
+    _ bind: () throws(DevmemNetError) -> UInt32
+  ) -> DevmemNetError? {
+    do throws(DevmemNetError) {
+      _ = try bind()
+      return nil
+    } catch {
+      return error
+    }
+  }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import DevmemNet
+import DevmemSystem
+import Glibc
+
+/// The process that sets a network card up for another one and puts it back when that ends: by asking,
+/// by a signal, or by being killed, which a process cannot clean up after itself.
+///
+/// It shares a Unix socket with the other one; the end of that is what it waits for.
+struct NICGuardCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "nic-guard", abstract: "Keep a network card set up (internal).",
+    shouldDisplay: false)
+
+  @Option(help: "The descriptor of the connected Unix socket.")
+  var socket: Int32
+
+  @Option(help: "The network card.")
+  var interface: String
+
+  @Option(help: "A receive queue that will be bound.")
+  var queue: [UInt32]
+
+  @Option(help: "A rule, as NICGuard writes it.")
+  var rule: [String] = []
+
+  func validate() throws {
+    guard socket >= 0, fcntl(socket, F_GETFD) >= 0 else {
+      throw ValidationError("descriptor \(socket) is not open: devmemctl starts this by itself")
+    }
+  }
+
+  func run() throws {
+    // Ctrl-C goes to the whole group of the terminal; this process has to outlive it.
+    setsid()
+    for number in [SIGINT, SIGTERM, SIGHUP, SIGPIPE] { signal(number, SIG_IGN) }
+    let connection = UnixSocket(OwnedFileDescriptor(owning: socket))
+    let setup: NICSetup
+    do {
+      setup = try NICSetup(
+        NetworkInterface(named: interface), queues: queue, rules: rule.map(NICGuard.decode))
+    } catch {
+      _ = try? connection.send(Array("error \(error)".utf8))
+      throw ExitCode.failure
+    }
+    _ = try? connection.send(Array("ready \(setup.restoreCommands.joined(separator: "\n"))".utf8))
+    // Either asks to restore or is gone: both end the wait.
+    _ = try? connection.receive(byteLimit: 64)
+    do throws(DevmemNetError) {
+      try Self.restore(setup)
+    } catch {
+      if (try? connection.send(Array("error \(error)".utf8))) == nil {
+        Terminal.error.writeLine("Error: \(error)")
+      }
+      throw ExitCode.failure
+    }
+    _ = try? connection.send(Array("restored".utf8))
+  }
+
+  /// While a process is being killed, its binding may end later than its socket to us: tries for ten
+  /// seconds.
+  private static func restore(_ setup: NICSetup) throws(DevmemNetError) {
+    for _ in 0..<100 {
+      do throws(DevmemNetError) {
+        return try setup.restore()
+      } catch {
+        usleep(100_000)
+      }
+    }
+    try setup.restore()
+  }
+}

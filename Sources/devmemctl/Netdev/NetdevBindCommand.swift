@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Devmem
+import DevmemNet
+import DevmemSystem
+import Glibc
+
+struct NetdevBindCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bind",
+    abstract: "Bind a new dma-buf to a network card, for other programs, until interrupted.",
+    discussion: """
+      Sets the card up (header/data split, channels, receive side scaling, steering rules), makes a \
+      udmabuf, binds it and prints the binding's number. With --socket every program that connects gets \
+      the dma-buf's descriptor (SCM_RIGHTS) with one line of JSON, as a SOCK_SEQPACKET message. On \
+      SIGINT, SIGTERM or SIGHUP the memory is unbound and the card put back as it was; also when this \
+      program is killed, because a second one sees to it.
+      """)
+
+  @Argument(help: "The network card, such as eth0.")
+  var interface: String
+
+  @Option(help: ArgumentHelp("Size of the dma-buf (K, M, G).", valueName: "n"))
+  var bytes: ByteCount = ByteCount(64 << 20)
+
+  @Option(
+    help: ArgumentHelp(
+      "Receive queues, separated by commas (default: the last one).", valueName: "list"))
+  var queues: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Steer TCP to this local port to the queues; may be repeated, and takes the queues in turn.",
+      valueName: "port"))
+  var port: [UInt16] = []
+
+  @Flag(help: "Bind for sending instead of receiving; the card's settings stay as they are.")
+  var send = false
+
+  @Option(help: ArgumentHelp("Size of a receive buffer, above 4K.", valueName: "size"))
+  var rxPageSize: ByteCount?
+
+  @Option(help: ArgumentHelp("Pages beneath: 4K or 2M.", valueName: "size"))
+  var pageSize: ByteCount = ByteCount(4096)
+
+  @Option(help: ArgumentHelp("Hand the dma-buf out at this Unix socket.", valueName: "path"))
+  var socket: String?
+
+  @Flag(help: "Leave the card's settings alone: they are as a receiver needs them.")
+  var noSetup = false
+
+  @Flag(help: "Print one JSON object when the memory is bound.")
+  var json = false
+
+  func validate() throws {
+    _ = try chosenQueues()
+    guard [4096, 2 << 20].contains(pageSize.value) else {
+      throw ValidationError("--page-size \(pageSize): use 4K or 2M.")
+    }
+    guard bytes.value > 0 else { throw ValidationError("--bytes 0: there is nothing to bind.") }
+    if send, queues != nil || !port.isEmpty || rxPageSize != nil {
+      throw ValidationError("--send takes neither --queues nor --port nor --rx-page-size.")
+    }
+  }
+
+  func run() throws {
+    TerminationSignals.hold()
+    try reportingErrors {
+      let interface = try NetworkInterface(named: interface)
+      // Before memory is made for it.
+      if send {
+        try NICAbility.requireTransmit(on: interface)
+      } else {
+        try NICAbility.requireReceive(on: interface)
+      }
+      let queues = try send ? [] : chosenQueues() ?? NICSetup.lastQueues(1, of: interface)
+      let buffer = try DMABuf.udmabuf(
+        byteCount: bytes.value, pageSize: pageSize.value == 4096 ? .base4K : .huge2M,
+        name: "devmemctl-bind")
+      let cardGuard =
+        try send || noSetup ? nil : NICGuard(interface, queues: queues, rules: rules(queues))
+      let binding = try bind(buffer, interface, queues)
+      let server = try socket.map { try DescriptorServer(path: $0, buffer, Self.json(binding)) }
+      announce(binding, cardGuard)
+      _ = TerminationSignals.wait()
+      server?.close()
+      binding.close()
+      try cardGuard?.restore()
+    }
+  }
+
+  private func bind(
+    _ buffer: DMABuf, _ interface: NetworkInterface, _ queues: [UInt32]
+  ) throws(DevmemNetError) -> NetdevBinding {
+    if send { return try NetdevBinding.transmit(buffer, interface: interface) }
+    return try NetdevBinding.receive(
+      buffer, interface: interface, queues: queues, rxPageByteCount: rxPageSize?.value)
+  }
+
+  /// nil where none are named.
+  private func chosenQueues() throws -> [UInt32]? {
+    guard let queues else { return nil }
+    return try queues.split(separator: ",", omittingEmptySubsequences: false).map {
+      guard let queue = UInt32($0) else {
+        throw ValidationError("--queues \(queues): numbers, separated by commas.")
+      }
+      return queue
+    }
+  }
+
+  /// Both families: who connects chooses.
+  private func rules(_ queues: [UInt32]) -> [SteeringRule] {
+    port.enumerated().flatMap { position, port in
+      [SteeringRule.Transport.tcp4, .tcp6].map {
+        SteeringRule(
+          $0, destination: .init(port: port), queue: queues[position % queues.count])
+      }
+    }
+  }
+
+  private func announce(_ binding: NetdevBinding, _ cardGuard: NICGuard?) {
+    if json { return Terminal.output.writeLine(Self.json(binding).text) }
+    var text = "dmabuf id \(binding.id): \(ByteCount(binding.buffer.byteCount)) bound to "
+    switch binding.direction {
+    case .transmit: text += "\(binding.interface) for sending"
+    case .receive(let queues):
+      text +=
+        "receive queue\(queues.count == 1 ? "" : "s")"
+        + " \(queues.map(String.init).joined(separator: ", ")) of \(binding.interface)"
+    }
+    Terminal.output.writeLine(text)
+    if let socket { Terminal.output.writeLine("descriptor at \(socket)") }
+    Terminal.output.writeLine("Ctrl-C unbinds and puts the card back.")
+    if let commands = cardGuard?.restoreCommands, !commands.isEmpty {
+      Terminal.error.writeLine("By hand it would be: " + commands.joined(separator: "; "))
+    }
+  }
+
+  static func json(_ binding: NetdevBinding) -> JSONValue {
+    let queues: [UInt32]
+    switch binding.direction {
+    case .transmit: queues = []
+    case .receive(let bound): queues = bound
+    }
+    return .object([
+      ("dmabuf", .integer(Int(binding.id))), ("interface", .string(binding.interface.name)),
+      ("direction", .string(binding.direction == .transmit ? "send" : "receive")),
+      ("queues", .array(queues.map { .integer(Int($0)) })),
+      ("byteCount", .integer(binding.buffer.byteCount)),
+      ("exporter", .string("\(binding.buffer.exporter)")),
+    ])
+  }
+}

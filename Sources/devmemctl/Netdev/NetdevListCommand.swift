@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import DevmemNet
+
+struct NetdevListCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "list",
+    abstract:
+      "Which network interfaces can bind device memory, what the others lack, what is bound.",
+    discussion: """
+      Changes nothing. Asking about receiving needs CAP_NET_ADMIN, as binding does. The exit status is \
+      0 if at least one interface can receive or send.
+      """)
+
+  @Argument(help: "Only this interface.")
+  var interface: String?
+
+  @Flag(help: "Print one JSON object on the last line of standard output.")
+  var json = false
+
+  func run() throws {
+    try reportingErrors {
+      let abilities =
+        try interface.map { [try NICAbility(of: NetworkInterface(named: $0))] }
+        ?? NICAbility.all()
+      if json {
+        Terminal.output.writeLine(
+          JSONValue.object([("interfaces", .array(abilities.map(\.json)))]).text)
+      } else {
+        Terminal.output.write(Self.text(abilities, for: .output))
+      }
+      if !abilities.contains(where: { $0.receive == .able || $0.transmit == .able }) {
+        throw ExitCode.failure
+      }
+    }
+  }
+
+  static func text(_ abilities: [NICAbility], for terminal: Terminal) -> String {
+    var table = Table(
+      titles: ["INTERFACE", "DRIVER", "QUEUES", "SPLIT", "RECEIVE", "SEND", "BOUND"])
+    for ability in abilities {
+      let bound = ability.boundQueues.map { "\($0.id):\($0.dmabufID ?? 0)" }
+      table.rows.append([
+        ability.interface.name, ability.driver ?? "-",
+        ability.channels.map { "\($0.current.receiveQueueCount)" } ?? "-",
+        ability.rings?.splitText ?? "-", ability.receive.word, ability.transmit.word,
+        bound.isEmpty ? "-" : bound.joined(separator: " "),
+      ])
+    }
+    var text = table.text(for: terminal)
+    var remedies: [String] = []
+    for ability in abilities {
+      for (verb, verdict) in [("receive", ability.receive), ("send", ability.transmit)] {
+        guard let remedy = verdict.remedy else { continue }
+        text += "\(ability.interface) \(verb): \(verdict.summary)\n"
+        if !remedies.contains(remedy) { remedies.append(remedy) }
+      }
+    }
+    // Once each: most interfaces lack the same.
+    for remedy in remedies { text += terminal.styled("fix: \(remedy)", .dim) + "\n" }
+    return text
+  }
+}
+
+extension NICAbility {
+  /// Receive queues with a dma-buf.
+  var boundQueues: [NetdevQueue] { queues.filter { $0.kind == .receive && $0.dmabufID != nil } }
+
+  var json: JSONValue {
+    func number(_ value: UInt32?) -> JSONValue { value.map { .integer(Int($0)) } ?? .null }
+    let bound = boundQueues.map { queue -> JSONValue in
+      .object([("queue", number(queue.id)), ("dmabuf", number(queue.dmabufID))])
+    }
+    return .object([
+      ("interface", .string(interface.name)), ("index", number(interface.index)),
+      ("driver", driver.map { .string($0) } ?? .null),
+      ("receiveQueues", number(channels?.current.receiveQueueCount)),
+      ("receiveQueuesMaximum", number(channels?.maximum.receiveQueueCount)),
+      ("tcpDataSplit", rings?.dataSplit.map { .string($0.word) } ?? .null),
+      ("hdsThresh", number(rings?.headerSplitThreshold)),
+      ("receive", receive.json), ("send", transmit.json), ("bound", .array(bound)),
+    ])
+  }
+}
+
+extension RingSettings {
+  /// "on", "on >64", "off".
+  var splitText: String? {
+    guard let dataSplit else { return nil }
+    let threshold = headerSplitThreshold ?? 0
+    return dataSplit.word + (dataSplit == .enabled && threshold > 0 ? " >\(threshold)" : "")
+  }
+}
