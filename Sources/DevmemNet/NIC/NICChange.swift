@@ -23,7 +23,13 @@ enum NICChange: Hashable, Sendable {
     case .channels(let combined, let receive):
       try ethtool.setChannels(of: interface, combined: combined, receive: receive)
     case .headerSplit(let split, let threshold):
-      try ethtool.setHeaderSplit(of: interface, dataSplit: split, threshold: threshold)
+      do throws(DevmemNetError) {
+        try ethtool.setHeaderSplit(of: interface, dataSplit: split, threshold: threshold)
+      } catch {
+        // "off" as the driver told it may be what "auto" comes to, and may not be settable (bnxt).
+        guard split == .disabled, error.code == .settingRefused else { throw error }
+        try ethtool.setHeaderSplit(of: interface, dataSplit: .automatic, threshold: threshold)
+      }
     case .indirection(let queues): try ethtool.setRSS(of: interface, indirection: queues)
     case .rule(let location): try ethtool.deleteRule(at: location, of: interface)
     }

@@ -20,7 +20,8 @@ extension NICSetup {
     try splitHeaders(on: interface, rings, &state)
     try limitSpreading(on: interface, queues: queues, queueCount: queueCount, &state)
     if !rules.isEmpty {
-      try switchFilters(on: interface, &state)
+      // NETIF_F_NTUPLE
+      try switchOn("rx-ntuple-filter", on: interface, &state)
       for rule in rules {
         let location = try state.ethtool.insertRule(rule, on: interface)
         state.changes.append(.rule(location: location))
@@ -74,9 +75,18 @@ extension NICSetup {
       ? nil
       : .headerSplit(
         isOn ? nil : rings.dataSplit ?? .automatic, threshold: threshold == 0 ? nil : threshold)
-    try change(&state, back: old) { ethtool throws(DevmemNetError) in
+    let split = { (ethtool: inout EthtoolFamily) throws(DevmemNetError) in
       try ethtool.setHeaderSplit(
         of: interface, dataSplit: .enabled, threshold: threshold == 0 ? nil : 0)
+    }
+    do throws(DevmemNetError) {
+      try change(&state, back: old, split)
+    } catch {
+      // On some cards (mlx5) it is hardware GRO that splits, and comes first.
+      guard error.code == .settingRefused, try switchOn("rx-gro-hw", on: interface, &state)
+      else { throw error }
+      state.doubtful = nil
+      try change(&state, back: old, split)
     }
   }
 
@@ -102,17 +112,21 @@ extension NICSetup {
     }
   }
 
-  /// Switches the card's filters on, where they can be switched.
-  private static func switchFilters(
-    on interface: NetworkInterface, _ state: inout State
-  ) throws(DevmemNetError) {
-    // NETIF_F_NTUPLE
-    let name = "rx-ntuple-filter"
+  /// Switches a feature on that is off and can be switched.
+  ///
+  /// - Returns: whether it did.
+  @discardableResult
+  private static func switchOn(
+    _ feature: String, on interface: NetworkInterface, _ state: inout State
+  ) throws(DevmemNetError) -> Bool {
     let features = try state.ethtool.features(of: interface)
-    guard !features.active.contains(name), features.changeable.contains(name) else { return }
-    try change(&state, back: .feature(name, wasOn: false)) { ethtool throws(DevmemNetError) in
-      try ethtool.setFeature(name, true, of: interface)
+    guard !features.active.contains(feature), features.changeable.contains(feature) else {
+      return false
     }
+    try change(&state, back: .feature(feature, wasOn: false)) { ethtool throws(DevmemNetError) in
+      try ethtool.setFeature(feature, true, of: interface)
+    }
+    return true
   }
 
   /// Changes a setting. It is written down before: when the answer gets lost, the kernel may have done

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devmem
+import DevmemNet
+import DevmemSystem
+import DevmemTestSupport
+import Foundation
+import Glibc
+import Testing
+
+/// `devmemctl netdev` as a user runs it, on a card that can.
+@Suite("devmem TCP: devmemctl netdev", .onDevmemSim, .serialized) struct NetdevCommandTests {
+  /// The process has ended before it was ready.
+  private struct Ended: Error {
+    let standardError: String
+  }
+
+  /// A binding process that has said what it bound.
+  private final class Binding {
+    let process: DevmemctlProcess
+    let path: String
+    let socket: UnixSocket
+
+    /// Starts it and connects; the connection is also how one knows that it is ready.
+    init(_ more: [String] = []) throws {
+      path = "\(FileManager.default.temporaryDirectory.path)/bind-\(UUID().uuidString)"
+      process = try DevmemctlProcess(
+        ["netdev", "bind", "dmsim0", "--bytes", "4M", "--json", "--socket", path] + more)
+      socket = try Self.connect(path, process)
+    }
+
+    private static func connect(_ path: String, _ process: DevmemctlProcess) throws -> UnixSocket {
+      while process.process.isRunning {
+        if let socket = try? UnixSocket.connect(path: path) { return socket }
+        usleep(20_000)
+      }
+      throw Ended(standardError: try process.wait().standardError)
+    }
+
+    /// The dma-buf and what is said about it.
+    func receive() throws -> (DMABuf, [String: Any]) {
+      var message = try socket.receive(byteLimit: 4096, descriptorLimit: 1)
+      let line = try JSONSerialization.jsonObject(with: Data(message.bytes)) as? [String: Any]
+      guard let descriptor = message.descriptors.takeNext(), let line else { throw Errno.EINVAL }
+      return (try DMABuf.imported(descriptor), line)
+    }
+  }
+
+  /// Until the card is as before: the guard of a killed process needs a moment.
+  private func waitUntil(_ interface: NetworkInterface, is before: NICSnapshot) throws -> Bool {
+    for _ in 0..<1000 {
+      if try NICSnapshot(of: interface) == before { return true }
+      usleep(20_000)
+    }
+    return false
+  }
+
+  @Test("list shows the card as able, and what is bound to it")
+  func list() throws {
+    let nic = try SimulatedNIC()
+    let output = try DevmemctlProcess.run(["netdev", "list", "--json"])
+    #expect(output.status == 0)
+    let interfaces = try #require(try output.json()["interfaces"] as? [[String: Any]])
+    let card = try #require(interfaces.first { $0["interface"] as? String == "dmsim0" })
+    #expect((card["receive"] as? [String: Any])?["able"] as? Bool == true)
+    #expect((card["send"] as? [String: Any])?["able"] as? Bool == true)
+    #expect(card["tcpDataSplit"] as? String == "off")
+    #expect((card["bound"] as? [Any])?.isEmpty == true)
+    let loopback = try #require(interfaces.first { $0["interface"] as? String == "lo" })
+    #expect((loopback["receive"] as? [String: Any])?["able"] as? Bool == false)
+
+    let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
+    let setup = try NICSetup(nic.interface, queues: [2])
+    let binding = try NetdevBinding.receive(buffer, interface: nic.interface, queues: [2])
+    let table = try DevmemctlProcess.run(["netdev", "list", "dmsim0"])
+    #expect(table.standardOutput.contains(" 2:\(binding.id)"), "\(table.standardOutput)")
+    let pools = try DevmemctlProcess.run(["netdev", "pools", "dmsim0", "--json"])
+    let all = try #require(try pools.json()["pools"] as? [[String: Any]])
+    let mine = try #require(all.first { $0["dmabuf"] as? Int == Int(binding.id) })
+    #expect(mine["interface"] as? String == "dmsim0")
+    #expect((mine["statistics"] as? [String: Any])?.count == 11)
+    binding.close()
+    try setup.restore()
+  }
+
+  @Test("doctor shows the card, and what the loopback interface lacks")
+  func doctor() throws {
+    _ = try SimulatedNIC()
+    let output = try DevmemctlProcess.run(["doctor", "--json"])
+    let checks = try #require(try output.json()["checks"] as? [[String: Any]])
+    func check(_ name: String) throws -> [String: Any] {
+      try #require(checks.first { $0["name"] as? String == name }, "no check \(name)")
+    }
+    #expect(try check("interface dmsim0")["status"] as? String == "ok")
+    #expect((try check("interfaces")["summary"] as? String)?.contains("dmsim0") == true)
+    let loopback = try check("interface lo")
+    #expect(loopback["status"] as? String == "warn")
+    #expect((loopback["summary"] as? String)?.contains("queue management") == true)
+    #expect((loopback["fix"] as? String)?.contains("mlx5_core") == true)
+  }
+
+  @Test(
+    "bind hands the dma-buf out and puts the card back, however it ends",
+    arguments: [SIGTERM, SIGKILL])
+  func bind(signal: Int32) throws {
+    let nic = try SimulatedNIC()
+    let before = try NICSnapshot(of: nic.interface)
+    let binding = try Binding(["--queues", "2,3", "--port", "5201", "--port", "5202"])
+    let (buffer, line) = try binding.receive()
+    #expect(buffer.byteCount == 4 << 20)
+    #expect(line["interface"] as? String == "dmsim0")
+    #expect(line["queues"] as? [Int] == [2, 3])
+    let id = try #require(line["dmabuf"] as? Int)
+    var family = try NetdevFamily()
+    #expect(try family.queue(.receive, 2, of: nic.interface).dmabufID == UInt32(id))
+    #expect(try family.queue(.receive, 3, of: nic.interface).dmabufID == UInt32(id))
+    let during = try NICSnapshot(of: nic.interface)
+    #expect(during.rings.dataSplit == .enabled)
+    #expect(during.rules.count == before.rules.count + 4)
+    // A second one gets it too.
+    let again = try UnixSocket.connect(path: binding.path)
+    let message = try again.receive(byteLimit: 4096, descriptorLimit: 1)
+    #expect(message.descriptors.count == 1)
+
+    kill(binding.process.process.processIdentifier, signal)
+    let output = try binding.process.wait()
+    #expect(try waitUntil(nic.interface, is: before))
+    #expect(try family.queues(of: nic.interface).allSatisfy { $0.dmabufID == nil })
+    if signal == SIGKILL {
+      unsafe unlink(binding.path)
+    } else {
+      #expect(output.status == 0, "\(output.standardError)")
+      #expect(!FileManager.default.fileExists(atPath: binding.path), "the socket's path is gone")
+      #expect(try NICSnapshot(of: nic.interface) == before, "put back before the end")
+    }
+  }
+
+  @Test("a refused binding puts the card back, and says why")
+  func refused() throws {
+    let nic = try SimulatedNIC()
+    let before = try NICSnapshot(of: nic.interface)
+    let output = try DevmemctlProcess.run([
+      "netdev", "bind", "dmsim0", "--bytes", "1M", "--rx-page-size", "12K",
+    ])
+    #expect(output.status == 1)
+    #expect(output.standardError.contains("pageSizeUnsupported"))
+    #expect(try waitUntil(nic.interface, is: before))
+  }
+
+  @Test("bind --send leaves the card alone")
+  func send() throws {
+    let nic = try SimulatedNIC()
+    let before = try NICSnapshot(of: nic.interface)
+    let binding = try Binding(["--send"])
+    let (_, line) = try binding.receive()
+    #expect(line["direction"] as? String == "send")
+    #expect(try NICSnapshot(of: nic.interface) == before)
+    kill(binding.process.process.processIdentifier, SIGTERM)
+    #expect(try binding.process.wait().status == 0)
+  }
+}
