@@ -42,6 +42,13 @@ import Testing
     #expect(output.standardOutput.isEmpty)
     #expect(output.standardError.contains("lo"))
     #expect(output.standardError.contains("mlx5_core"))
+    let sender = try DevmemctlProcess.run(
+      ["send", "--interface", "lo", "127.0.0.1", "--bytes", "1"])
+    #expect(sender.status == 1)
+    #expect(sender.standardError.contains("lo"))
+    #expect(
+      sender.standardError.contains("mlx5_core")
+        || sender.standardError.contains("CONFIG_NET_DEVMEM"))
     let missing = try DevmemctlProcess.run(["recv", "--interface", "no-such-nic"])
     #expect(missing.status == 1)
     #expect(missing.standardError.contains("interfaceMissing"))

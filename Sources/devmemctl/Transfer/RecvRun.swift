@@ -9,6 +9,8 @@ import Glibc
 enum RecvRun {
   static func run(_ options: RecvCommand) throws -> RecvReport {
     let interface = try NetworkInterface(named: options.transfer.interface)
+    // Before memory is made for it: what is missing, and what would provide it.
+    try NICAbility.requireReceive(on: interface)
     let queues = try options.queues?.queues ?? NICSetup.lastQueues(1, of: interface)
     let sink = try ByteSink(options.output)
     let buffer = try options.transfer.makeBuffer(
@@ -16,7 +18,7 @@ enum RecvRun {
     let setup =
       options.noSetup
       ? nil
-      : try NICSetup(
+      : try NICGuard(
         interface, queues: queues, rules: rules(options.listen, options.transfer.port, queues[0]))
     // Bound memory pins the settings: the binding ends first, whatever happens.
     do {

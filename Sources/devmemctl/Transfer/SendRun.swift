@@ -9,6 +9,8 @@ import Glibc
 enum SendRun {
   static func run(_ options: SendCommand) throws -> SendReport {
     let interface = try NetworkInterface(named: options.transfer.interface)
+    // Before memory is made for it: what is missing, and what would provide it.
+    try NICAbility.requireTransmit(on: interface)
     var origin =
       if let input = options.input {
         try ByteOrigin(path: input, byteLimit: options.bytes?.value)

@@ -135,6 +135,26 @@ import Testing
     }
   }
 
+  @Test("recv puts the card back when it is killed while it waits")
+  func killedReceiver() throws {
+    let nic = try SimulatedNIC()
+    let before = try NICSnapshot(of: nic.interface)
+    let process = try DevmemctlProcess([
+      "recv", "--interface", nic.interface.name, "--port", "5203", "--buffer-size", "4M",
+    ])
+    var family = try NetdevFamily()
+    while process.process.isRunning,
+      try family.queues(of: nic.interface).allSatisfy({ $0.dmabufID == nil })
+    {
+      usleep(20_000)
+    }
+    #expect(try NICSnapshot(of: nic.interface) != before)
+    kill(process.process.processIdentifier, SIGKILL)
+    let output = try process.wait()
+    #expect(output.status == 128 + SIGKILL, "\(output.standardError)")
+    #expect(try waitUntil(nic.interface, is: before))
+  }
+
   @Test("a refused binding puts the card back, and says why")
   func refused() throws {
     let nic = try SimulatedNIC()
