@@ -110,6 +110,29 @@ import Testing
     }
   }
 
+  @Test("memory that is carved is not given to a network card, and a refusal leaves it free")
+  func carved() throws {
+    let loopback = try NetworkInterface(named: "lo")
+    let buffer = try DMABuf.memoryFile(byteCount: 65536)
+    do {
+      let carving = try DMABufBinding(buffer)
+      do throws(DevmemNetError) {
+        _ = try NetdevBinding.receive(buffer, interface: loopback, queues: [0])
+        Issue.record("two would have handed out the same bytes")
+      } catch {
+        #expect(error.code == .memoryInUse)
+        #expect(error.underlying == nil)
+        #expect(error.remedy != nil)
+      }
+      #expect(carving.buffer === buffer)
+    }
+    // Free again, and so it stays after the loopback interface has refused.
+    #expect(throws: DevmemNetError.self) {
+      try NetdevBinding.receive(buffer, interface: loopback, queues: [0])
+    }
+    #expect(throws: Never.self) { try DMABufBinding(buffer) }
+  }
+
   @Test("a refused binding leaves nothing behind, whichever call fails")
   func forced() async {
     let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {

@@ -35,6 +35,8 @@ public struct DevmemNetError: Error, Hashable, Sendable, CarriesErrno {
     case bufferMisaligned
     /// The descriptor is not a dma-buf.
     case notADMABuf
+    /// The buffer's memory is bound or carved already in this process, or somebody still holds parts of it.
+    case memoryInUse
     /// The driver made no page pool that takes the memory.
     case poolRefused
     /// There is no such page pool (any more).

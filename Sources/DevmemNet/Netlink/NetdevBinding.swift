@@ -36,21 +36,33 @@ public final class NetdevBinding: Sendable {
 
   /// nil once closed.
   private let family: Mutex<NetdevFamily?>
+  /// What keeps the bytes from being handed out a second time; nil for sending and once closed. Who
+  /// still holds fragments shares it.
+  private let claim: Mutex<BoundMemory?>
 
   /// Binds a buffer to receive queues; see
   /// ``NetdevFamily/bindReceive(_:interface:queues:pageByteCount:)``.
   ///
   /// - Parameters:
-  ///   - buffer: a dma-buf that is bound nowhere else: the kernel would take it twice, and both
-  ///     bindings would then hand out the same bytes.
+  ///   - buffer: a dma-buf whose memory is bound to no other queues and carved by no
+  ///     ``DMABufBinding``, and of which nobody holds fragments of a binding that was closed: the kernel
+  ///     would take it, and the same bytes would then be handed out twice.
   ///   - interface: one with header/data split on and its threshold at 0.
   ///   - queues: numbers of receive queues, at least one.
   ///   - rxPageByteCount: bytes of one receive buffer, a power of two from the page size on; nil is
   ///     the page size.
-  /// - Throws: as ``NetdevFamily/bindReceive(_:interface:queues:pageByteCount:)``.
+  /// - Throws: ``DevmemNetError/Code/memoryInUse``; else as
+  ///   ``NetdevFamily/bindReceive(_:interface:queues:pageByteCount:)``.
   public static func receive(
     _ buffer: DMABuf, interface: NetworkInterface, queues: [UInt32], rxPageByteCount: Int? = nil
   ) throws(DevmemNetError) -> NetdevBinding {
+    let claim: BoundMemory
+    do {
+      claim = BoundMemory(try MemoryRegistry.claim(for: buffer))
+    } catch {
+      throw DevmemNetError(
+        .memoryInUse, error.operation, interface: interface, remedy: error.remedy)
+    }
     var family = try NetdevFamily()
     let id = try buffer.withDescriptor { descriptor throws(DevmemNetError) in
       try family.bindReceive(
@@ -58,7 +70,7 @@ public final class NetdevBinding: Sendable {
     }
     return NetdevBinding(
       id: id, interface: interface, direction: .receive(queues: queues), buffer: buffer,
-      family: family)
+      family: family, claim: claim)
   }
 
   /// Binds a buffer for sending; see ``NetdevFamily/bindTransmit(_:interface:)``.
@@ -72,22 +84,28 @@ public final class NetdevBinding: Sendable {
       try family.bindTransmit(descriptor, interface: interface)
     }
     return NetdevBinding(
-      id: id, interface: interface, direction: .transmit, buffer: buffer, family: family)
+      id: id, interface: interface, direction: .transmit, buffer: buffer, family: family,
+      claim: nil)
   }
 
   private init(
     id: UInt32, interface: NetworkInterface, direction: Direction, buffer: DMABuf,
-    family: consuming NetdevFamily
+    family: consuming NetdevFamily, claim: BoundMemory?
   ) {
     self.id = id
     self.interface = interface
     self.direction = direction
     self.buffer = buffer
     self.family = Mutex(family)
+    self.claim = Mutex(claim)
   }
+
+  /// The claim on the bytes, for who gives fragments of them out; nil once closed.
+  var boundMemory: BoundMemory? { claim.withLock { $0 } }
 
   /// Unbinds now; a second call does nothing.
   public func close() {
     family.withLock { $0 = nil }
+    claim.withLock { $0 = nil }
   }
 }

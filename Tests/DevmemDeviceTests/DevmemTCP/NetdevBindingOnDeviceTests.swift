@@ -30,6 +30,12 @@ struct NetdevBindingOnDeviceTests {
       for queue in try family.queues(of: nic.interface) where queue.kind == .receive {
         #expect(queue.dmabufID == ([1, 3].contains(queue.id) ? first.id : nil))
       }
+      // The kernel would take it a second time, and write other packets over the first ones.
+      let second = #expect(throws: DevmemNetError.self) {
+        try NetdevBinding.receive(buffer, interface: nic.interface, queues: [2])
+      }
+      #expect(second?.code == .memoryInUse)
+      #expect(throws: DevmemError.self) { try DMABufBinding(buffer) }
       first.close()
       first.close()
       #expect(try family.queues(of: nic.interface).allSatisfy { $0.dmabufID == nil })

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devmem
+
+/// The claim on the bytes that a network device writes to: held by the binding, and by the fragments that
+/// outlive it.
+final class BoundMemory: Sendable {
+  private let claim: MemoryClaim
+
+  init(_ claim: consuming MemoryClaim) { self.claim = claim }
+}
