@@ -3,6 +3,7 @@
 #include "csystem_process.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -32,6 +33,16 @@ int csystem_process_set_effective_user(uint32_t user) {
 
 int csystem_process_page_byte_count(void) {
   return (int)sysconf(_SC_PAGESIZE);
+}
+
+int csystem_process_set_processor(int processor) {
+  cpu_set_t set;
+  if (processor < 0 || processor >= CPU_SETSIZE) {
+    return -EINVAL;
+  }
+  CPU_ZERO(&set);
+  CPU_SET(processor, &set);
+  return sched_setaffinity(0, sizeof(set), &set) < 0 ? -errno : 0;
 }
 
 int csystem_process_limit(int which, uint64_t *limit) {

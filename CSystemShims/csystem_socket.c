@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -165,8 +166,16 @@ int csystem_socket_finish_sending(int fd) {
   return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
 }
 
-int csystem_socket_shut_down(int fd) {
-  return shutdown(fd, SHUT_RDWR) < 0 ? -errno : 0;
+int csystem_socket_end_connection(int fd) {
+  int unread = 0;
+  if (ioctl(fd, FIONREAD, &unread) < 0) {
+    return -errno;
+  }
+  if (unread == 0) {
+    return shutdown(fd, SHUT_RDWR) < 0 ? -errno : 0;
+  }
+  struct sockaddr none = {.sa_family = AF_UNSPEC};
+  return connect(fd, &none, sizeof(none)) < 0 ? -errno : 0;
 }
 
 int64_t csystem_socket_send(

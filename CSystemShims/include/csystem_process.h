@@ -19,5 +19,9 @@ int csystem_process_set_effective_user(uint32_t user);
 /// sysconf(_SC_PAGESIZE).
 int csystem_process_page_byte_count(void);
 
+/// sched_setaffinity(2): keeps the calling thread on one processor. -EINVAL for one that is not there or
+/// that the process may not use.
+int csystem_process_set_processor(int processor);
+
 /// getrlimit(2) of RLIMIT_NOFILE (0) or RLIMIT_MEMLOCK (1): the soft limit, UINT64_MAX unlimited.
 int csystem_process_limit(int which, uint64_t *limit);

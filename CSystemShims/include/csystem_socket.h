@@ -54,8 +54,10 @@ int csystem_socket_set_buffer(int fd, int receive, uint32_t byte_count);
 /// shutdown(2) of the sending half.
 int csystem_socket_finish_sending(int fd);
 
-/// shutdown(2) of both halves.
-int csystem_socket_shut_down(int fd);
+/// Ends a TCP connection as close(2) would, but keeps the fd and what it holds: a reset if something is
+/// unread, which goes (connect(2) to AF_UNSPEC), else an orderly end of both halves (shutdown(2)).
+/// -ENOTCONN.
+int csystem_socket_end_connection(int fd);
 
 /// sendmsg(MSG_NOSIGNAL), with MSG_ZEROCOPY if `zerocopy`. Bytes taken, possibly fewer than given.
 /// -EFAULT with MSG_ZEROCOPY on memory that cannot be pinned (VM_PFNMAP), -ENOBUFS above

@@ -60,11 +60,12 @@ extension OwnedFileDescriptor {
   /// - Throws: `ENOTCONN`.
   public func finishSending() throws(Errno) { try system_tcpFinishSending(rawValue) }
 
-  /// Ends a connection in both directions without closing the descriptor (`shutdown(SHUT_RDWR)`): the
-  /// peer learns of it at once.
+  /// Ends a TCP connection as closing would, without closing the descriptor: the peer learns of it at
+  /// once, by a reset if something is unread, which is gone then, else in order. Tokens of device memory
+  /// that the socket has given out stay valid.
   ///
   /// - Throws: `ENOTCONN`.
-  public func shutDown() throws(Errno) { try system_tcpShutDown(rawValue) }
+  public func endConnection() throws(Errno) { try system_tcpEndConnection(rawValue) }
 
   /// Makes calls wait, or not (`O_NONBLOCK`). Goes for every descriptor of the same open file.
   ///

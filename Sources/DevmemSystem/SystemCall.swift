@@ -19,7 +19,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case numaMemory, numaBind, numaNodeOf
   // Sockets
   case unixPair, unixListen, unixConnect, unixAccept, unixSend, unixReceive
-  case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpShutDown, tcpSend
+  case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpEndConnection, tcpSend
   case tcpReceive, tcpReadCompletion, wait, setBlocking
   case devmemReceive, devmemReturnTokens, devmemSend
   case xdpOpen, xdpRegisterMemory
@@ -30,5 +30,5 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case ethtoolRuleLocations, ethtoolRule, ethtoolInsertRule, ethtoolDeleteRule
   case netlinkOpen, netlinkClose, netlinkSetOption, netlinkJoin, netlinkSend, netlinkReceive
   // Process
-  case kernelRelease, setEffectiveUser, limit
+  case kernelRelease, setEffectiveUser, setProcessor, limit
 }

@@ -399,8 +399,8 @@ func system_tcpFinishSending(_ number: Int32) throws(Errno) {
   try perform(.tcpFinishSending) { csystem_socket_finish_sending(number) }
 }
 
-func system_tcpShutDown(_ number: Int32) throws(Errno) {
-  try perform(.tcpShutDown) { csystem_socket_shut_down(number) }
+func system_tcpEndConnection(_ number: Int32) throws(Errno) {
+  try perform(.tcpEndConnection) { csystem_socket_end_connection(number) }
 }
 
 func system_tcpSend(
@@ -654,6 +654,10 @@ func system_kernelRelease(_ release: UnsafeMutableBufferPointer<CChar>) throws(E
 
 func system_setEffectiveUser(_ user: UInt32) throws(Errno) {
   try perform(.setEffectiveUser) { csystem_process_set_effective_user(user) }
+}
+
+func system_setProcessor(_ processor: Int) throws(Errno) {
+  try perform(.setProcessor) { csystem_process_set_processor(Int32(clamping: processor)) }
 }
 
 func system_limit(_ which: Int32) throws(Errno) -> UInt64 {

@@ -25,6 +25,13 @@ public enum SystemProcess {
     try system_setEffectiveUser(user)
   }
 
+  /// Keeps the calling thread on one processor from now on.
+  ///
+  /// - Throws: `EINVAL` for a processor that is not there, or that this process may not use.
+  package static func setProcessor(_ processor: Int) throws(Errno) {
+    try system_setProcessor(processor)
+  }
+
   /// Bytes of a base page: 4096 on x86-64.
   public static var pageByteCount: Int { Int(csystem_process_page_byte_count()) }
 

@@ -69,7 +69,7 @@ import Testing
         let sixth = try TCPSocket.listen(on: local)
         let peer = try TCPSocket.connect(
           to: TCPEndpoint(address: "::1", port: sixth.port), from: local, interface: "lo")
-        try peer.descriptor.shutDown()
+        try peer.descriptor.endConnection()
       }
     }
     ForcedErrnos.expectCleanVerdict(result)

@@ -130,4 +130,29 @@ import Testing
       _ = try TCPSocket.listen(on: .loopback(port: 0), interface: "no-such-nic")
     }
   }
+
+  @Test("a connection is ended without its descriptor: with a reset if something is unread")
+  func endConnection() throws {
+    for isUnread in [false, true] {
+      let (client, server) = try Self.connection()
+      var byte: UInt8 = 1
+      try unsafe withUnsafeMutablePointer(to: &byte) { byte in
+        let vector = unsafe IOVector(baseAddress: byte, byteCount: 1)
+        try unsafe withUnsafePointer(to: vector) { vector in
+          let vectors = unsafe UnsafeBufferPointer(start: vector, count: 1)
+          if isUnread {
+            #expect(try client.send(vectors) == 1)
+            #expect(try server.wait(for: .readable, milliseconds: 10_000))
+          }
+          try server.descriptor.endConnection()
+          #expect(try client.wait(for: .readable, milliseconds: 10_000))
+          if isUnread {
+            #expect(throws: Errno.ECONNRESET) { _ = try client.receive(into: vectors) }
+          } else {
+            #expect(try client.receive(into: vectors) == 0)
+          }
+        }
+      }
+    }
+  }
 }

@@ -18,7 +18,7 @@ public import DevmemSystem
 /// once while the receiver waits for data.
 ///
 /// A fragment may outlive its receiver and its binding. Its bytes stay as they are: the socket stays open
-/// until the last fragment has ended, with the connection shut down when the receiver ends.
+/// until the last fragment has ended, although the connection ends with the receiver, in both directions.
 ///
 /// Costs of a packet: one `recvmsg`, two if it had to wait; one `setsockopt` for 64 to 1024 fragments
 /// that have ended. No memory is allocated.

@@ -117,6 +117,6 @@ final class TokenReturns: Sendable {
   /// the peer learns at once that nobody reads any more.
   func orphan() {
     setUrgent(true)
-    if owed > 0 { try? socket.shutDown() }
+    if owed > 0 { try? socket.endConnection() }
   }
 }

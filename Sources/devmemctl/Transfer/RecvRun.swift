@@ -95,9 +95,12 @@ enum RecvRun {
 
   /// The same after unbinding: the kernel looks once a second whether a pool has all its buffers back,
   /// and forgets it then.
+  ///
+  /// Packets that were read may still lie on a processor's list of packets to free.
   private static func settledPoolInFlight(_ binding: NetdevBinding) throws -> UInt64 {
     for _ in 0..<150 {
       if try poolInFlight(binding) == 0 { return 0 }
+      DeferredPackets.free()
       usleep(20_000)
     }
     return try poolInFlight(binding)
