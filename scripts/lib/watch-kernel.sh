@@ -21,7 +21,7 @@ complaints='WARNING: |BUG: |kernel BUG|Oops|[Gg]eneral protection|Kernel panic|C
 complaints+='|lockdep|possible (recursive|circular)|INFO: (task|rcu|possible)|suspicious RCU'
 complaints+='|refcount_t:|UBSAN|KASAN|KFENCE|scheduling while atomic|soft lockup|blocked for more'
 complaints+='|page_pool.*(stalled|release_retry|leak)|leaked|kmemleak|mem-provider init failed'
-complaints+="|can't destroy genpool|unregister_netdevice: waiting|devmemsim: buffers are still held"
+complaints+="|can't destroy genpool|unregister_netdevice: waiting"
 found="$(dmesg | sed -n "/$mark/,\$p" | sed 1d | grep -E "$complaints")"
 if [ -n "$found" ]; then
   printf 'error: the kernel complained during the tests:\n%s\n' "$found" >&2

@@ -66,6 +66,12 @@ struct DevmemSim: SuiteTrait, TestScoping {
     end.interface == peer.interface ? ["ip", "netns", "exec", namespace] + arguments : arguments
   }
 
+  /// Takes the NICs away, whatever is in use, and sets them up anew.
+  static func reload() throws {
+    try script("down")
+    try script("up")
+  }
+
   /// Runs a tool that has to succeed, in the namespace of an end, and returns its output.
   @discardableResult
   static func tool(at end: End = here, _ arguments: String...) throws -> String {

@@ -2,6 +2,7 @@
 
 import DevmemTestSupport
 import Foundation
+import Glibc
 
 /// The kernel's selftest client (tools/testing/selftests/drivers/net/hw/ncdevmem.c), unmodified.
 ///
@@ -30,6 +31,12 @@ struct Ncdevmem {
   func waitForBytes(_ byteCount: Int) throws {
     try tool.waitForError("\ntotal_received=\(byteCount)\n")
   }
+
+  /// Keeps it from reading (`SIGSTOP`).
+  func stop() { Glibc.kill(tool.process.processIdentifier, SIGSTOP) }
+
+  /// Ends it without a chance to clean up (`SIGKILL`).
+  func kill() { Glibc.kill(tool.process.processIdentifier, SIGKILL) }
 
   /// Waits for its end.
   func wait() throws -> ToolProcess.Output { try tool.wait() }

@@ -153,4 +153,19 @@ struct NcdevmemTests {
     #expect(sender.status == 0, "\(sender.standardError)")
     #expect(sender.standardError.matches(of: /tx complete/).count == 2)
   }
+
+  @Test("the module unloads while payload waits in device memory, and loads again")
+  func unloadsWithPayloadHeld() throws {
+    let receiver = try Ncdevmem.receiver(address: DevmemSim.here.ipv6, port: 5307, [])
+    let socket = try PlainPeer.connect(toPort: 5307)
+    try PlainPeer.send([1], over: socket)
+    try receiver.waitForBytes(1)
+    receiver.stop()
+    try PlainPeer.send(PlainPeer.pattern(32 << 10, period: 7), over: socket)
+    try DevmemSim.reload()
+    // Its socket, and with it the buffers, goes only now.
+    receiver.kill()
+    #expect(try receiver.wait().status == 128 + 9)
+    try receives(isIPv6: true)
+  }
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/etherdevice.h>
 #include <linux/module.h>
@@ -62,24 +61,35 @@ static void dms_destroy(struct net_device *dev)
 }
 
 /*
- * Page pools hold their device until the last buffer is back, which may be long
- * after the network devices are gone; a dma-buf is unmapped from it later still,
- * by a work item. So the parent goes last, and if somebody holds on to buffers it
- * stays behind.
+ * The device that DMA addresses belong to. The core has no reference to it for a
+ * dma-buf that is bound, and takes that apart whenever the last buffer is back and
+ * the last socket closed, which may be long after this module is gone. So it is
+ * made once and stays; whoever loads the module again finds it.
  */
-static void dms_release_parent(void)
+static int dms_get_parent(void)
 {
-	get_device(&parent->dev);
-	platform_device_unregister(parent);
-	for (int i = 0; i < 100 && kref_read(&parent->dev.kobj.kref) > 1; i++)
-		msleep(50);
-	if (kref_read(&parent->dev.kobj.kref) > 1) {
-		pr_warn(DMS_NAME ": buffers are still held; their device stays\n");
-		return;
+	struct device *found;
+	int err;
+
+	found = bus_find_device_by_name(&platform_bus_type, NULL, DMS_NAME);
+	if (found) {
+		parent = to_platform_device(found);
+		return 0;
 	}
-	/* The pools' last word is that work item. */
-	msleep(100);
-	put_device(&parent->dev);
+	parent = platform_device_register_simple(DMS_NAME, PLATFORM_DEVID_NONE, NULL, 0);
+	if (IS_ERR(parent))
+		return PTR_ERR(parent);
+	/*
+	 * All of memory: with the 32 bits that a platform device begins with,
+	 * pages above 4 GiB would be bounced and a dma-buf's payload lost.
+	 */
+	err = dma_set_mask_and_coherent(&parent->dev, DMA_BIT_MASK(64));
+	if (err) {
+		platform_device_unregister(parent);
+		return err;
+	}
+	get_device(&parent->dev);
+	return 0;
 }
 
 static int __init dms_init(void)
@@ -89,16 +99,9 @@ static int __init dms_init(void)
 
 	if (!queues || queues > DMS_MAX_QUEUES)
 		return -EINVAL;
-	parent = platform_device_register_simple(DMS_NAME, PLATFORM_DEVID_NONE, NULL, 0);
-	if (IS_ERR(parent))
-		return PTR_ERR(parent);
-	/*
-	 * All of memory: with the 32 bits that a platform device begins with,
-	 * pages above 4 GiB would be bounced and a dma-buf's payload lost.
-	 */
-	err = dma_set_mask_and_coherent(&parent->dev, DMA_BIT_MASK(64));
+	err = dms_get_parent();
 	if (err)
-		goto err_parent;
+		return err;
 	for (i = 0; i < 2; i++) {
 		devices[i] = dms_create();
 		if (IS_ERR(devices[i])) {
@@ -125,8 +128,7 @@ static int __init dms_init(void)
 err_destroy:
 	while (i--)
 		dms_destroy(devices[i]);
-err_parent:
-	platform_device_unregister(parent);
+	put_device(&parent->dev);
 	return err;
 }
 
@@ -138,8 +140,7 @@ static void __exit dms_exit(void)
 	unregister_netdev(devices[1]);
 	dms_destroy(devices[0]);
 	dms_destroy(devices[1]);
-	dms_release_parent();
-	rcu_barrier();
+	put_device(&parent->dev);
 }
 
 module_init(dms_init);
