@@ -113,7 +113,8 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
     self.bindingID = bindingID
     self.binding = binding
     tokenLimit = limit
-    returns = TokenReturns(socket: stream, buffer: buffer, limit: limit)
+    returns = TokenReturns(
+      socket: stream, buffer: buffer, memory: binding?.boundMemory, limit: limit)
     control = DMABufControl(capacity: configuration.fragmentLimit)
     window = LinearWindow(pool: linear, byteCount: configuration.byteLimit)
     // A linear message ends in the middle of a buffer, so that it can have one fragment more.

@@ -18,6 +18,8 @@ final class TokenReturns: Sendable {
   let socket: OwnedFileDescriptor
   /// The memory that fragments are in; nil only in tests of the bookkeeping.
   let buffer: DMABuf?
+  /// The claim on it, so that it is not bound anew while fragments are held; nil if somebody else has it.
+  private let memory: BoundMemory?
   // SAFETY: of `buffer`'s face, which it keeps.
   nonisolated(unsafe) let cpuBase: UnsafeMutableRawPointer?
   private let ring: TokenRing
@@ -29,9 +31,12 @@ final class TokenReturns: Sendable {
   private let isUrgent = Atomic<Bool>(false)
   private let batch: Mutex<TokenBatch>
 
-  init(socket: consuming OwnedFileDescriptor, buffer: DMABuf?, limit: Int) {
+  init(
+    socket: consuming OwnedFileDescriptor, buffer: DMABuf?, memory: BoundMemory? = nil, limit: Int
+  ) {
     self.socket = socket
     self.buffer = buffer
+    self.memory = memory
     unsafe cpuBase = unsafe buffer?.cpuFace?.baseAddress
     ring = TokenRing(capacity: limit)
     // A quarter of what may be owed, so that batching never keeps the card short of memory.

@@ -196,6 +196,12 @@ struct DevmemHoldTests {
     try second.join()
     #expect(receiver.statistics.unboundByteCount == 1 << 20)
 
+    // The same memory is not for another packet yet.
+    let refusal = #expect(throws: DevmemNetError.self) {
+      try NetdevBinding.receive(rig.buffer, interface: rig.interface, queues: [3])
+    }
+    #expect(refusal?.code == .memoryInUse)
+
     // Other memory on the same queue, a new flow.
     let other = try DMABuf.udmabuf(byteCount: 8 << 20)
     let binding = try NetdevBinding.receive(other, interface: rig.interface, queues: [3])
@@ -223,6 +229,8 @@ struct DevmemHoldTests {
     try receiver.flush()
     #expect(receiver.tokensOwed == 0)
     try rig.expectAllBackAfterUnbinding()
+    ReceiverBox(receiver).drop()
+    try NetdevBinding.receive(rig.buffer, interface: rig.interface, queues: [3]).close()
   }
 
   @Test("a flow that is steered to another binding's memory is refused by its id, and owes nothing")
