@@ -29,6 +29,7 @@ test: ## check, then both tiers of tests
 	@$(MAKE) check
 	@$(MAKE) test-host
 	@$(MAKE) test-device
+	@scripts/forced-calls.sh
 
 .PHONY: test-host
 test-host: ## tests that need neither privileges nor devices

@@ -182,35 +182,49 @@ remember_kvm() {
 choose_accelerator
 [ "$icount" = 0 ] || clock=(--qemu-opts="-icount shift=0")
 write_job "$share" "$@"
-# shellcheck disable=SC2086
-boot "$share" "$((limit + boot_limit))" $accelerator "${clock[@]}"
 
-# The guest appends to plain files in the shared folder; these follow them until the machine is
-# gone.
-tail -q -c +1 -s 0.1 -f --pid="$machine" "$share/stdout" &
-follow_stdout=$!
-tail -q -c +1 -s 0.1 -f --pid="$machine" "$share/stderr" >&2 &
-follow_stderr=$!
-if [ "$verbose" = 1 ]; then tail -q -c +1 -s 0.1 -f --pid="$machine" "$log" >&2 & fi
+# Boots the machine and follows it until COMMAND has ended, or the time is up. Sets `verdict`.
+verdict=""
+run_machine() {
+  local begin=$SECONDS booted=0 follow_stdout follow_stderr
+  # shellcheck disable=SC2086
+  boot "$share" "$((limit + boot_limit))" $accelerator "${clock[@]}"
 
-# The clock starts when the machine is switched on and again when it has booted.
-begin=$SECONDS booted=0 verdict=""
-while kill -0 "$machine" 2>/dev/null && [ ! -e "$share/status" ]; do
-  if [ "$booted" = 0 ] && [ -e "$share/started" ]; then
-    booted=1 begin=$SECONDS
-  elif [ "$booted" = 0 ] && [ $((SECONDS - begin)) -ge "$boot_limit" ]; then
-    verdict="the virtual machine did not boot within $boot_limit s"
-    break
-  elif [ "$booted" = 1 ] && [ $((SECONDS - begin)) -ge "$limit" ]; then
-    verdict="the command did not end within $limit s (more: $0 --timeout SECONDS)"
-    break
-  fi
-  sleep 0.1
-done
-# With the status written only the power-off is left, which must not be waited for.
-sleep 0.2
-stop_machine
-wait "$follow_stdout" "$follow_stderr" 2>/dev/null || true
+  # The guest appends to plain files in the shared folder; these follow them until the machine is
+  # gone.
+  tail -q -c +1 -s 0.1 -f --pid="$machine" "$share/stdout" &
+  follow_stdout=$!
+  tail -q -c +1 -s 0.1 -f --pid="$machine" "$share/stderr" >&2 &
+  follow_stderr=$!
+  if [ "$verbose" = 1 ]; then tail -q -c +1 -s 0.1 -f --pid="$machine" "$log" >&2 & fi
+
+  # The clock starts when the machine is switched on and again when it has booted.
+  while kill -0 "$machine" 2>/dev/null && [ ! -e "$share/status" ]; do
+    if [ "$booted" = 0 ] && [ -e "$share/started" ]; then
+      booted=1 begin=$SECONDS
+    elif [ "$booted" = 0 ] && [ $((SECONDS - begin)) -ge "$boot_limit" ]; then
+      verdict="the virtual machine did not boot within $boot_limit s"
+      break
+    elif [ "$booted" = 1 ] && [ $((SECONDS - begin)) -ge "$limit" ]; then
+      verdict="the command did not end within $limit s (more: $0 --timeout SECONDS)"
+      break
+    fi
+    sleep 0.1
+  done
+  # With the status written only the power-off is left, which must not be waited for.
+  sleep 0.2
+  stop_machine
+  wait "$follow_stdout" "$follow_stderr" 2>/dev/null || true
+}
+
+run_machine
+# An emulated kernel panics now and then while it boots, before it has run anything of ours.
+if [ -z "$verdict" ] && [ ! -e "$share/started" ] && [ ! -e "$share/status" ]; then
+  keep_log
+  say "the virtual machine ended while booting; trying once more"
+  write_job "$share" "$@"
+  run_machine
+fi
 
 # Only a boot without it shows that it was /dev/kvm's fault.
 if [ "$kvm_failed_now" = 1 ] && [ -e "$share/started" ]; then remember_kvm fails; fi
