@@ -75,6 +75,44 @@ import Testing
     ForcedErrnos.expectCleanVerdict(result)
   }
 
+  @Test("device memory's socket calls leave nothing behind, whichever fails")
+  func devmemSockets() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      // What a kernel without device memory says, and what one says that has nothing bound.
+      let expected: [SystemCall: [Errno]] = [
+        .devmemReturnTokens: [.ENOPROTOOPT], .devmemSend: [.EINVAL],
+      ]
+      ForcedErrnos.printVerdict(
+        tolerates: { expected[$0.call]?.contains($0.errno) == true },
+        of: {
+          let listener = try TCPSocket.listen()
+          let client = try TCPSocket.connect(port: listener.port)
+          let server = try listener.accept()
+          try client.descriptor.setZerocopy(true)
+          var control = DMABufControl(capacity: 4)
+          try unsafe withUnsafeTemporaryAllocation(byteCount: 16, alignment: 16) { bytes in
+            let vector = unsafe [IOVector(baseAddress: bytes.baseAddress, byteCount: 16)]
+            try unsafe vector.withUnsafeBufferPointer { vectors in
+              _ = try client.send(vectors)
+              _ = try server.wait(for: .readable, milliseconds: 10_000)
+              _ = try control.receive(
+                from: server.descriptor, into: vectors, messageLimit: 4, waits: true)
+              do throws(Errno) {
+                _ = try client.descriptor.sendDevmem(vectors, bindingID: .max)
+              } catch { if error != .EINVAL { throw error } }
+            }
+          }
+          let none = [DMABufTokenRange(first: 0, count: 0)]
+          do throws(Errno) {
+            try unsafe none.withUnsafeBufferPointer { ranges throws(Errno) in
+              _ = try server.descriptor.returnDevmemTokens(ranges)
+            }
+          } catch { if error != .ENOPROTOOPT { throw error } }
+        })
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+
   @Test("questions to /proc leave nothing behind, whichever call fails")
   func questions() async {
     let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
@@ -88,6 +126,7 @@ import Testing
         _ = try SystemProcess.openFileLimit()
         _ = try SystemProcess.lockedByteLimit()
         _ = try SystemProcess.availableMemoryByteCount()
+        try SystemProcess.setProcessor(0)
         try SystemProcess.setEffectiveUser(SystemProcess.effectiveUser)
         if NUMANode.isSupported {
           _ = try NUMANode.available()[0].memory()

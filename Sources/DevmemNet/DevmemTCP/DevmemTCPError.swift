@@ -4,7 +4,7 @@ public import DevmemSystem
 
 /// Why device memory TCP failed on a socket: a stable code to act on, the kernel's errno where there
 /// was one, what was being done, and the way out.
-public struct DevmemTCPError: Error, Hashable, Sendable {
+public struct DevmemTCPError: Error, Hashable, Sendable, CarriesErrno {
   /// What went wrong. The raw value is stable: it may be stored, logged and compared.
   public enum Code: String, CaseIterable, Hashable, Sendable {
     /// The socket is not TCP.
@@ -41,6 +41,8 @@ public struct DevmemTCPError: Error, Hashable, Sendable {
   public let operation: String
   /// The way out; nil where there is none.
   public let remedy: String?
+
+  package var carriedErrno: Errno? { underlying }
 
   /// Describes a failure.
   public init(

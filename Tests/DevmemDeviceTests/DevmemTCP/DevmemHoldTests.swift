@@ -182,6 +182,10 @@ struct DevmemHoldTests {
     try first.join()
     rig.binding.close()
     #expect(try rig.poolInFlight() >= 256)
+    // The kernel would take it, and let the card write over what is held.
+    #expect(throws: DevmemNetError.self) {
+      _ = try NetdevBinding.receive(rig.buffer, interface: rig.interface, queues: [3])
+    }
 
     // The queue has ordinary memory again: the same flow goes on without ours.
     let second = PeerJob {
