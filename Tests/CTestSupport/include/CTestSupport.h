@@ -9,4 +9,11 @@
 // in. 0 or -errno; EPERM without CAP_SYS_ADMIN.
 int ctest_netns_enter(int fd);
 
+// epoll(7), which Swift's Glibc does not have. A descriptor, or -errno.
+int ctest_epoll_make(void);
+// Tells of incoming data and of the peer's end, each time there is more (EPOLLET). 0 or -errno.
+int ctest_epoll_add(int epoll, int fd);
+// The next descriptor that has something, or -errno; ETIMEDOUT when nothing came.
+int ctest_epoll_wait(int epoll, int milliseconds);
+
 #endif
