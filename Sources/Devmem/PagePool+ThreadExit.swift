@@ -4,7 +4,7 @@ public import DevmemPagePool
 internal import DevmemSystem
 
 extension PagePool {
-  /// Gives the pool up when the calling thread ends, so that another thread can ``PagePool/claim()``
+  /// Gives the pool up when the calling thread ends, so that another thread can `PagePool.claim()`
   /// it, or anybody close it. Without this, a pool whose owner thread has ended belongs to nobody who
   /// could say so.
   ///

@@ -12,7 +12,7 @@ import Synchronization
 /// Allocation tries the cache (a stack, last in first out), then what came back from other threads,
 /// then the provider, 64 buffers at a time. Mirrors net/core/page_pool.c.
 ///
-/// A pool that is dropped without ``close()`` closes itself; its memory stays until the last buffer
+/// A pool that is dropped without ``close(waitingAtMost:)`` closes itself; its memory stays until the last buffer
 /// is back.
 @safe
 public final class PagePool: @unchecked Sendable {

@@ -85,7 +85,7 @@
   /// Replaces `byteCount` bytes at `position` of this mapping by a shared mapping of a file.
   ///
   /// What was mapped there is gone afterwards, and so are pointers into it: meant for a fresh
-  /// ``reserved(byteCount:)``.
+  /// ``MemoryMapping/reserved(byteCount:for:)``.
   ///
   /// - Throws: `EINVAL` (outside of this mapping, alignment), `ENOMEM`.
   @unsafe public mutating func map(

@@ -7,7 +7,7 @@ public import DevmemSystem
 /// that is bound to it, and no CPU touches it (Documentation/networking/devmem.rst;
 /// `zerocopy_fill_skb_from_devmem`, net/core/datagram.c).
 ///
-/// A packet's fragments are buffers of pools over the bound memory (``DMABufBinding`` carves it), or
+/// A packet's fragments are buffers of pools over the bound memory (`DMABufBinding` carves it), or
 /// device fragments as ``DevmemReceiver`` gives them if the same buffer is bound for both. They leave in
 /// order, by one system call where the socket takes it all. Its header, and fragments of readable host
 /// memory, are copied, by calls of their own. The sender keeps every fragment until the kernel says that
@@ -19,7 +19,7 @@ public import DevmemSystem
 /// not.
 ///
 /// Costs of a packet: one `sendmsg`; one `recvmsg` of the error queue for each range of completions. No
-/// memory is allocated. Writing into the buffers is the caller's: ``DMABuf/withCPUAccess(_:_:)``.
+/// memory is allocated. Writing into the buffers is the caller's: `DMABuf.withCPUAccess(_:_:)`.
 ///
 /// Thread rules: it may move between threads; one call at a time. Fragments end on the thread that
 /// calls, after the sender's end on any.

@@ -16,7 +16,7 @@ public import DevmemSystem
 /// end of a stream and at an error.
 ///
 /// Device memory: the receiver writes through the buffers' CPU addresses. Open a bracket that
-/// allows writing (``DMABuf/withCPUAccess(_:_:)``) around a batch of calls.
+/// allows writing (`DMABuf.withCPUAccess(_:_:)`) around a batch of calls.
 ///
 /// Thread rules: it may move between threads, but allocates from both pools: call it on the thread
 /// that owns them.
@@ -152,7 +152,7 @@ public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
   /// Receives one packet into `packet`, whose former contents are returned to their pools first.
   ///
   /// Waits where the socket is a blocking one. Allocates no memory. Unless the outcome is
-  /// ``Outcome/packet``, `packet` is empty.
+  /// ``ReceiveOutcome/packet``, `packet` is empty.
   /// - Precondition: the calling thread owns both pools; `packet` comes from ``makePacket()`` or
   ///   has at least that capacity.
   /// - Throws: ``HeaderSplitError``. On a stream the error is final, and thrown by every later

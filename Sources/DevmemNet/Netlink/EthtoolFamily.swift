@@ -4,7 +4,7 @@ internal import DevmemSystem
 
 /// Settings of network cards: the kernel's ethtool family of generic netlink
 /// (Documentation/networking/ethtool-netlink.rst), and, for what that does not have, the ioctls of
-/// ``EthtoolIoctl``.
+/// `EthtoolIoctl`.
 ///
 /// Speaks of the network namespace of the thread that makes it. One thread at a time may use it.
 /// Reading needs no privilege, setting needs CAP_NET_ADMIN.

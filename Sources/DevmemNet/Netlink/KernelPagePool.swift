@@ -3,7 +3,7 @@
 public import DevmemPagePool
 internal import DevmemSystem
 
-/// One of the kernel's own page pools (`page-pool-get`): what ``PagePoolRegistry`` is for ours.
+/// One of the kernel's own page pools (`page-pool-get`): what `PagePoolRegistry` is for ours.
 public struct KernelPagePool: Hashable, Sendable {
   /// The pool's number, >= 1.
   public let id: UInt64

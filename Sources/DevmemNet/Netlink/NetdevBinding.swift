@@ -11,8 +11,8 @@ internal import Synchronization
 /// that sockets still hold then stays theirs until they give it back; the page pool of a queue goes
 /// away only after that, up to a second later.
 ///
-/// This is the kernel's binding, which knows nothing of ``DMABufBinding``: the same buffer may be
-/// carved here for sending, while what is bound to receive queues belongs to the network card.
+/// This is the kernel's binding, another thing than `DMABufBinding`: what is bound for sending is carved
+/// by one, what is bound to receive queues belongs to the network card.
 ///
 /// All members may be called from any thread.
 public final class NetdevBinding: Sendable {
@@ -45,7 +45,7 @@ public final class NetdevBinding: Sendable {
   ///
   /// - Parameters:
   ///   - buffer: a dma-buf whose memory is bound to no other queues and carved by no
-  ///     ``DMABufBinding``, and of which nobody holds fragments of a binding that was closed: the kernel
+  ///     `DMABufBinding`, and of which nobody holds fragments of a binding that was closed: the kernel
   ///     would take it, and the same bytes would then be handed out twice.
   ///   - interface: one with header/data split on and its threshold at 0.
   ///   - queues: numbers of receive queues, at least one.

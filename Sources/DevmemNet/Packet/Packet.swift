@@ -32,7 +32,7 @@ public struct Packet: ~Copyable, Sendable {
   /// Reads the header.
   ///
   /// An empty packet's header is empty.
-  /// - Throws: what `body` throws, or ``NetmemError`` if the header's pool is not of host memory
+  /// - Throws: what `body` throws, or `NetmemError` if the header's pool is not of host memory
   ///   and no bracket is open.
   public func withHeader<Result>(_ body: (RawSpan) throws -> Result) throws -> Result {
     let byteCount = headerByteCount

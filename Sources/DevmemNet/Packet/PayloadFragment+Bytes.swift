@@ -63,8 +63,8 @@ extension PayloadFragment {
   }
 
   /// Reads the fragment's bytes.
-  /// - Throws: ``NetmemError/unreadable(_:)`` when the CPU cannot read the memory or no bracket for
-  ///   reading is open (``DMABuf/withCPUAccess(_:_:)``); otherwise what `body` throws.
+  /// - Throws: `NetmemError.unreadable(_:)` when the CPU cannot read the memory or no bracket for
+  ///   reading is open (`DMABuf.withCPUAccess(_:_:)`); otherwise what `body` throws.
   public func withBytes<Result: ~Copyable>(
     _ body: (RawSpan) throws -> Result
   ) throws -> Result {
