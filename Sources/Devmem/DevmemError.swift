@@ -75,10 +75,5 @@ public struct DevmemError: Error, Hashable, Sendable, CarriesErrno {
 
 extension DevmemError: CustomStringConvertible {
   /// One line: operation, code, errno and remedy.
-  public var description: String {
-    var text = "\(operation): \(code.rawValue)"
-    if let underlying { text += ", \(underlying)" }
-    if let remedy { text += ". \(remedy)" }
-    return text
-  }
+  public var description: String { line(operation, code: code.rawValue, remedy: remedy) }
 }

@@ -41,7 +41,7 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
   @inlinable public var count: Int { used }
 
   /// Takes a buffer to return; all that wait go back first if it is of another pool, and with it if it is
-  /// the last that has room. Budget: 14 instructions.
+  /// the last that has room.
   ///
   /// If it has other holders, only this handle ends.
   @inlinable

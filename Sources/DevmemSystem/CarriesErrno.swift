@@ -7,6 +7,19 @@ package protocol CarriesErrno: Error {
   var carriedErrno: Errno? { get }
 }
 
+extension CarriesErrno {
+  /// What the errors of the library say in one line: operation, code, errno, the kernel's words, remedy.
+  package func line(
+    _ operation: String, code: String, kernelText: String? = nil, remedy: String?
+  ) -> String {
+    var text = "\(operation): \(code)"
+    if let carriedErrno { text += ", \(carriedErrno)" }
+    if let kernelText { text += ", \"\(kernelText)\"" }
+    if let remedy { text += ". \(remedy)" }
+    return text
+  }
+}
+
 extension Errno: CarriesErrno {
   package var carriedErrno: Errno? { self }
 }

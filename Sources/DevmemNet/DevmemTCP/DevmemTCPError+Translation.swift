@@ -13,11 +13,9 @@ extension DevmemTCPError {
         .notTCP, operation, underlying: errno, remedy: "Device memory needs a connected TCP socket."
       )
     case .ENOPROTOOPT:
-      let release = (try? SystemProcess.kernelRelease()) ?? "(unknown)"
       return DevmemTCPError(
         .kernelUnsupported, operation, underlying: errno,
-        remedy:
-          "This is Linux \(release); device memory TCP needs 6.12 to receive and 6.16 to send.")
+        remedy: DevmemNetError.newerKernelRemedy)
     default: return step(operation, errno)
     }
   }

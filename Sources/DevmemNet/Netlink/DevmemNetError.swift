@@ -97,10 +97,6 @@ public struct DevmemNetError: Error, Hashable, Sendable, CarriesErrno {
 extension DevmemNetError: CustomStringConvertible {
   /// One line: operation, code, errno, the kernel's words and the remedy.
   public var description: String {
-    var text = "\(operation): \(code.rawValue)"
-    if let underlying { text += ", \(underlying)" }
-    if let kernelText { text += ", \"\(kernelText)\"" }
-    if let remedy { text += ". \(remedy)" }
-    return text
+    line(operation, code: code.rawValue, kernelText: kernelText, remedy: remedy)
   }
 }
