@@ -117,7 +117,7 @@ boot() {
   # `timeout` ends the machine even when this script dies without a chance to clean up.
   PATH="$tools:$PATH:/usr/sbin:/sbin" setsid timeout --kill-after=5 "$seconds" \
     vng --run "$kernel/vmlinuz" --user root --verbose --disable-microvm --force-9p "$@" \
-    --cpus "$cpus" --memory "$((half_memory * 2))M" \
+    --append "tsc=unstable" --cpus "$cpus" --memory "$((half_memory * 2))M" \
     --numa "${half_memory}M,cpus=0-$((half_cpus - 1))" \
     --numa "${half_memory}M,cpus=${half_cpus}-$((cpus - 1))" "${kernel_options[@]}" \
     --rwdir "/run/devmem=$folder" "${options[@]}" \
