@@ -34,7 +34,7 @@ let package = Package(
     .systemLibrary(name: "CLibnuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
     .systemLibrary(name: "CLibmnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-    .target(name: "CThreadIdentity"),
+    .target(name: "CThreads"),
     .target(name: "CBenchSupport"),
     .target(
       name: "CSystemShims", dependencies: ["CLibdrm", "CLibmnl", "CLibnuma"], path: "CSystemShims"),
@@ -42,7 +42,7 @@ let package = Package(
     // The library, from the bottom up.
     .target(name: "DevmemSystem", dependencies: ["CSystemShims"], swiftSettings: rules),
     .target(name: "DevmemGenpool", swiftSettings: rules),
-    .target(name: "DevmemPagePool", dependencies: ["CThreadIdentity"], swiftSettings: rules),
+    .target(name: "DevmemPagePool", dependencies: ["CThreads"], swiftSettings: rules),
     .target(
       name: "Devmem",
       dependencies: ["DevmemGenpool", "DevmemPagePool", "DevmemSystem"],

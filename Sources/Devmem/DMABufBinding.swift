@@ -104,19 +104,20 @@ public final class DMABufBinding: Sendable {
 
   /// Offset of an IOV from the start of the buffer, in bytes. O(1).
   /// - Precondition: `0 <= index < iovCount`.
-  public func offset(ofIOV index: Int) -> UInt64 { slab[index].offset }
+  public func offset(ofIOV index: Int) -> UInt64 { slab.offset(of: slab[index]) }
 
   /// Device address of an IOV. O(1).
   /// - Precondition: `0 <= index < iovCount`.
   public func deviceAddress(ofIOV index: Int) -> DeviceAddress {
     let iov = slab[index]
-    return iov.area.baseAddress.advanced(by: iov.indexInArea << Int(iov.area.iovShift))
+    let area = slab.area(of: iov)
+    return area.baseAddress.advanced(by: slab.indexInArea(of: iov) << Int(area.iovShift))
   }
 
   /// The chunk owner of an IOV. O(1).
   /// - Precondition: `0 <= index < iovCount`.
   public func chunkOwner(ofIOV index: Int) -> DMABufChunkOwner {
-    chunkOwners[Int(slab[index].area.context)]
+    chunkOwners[Int(slab.area(of: slab[index]).context)]
   }
 
   /// The IOV that covers an offset of the buffer, or nil if none does. O(1).

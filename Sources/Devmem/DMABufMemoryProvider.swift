@@ -25,16 +25,22 @@ public final class DMABufMemoryProvider: MemoryProvider {
   public var name: String { "dmabuf" }
 
   /// The binding's slab. Never fails.
-  public func attach(to pool: PagePool.Identity) -> [NetIOVSlab] { [binding.slab] }
+  public func attach(
+    to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
+  ) -> [NetIOVSlab] { [binding.slab] }
 
   /// Appends free IOVs of the binding.
-  public func refill(_ span: inout OutputSpan<NetIOVReference>) {
+  public func refill(
+    _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) {
     binding.allocator.refill(&span, from: place)
   }
 
   /// Takes IOVs back.
-  public func release(_ iovs: Span<NetIOVReference>) { binding.allocator.release(iovs) }
+  public func release(
+    _ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) { binding.allocator.release(iovs) }
 
   /// Nothing is kept per pool.
-  public func detach(from pool: PagePool.Identity) {}
+  public func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {}
 }

@@ -29,31 +29,37 @@ public final class FallbackProvider: MemoryProvider {
 
   /// The slabs of both.
   /// - Throws: what either throws; neither is attached then.
-  public func attach(to pool: PagePool.Identity) throws -> [NetIOVSlab] {
-    let slabs = try first.attach(to: pool)
+  public func attach(
+    to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
+  ) throws -> [NetIOVSlab] {
+    let slabs = try first.attach(to: pool, access)
     do {
-      let all = try slabs + second.attach(to: pool)
+      let all = try slabs + second.attach(to: pool, access)
       firstSlabs.withLock { known in
         for slab in slabs where !known.contains(where: { $0 === slab }) { known.append(slab) }
       }
       return all
     } catch {
-      first.detach(from: pool)
+      first.detach(from: pool, access)
       throw error
     }
   }
 
   /// Appends buffers of the first provider, or of the second one if the first has none.
-  public func refill(_ span: inout OutputSpan<NetIOVReference>) {
+  public func refill(
+    _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) {
     let before = span.count
-    first.refill(&span)
+    first.refill(&span, access)
     guard span.count == before else { return }
-    second.refill(&span)
+    second.refill(&span, access)
     fallbacks.add(UInt64(span.count - before), ordering: .relaxed)
   }
 
   /// Gives each buffer back to the provider that it came from.
-  public func release(_ iovs: Span<NetIOVReference>) {
+  public func release(
+    _ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) {
     let slabs = firstSlabs.withLock { $0 }
     func isFirst(_ position: Int) -> Bool {
       slabs.contains { $0.index(of: iovs[position]) != nil }
@@ -63,14 +69,14 @@ public final class FallbackProvider: MemoryProvider {
       let belongsToFirst = isFirst(start)
       var end = start + 1
       while end < iovs.count, isFirst(end) == belongsToFirst { end += 1 }
-      (belongsToFirst ? first : second).release(iovs.extracting(start..<end))
+      (belongsToFirst ? first : second).release(iovs.extracting(start..<end), access)
       start = end
     }
   }
 
   /// Detaches both.
-  public func detach(from pool: PagePool.Identity) {
-    first.detach(from: pool)
-    second.detach(from: pool)
+  public func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {
+    first.detach(from: pool, access)
+    second.detach(from: pool, access)
   }
 }

@@ -85,16 +85,22 @@ public final class HostMemoryProvider: MemoryProvider {
   public var availableByteCount: Int { allocator.pool.availableByteCount }
 
   /// The one slab. Never fails.
-  public func attach(to pool: PagePool.Identity) -> [NetIOVSlab] { [allocator.slab] }
+  public func attach(
+    to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
+  ) -> [NetIOVSlab] { [allocator.slab] }
 
   /// Appends free pages.
-  public func refill(_ span: inout OutputSpan<NetIOVReference>) {
+  public func refill(
+    _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) {
     allocator.refill(&span, from: place)
   }
 
   /// Takes pages back. Their bytes stay as they are.
-  public func release(_ iovs: Span<NetIOVReference>) { allocator.release(iovs) }
+  public func release(
+    _ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) { allocator.release(iovs) }
 
   /// Nothing is kept per pool.
-  public func detach(from pool: PagePool.Identity) {}
+  public func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {}
 }

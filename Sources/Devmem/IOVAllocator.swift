@@ -75,9 +75,9 @@ final class IOVAllocator: Sendable {
     var mask: UInt64 = 0
     for position in iovs.indices {
       let iov = iovs[position]
-      let index = iov.indexInArea
+      let index = slab.indexInArea(of: iov)
       let bit = UInt64(1) << UInt64(index & 63)
-      let itsChunk = Int(iov.area.context)
+      let itsChunk = Int(slab.area(of: iov).context)
       if mask != 0, itsChunk == chunk, index >> 6 == word, mask & bit == 0 {
         mask |= bit
       } else {
@@ -111,7 +111,8 @@ extension IOVAllocator {
       let number = allocator.placeCount.add(1, ordering: .relaxed).oldValue
       let fraction = UInt64(UInt32(truncatingIfNeeded: number) &* 0x9E37_79B9)
       let iov = allocator.slab[Int(fraction * UInt64(allocator.slab.iovCount) >> 32)]
-      packed = Atomic(iov.area.context << 32 | UInt64(iov.indexInArea))
+      packed = Atomic(
+        allocator.slab.area(of: iov).context << 32 | UInt64(allocator.slab.indexInArea(of: iov)))
     }
 
     var value: (chunk: Int, granule: Int) {

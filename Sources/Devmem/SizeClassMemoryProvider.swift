@@ -48,16 +48,22 @@ public final class SizeClassMemoryProvider: MemoryProvider {
   public var name: String { "dmabuf/\(iovByteCount)" }
 
   /// The one slab of this size. Never fails.
-  public func attach(to pool: PagePool.Identity) -> [NetIOVSlab] { [pieces.slab] }
+  public func attach(
+    to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
+  ) -> [NetIOVSlab] { [pieces.slab] }
 
   /// Appends free pieces.
-  public func refill(_ span: inout OutputSpan<NetIOVReference>) { pieces.refill(&span) }
+  public func refill(
+    _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) { pieces.refill(&span) }
 
   /// Takes pieces back.
-  public func release(_ iovs: Span<NetIOVReference>) { pieces.release(iovs) }
+  public func release(
+    _ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) { pieces.release(iovs) }
 
   /// Nothing is kept per pool.
-  public func detach(from pool: PagePool.Identity) {}
+  public func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {}
 }
 
 /// How pieces of one size come out of a binding's IOVs.
@@ -120,7 +126,7 @@ private final class SmallPieces: PieceSource {
     var last = (chunk: -1, iov: -1)
     for position in iovs.indices {
       let iov = iovs[position]
-      let place = (chunk: Int(iov.area.context), iov: iov.indexInArea / piecesPerIOV)
+      let place = (chunk: Int(slab.area(of: iov).context), iov: slab.indexInArea(of: iov) / piecesPerIOV)
       guard place != last else { continue }
       last = place
       giveBackIfWhole(place.iov, chunk: place.chunk)
@@ -196,7 +202,8 @@ private final class LargePieces: PieceSource {
   func release(_ iovs: Span<NetIOVReference>) {
     for position in iovs.indices {
       let iov = iovs[position]
-      let address = iov.area.baseAddress.advanced(by: iov.indexInArea * byteCount)
+      let address = slab.area(of: iov).baseAddress.advanced(
+        by: slab.indexInArea(of: iov) * byteCount)
       do {
         try binding.genpool.free(address: address.rawValue, byteCount: byteCount)
       } catch {

@@ -21,9 +21,13 @@ final class SlabProvider: MemoryProvider {
     name = "bench"
   }
 
-  func attach(to pool: PagePool.Identity) -> [NetIOVSlab] { [slab] }
+  func attach(
+    to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
+  ) -> [NetIOVSlab] { [slab] }
 
-  func refill(_ span: inout OutputSpan<NetIOVReference>) {
+  func refill(
+    _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) {
     let taken = free.withLock { free in
       let taken = Array(free.suffix(span.freeCapacity))
       free.removeLast(taken.count)
@@ -32,13 +36,15 @@ final class SlabProvider: MemoryProvider {
     for iov in taken { span.append(iov) }
   }
 
-  func release(_ iovs: Span<NetIOVReference>) {
+  func release(
+    _ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) {
     free.withLock { free in
       for position in iovs.indices { free.append(iovs[position]) }
     }
   }
 
-  func detach(from pool: PagePool.Identity) {}
+  func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {}
 }
 
 extension PagePool {

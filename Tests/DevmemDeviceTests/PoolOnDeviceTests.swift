@@ -20,7 +20,7 @@ struct PoolOnDeviceTests {
     #expect(binding.iovCount * iovByteCount + binding.unusableByteCount == buffer.byteCount)
     try buffer.withCPUAccess(.write) {
       for box in held {
-        try box.with { netmem in
+        try box.withMutable { netmem in
           let offset = netmem.offset
           try netmem.withMutableBytes { bytes in
             for position in stride(from: 0, to: bytes.byteCount, by: 8) {
@@ -46,7 +46,7 @@ struct PoolOnDeviceTests {
     }
     #expect(mismatches == 0)
     held.removeAll()
-    try pool.close {}
+    pool.close {}
     #expect(binding.genpool.isEmpty)
   }
 
@@ -170,7 +170,7 @@ struct PoolOnDeviceTests {
     let device = try pool.take()
     #expect(device.node == node)
     let hosts = try PagePool(provider: HostMemoryProvider(byteCount: 1 << 20, node: node))
-    let host = try hosts.take()
+    var host = try hosts.take()
     #expect(host.node == node)
     try host.withMutableBytes { $0.storeBytes(of: 1, as: UInt8.self) }
     let address = try unsafe #require(host.cpuAddress)

@@ -103,9 +103,9 @@ struct AllocationTests {
     while let netmem = pool.allocate() { held.append(Held(netmem)) }
     for box in held {
       box.with { netmem in
-        let area = netmem.iov.area
-        #expect(netmem.offset == UInt64(netmem.iov.indexInArea * 2048))
-        #expect(netmem.offset == netmem.iov.offset)
+        let area = provider.slab.area(of: netmem.iov)
+        #expect(netmem.offset == UInt64(provider.slab.indexInArea(of: netmem.iov) * 2048))
+        #expect(netmem.offset == provider.slab.offset(of: netmem.iov))
         #expect(netmem.deviceAddress.rawValue == area.baseAddress.rawValue + netmem.offset)
         #expect(netmem.deviceAddress.kind == .physical)
         #expect(netmem.kind == .device)

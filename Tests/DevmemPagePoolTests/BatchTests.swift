@@ -156,7 +156,7 @@ struct BatchTests {
     do {
       let pool = try PagePool(provider: provider)
       let batch = pool.allocateBatch(30)
-      try pool.close { drained.set() }
+      pool.close { drained.set() }
       #expect(!drained.isSet)
       #expect(batch.count == 30)
     }

@@ -9,8 +9,8 @@ struct BytesTests {
   @Test("host memory can be written and read back")
   func host() throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 2))
-    let a = try pool.take()
-    let b = try pool.take()
+    var a = try pool.take()
+    var b = try pool.take()
     #expect(a.isReadable == true)
     try a.withMutableBytes { bytes in
       for index in 0..<bytes.byteCount {
@@ -33,7 +33,7 @@ struct BytesTests {
   @Test("device memory without a CPU face is unreadable")
   func noFace() throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 1, kind: .device, hasCPUFace: false))
-    let netmem = try pool.take()
+    var netmem = try pool.take()
     #expect(netmem.isReadable == false)
     #expect(unsafe netmem.cpuAddress == nil)
     #expect(throws: NetmemError.unreadable(.noCPUFace)) { try netmem.withBytes { _ in } }
@@ -44,7 +44,7 @@ struct BytesTests {
   func brackets() throws {
     let provider = try ListProvider(iovCount: 1, kind: .device)
     let pool = try PagePool(provider: provider)
-    let netmem = try pool.take()
+    var netmem = try pool.take()
     #expect(throws: NetmemError.unreadable(.outsideCPUAccess)) { try netmem.withBytes { _ in } }
     provider.setAccess(readers: 1, writers: 0)
     #expect(netmem.isReadable == true)
@@ -55,6 +55,28 @@ struct BytesTests {
     provider.setAccess(readers: 0, writers: 1)
     try netmem.withMutableBytes { #expect($0.byteCount == 4096) }
     #expect(throws: NetmemError.unreadable(.outsideCPUAccess)) { try netmem.withBytes { _ in } }
+  }
+
+  @Test("bytes that somebody else has a handle to cannot be written, until that one has ended")
+  func shared() throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 2))
+    var netmem = try pool.take()
+    do {
+      var other = netmem.share()
+      #expect(throws: NetmemError.unreadable(.shared)) { try netmem.withMutableBytes { _ in } }
+      #expect(throws: NetmemError.unreadable(.shared)) { try other.withMutableBytes { _ in } }
+      try netmem.withBytes { _ in try other.withBytes { _ in } }
+    }
+    try netmem.withMutableBytes { $0.storeBytes(of: 1, as: UInt8.self) }
+    let token = netmem.share().detach()
+    #expect(throws: NetmemError.unreadable(.shared)) { try netmem.withMutableBytes { _ in } }
+    _ = try pool.reclaim(token)
+    try netmem.withMutableBytes { $0.storeBytes(of: 1, as: UInt8.self) }
+    var fragment = pool.allocateFragment(byteCount: 64)!
+    try fragment.withMutableBytes { $0.storeBytes(of: 1, as: UInt8.self) }
+    var second = fragment.share()
+    #expect(throws: NetmemError.unreadable(.shared)) { try fragment.withMutableBytes { _ in } }
+    #expect(throws: NetmemError.unreadable(.shared)) { try second.withMutableBytes { _ in } }
   }
 
   @Test("what the body throws comes through")

@@ -24,12 +24,22 @@ struct ConfigurationTests {
     let name = "mixed"
     let parts: [ListProvider]
     init(_ parts: [ListProvider]) { self.parts = parts }
-    func attach(to pool: PagePool.Identity) -> [NetIOVSlab] {
-      parts.flatMap { $0.attach(to: pool) }
+    func attach(
+      to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
+    ) -> [NetIOVSlab] {
+      var slabs: [NetIOVSlab] = []
+      for part in parts { slabs += part.attach(to: pool, access) }
+      return slabs
     }
-    func refill(_ span: inout OutputSpan<NetIOVReference>) { parts[0].refill(&span) }
-    func release(_ iovs: Span<NetIOVReference>) { parts[0].release(iovs) }
-    func detach(from pool: PagePool.Identity) { for part in parts { part.detach(from: pool) } }
+    func refill(
+      _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+    ) { parts[0].refill(&span, access) }
+    func release(_ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess) {
+      parts[0].release(iovs, access)
+    }
+    func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {
+      for part in parts { part.detach(from: pool, access) }
+    }
   }
 
   @Test("a provider with two IOV sizes is refused and detached again")
@@ -71,10 +81,11 @@ struct ConfigurationTests {
   func indexSpace(seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)
     let space = NetIOVIndexSpace()
-    let whole = try #require(space.take(count: Int(UInt32.max) - 1))
+    let all = Int(NetmemToken.firstSharedIndex) - 1
+    let whole = try #require(space.take(count: all))
     #expect(space.take(count: 1) == nil)
-    space.give(back: whole.value, count: UInt32.max - 1)
-    var taken: [(first: UInt32, count: Int)] = []
+    space.give(back: whole.value, count: UInt32(all), nextGeneration: whole.generation &+ 2)
+    var taken: [(first: UInt32, count: Int, generation: UInt32)] = []
     var used = Set<UInt32>()
     for _ in 0..<2000 {
       if Bool.random(using: &random) || taken.isEmpty {
@@ -84,15 +95,17 @@ struct ConfigurationTests {
           #expect(used.insert(index).inserted)
         }
         #expect(start.value != 0)
-        taken.append((start.value, count))
+        taken.append((start.value, count, start.generation))
       } else {
-        let (first, count) = taken.remove(at: Int.random(in: 0..<taken.count, using: &random))
+        let (first, count, generation) = taken.remove(at: Int.random(in: 0..<taken.count, using: &random))
         for index in first..<first + UInt32(count) { used.remove(index) }
-        space.give(back: first, count: UInt32(count))
+        space.give(back: first, count: UInt32(count), nextGeneration: generation &+ 2)
       }
     }
-    for (first, count) in taken { space.give(back: first, count: UInt32(count)) }
-    #expect(space.take(count: Int(UInt32.max) - 1) != nil)
+    for (first, count, generation) in taken {
+      space.give(back: first, count: UInt32(count), nextGeneration: generation &+ 2)
+    }
+    #expect(space.take(count: all) != nil)
   }
 
   @Test("the test provider passes the conformance checks", arguments: [1, 63, 64, 65, 500])
@@ -104,13 +117,17 @@ struct ConfigurationTests {
     let name = "twice"
     let list: ListProvider
     init() throws { list = try ListProvider(iovCount: 2) }
-    func attach(to pool: PagePool.Identity) -> [NetIOVSlab] { [list.slab] }
-    func refill(_ span: inout OutputSpan<NetIOVReference>) {
+    func attach(
+      to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
+    ) -> [NetIOVSlab] { [list.slab] }
+    func refill(
+      _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+    ) {
       span.append(list.slab[0])
       if !span.isFull { span.append(list.slab[0]) }
     }
-    func release(_ iovs: Span<NetIOVReference>) {}
-    func detach(from pool: PagePool.Identity) {}
+    func release(_ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess) {}
+    func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {}
   }
 
   @Test("a provider that hands a buffer out twice is stopped")

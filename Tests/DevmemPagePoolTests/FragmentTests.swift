@@ -114,7 +114,7 @@ struct FragmentTests {
     }
     #expect(pool.inFlight.held == 0)
     let drained = DrainFlag()
-    try pool.close { drained.set() }
+    pool.close { drained.set() }
     #expect(drained.isSet)
     #expect(provider.outCount == 0)
   }
@@ -122,8 +122,8 @@ struct FragmentTests {
   @Test("a fragment shows its own bytes and no others, and shares like a buffer")
   func bytes() throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 8))
-    let a = pool.allocateFragment(byteCount: 100)!
-    let b = pool.allocateFragment(byteCount: 100)!
+    var a = pool.allocateFragment(byteCount: 100)!
+    var b = pool.allocateFragment(byteCount: 100)!
     try a.withMutableBytes { bytes in
       #expect(bytes.byteCount == 128)
       for position in 0..<128 { bytes.storeBytes(of: 1, toByteOffset: position, as: UInt8.self) }
@@ -143,7 +143,7 @@ struct FragmentTests {
     let pool = try PagePool(provider: provider)
     let box = Box(pool.allocateFragment(byteCount: 100)!)
     let drained = DrainFlag()
-    try pool.close { drained.set() }
+    pool.close { drained.set() }
     #expect(!drained.isSet)
     #expect(pool.allocateFragment(byteCount: 100) == nil ? true : false)
     box.fragment = nil

@@ -18,7 +18,8 @@ struct LayoutTests {
     #expect(MemoryLayout<Netmem>.size == 8)
     #expect(MemoryLayout<Netmem?>.size == 8)
     #expect(MemoryLayout<NetmemToken>.size == 8)
-    #expect(MemoryLayout<NetIOVReference>.size == 8)
+    #expect(MemoryLayout<RecordReference>.size == 8)
+    #expect(MemoryLayout<NetIOVReference>.size == 4)
   }
 
   @Test("the owner's words and the return queue are on different pairs of cache lines")

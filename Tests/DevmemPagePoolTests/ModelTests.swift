@@ -85,7 +85,7 @@ struct ModelTests {
     for (token, _) in tokens { _ = try pool.reclaim(token) }
     handles.removeAll()
     let drained = DrainFlag()
-    try pool.close { drained.set() }
+    pool.close { drained.set() }
     worker.stop()
     #expect(drained.isSet)
     #expect(provider.outCount == 0)
@@ -132,7 +132,7 @@ struct ModelTests {
       worker.start { for box in given { box.drop() } }
     }
     let drained = DrainFlag()
-    try pool.close {
+    pool.close {
       #expect(!drained.isSet)
       drained.set()
     }

@@ -7,53 +7,79 @@ import Testing
 
 @Suite("One consumer")
 struct OwnershipTests {
-  @Test("allocating on a second thread traps")
-  func foreignAllocation() async {
-    await #expect(processExitsWith: .failure) {
-      let pool = try PagePool(provider: ListProvider(iovCount: 8))
+  /// Brings a pool to a thread where the compiler cannot see it.
+  private final class Smuggled: @unchecked Sendable {
+    let pool: PagePool
+    init(_ pool: PagePool) { self.pool = pool }
+  }
+
+  @Test("allocating on a second thread traps, and says what to do")
+  func foreignAllocation() async throws {
+    let result = await #expect(
+      processExitsWith: .failure, observing: [\.standardErrorContent]
+    ) {
+      let smuggled = try Smuggled(PagePool(provider: ListProvider(iovCount: 8)))
       let worker = Worker()
-      worker.run { _ = pool.allocate() }
+      worker.run { _ = smuggled.pool.allocate() }
     }
+    let text = String(decoding: try #require(result).standardErrorContent, as: UTF8.self)
+    #expect(text.contains("relinquish()"))
+    #expect(text.contains("SharedPagePool"))
   }
 
   @Test("allocating from a pool that nobody owns traps")
   func unclaimedAllocation() async {
     await #expect(processExitsWith: .failure) {
       let pool = try PagePool(provider: ListProvider(iovCount: 8))
-      pool.relinquish()
+      let right = pool.relinquish()
       _ = pool.allocate()
+      _ = right.claim()
     }
   }
 
   @Test("relinquishing on a thread that is not the owner traps")
   func foreignRelinquish() async {
     await #expect(processExitsWith: .failure) {
-      let pool = try PagePool(provider: ListProvider(iovCount: 8))
+      let smuggled = try Smuggled(PagePool(provider: ListProvider(iovCount: 8)))
       let worker = Worker()
-      worker.run { pool.relinquish() }
+      worker.run { _ = smuggled.pool.relinquish() }
     }
+  }
+
+  private final class Right: @unchecked Sendable {
+    var ownership: PagePool.Ownership?
+    init(_ ownership: consuming PagePool.Ownership) { self.ownership = consume ownership }
+    func take() -> PagePool.Ownership { ownership.take()! }
   }
 
   @Test("a pool that was handed over allocates on the new owner's thread only")
   func handOver() throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 8))
     #expect(pool.isOwnedByCurrentThread)
+    let right = Right(pool.relinquish())
+    #expect(!pool.isOwnedByCurrentThread)
     let worker = Worker()
     worker.run {
-      #expect(throws: PagePoolError.ownedByAnotherThread) { try pool.claim() }
+      let there = right.take().claim()
+      #expect(there.isOwnedByCurrentThread)
+      #expect(there.canAllocate())
+      right.ownership = there.relinquish()
     }
-    pool.relinquish()
-    #expect(!pool.isOwnedByCurrentThread)
-    worker.run {
-      #expect(throws: Never.self) { try pool.claim() }
-      #expect(throws: Never.self) { try pool.claim() }
-      #expect(pool.isOwnedByCurrentThread)
-      #expect(pool.canAllocate())
-      pool.relinquish()
-    }
-    try pool.claim()
+    let back = right.take().claim()
+    #expect(back === pool)
     #expect(pool.canAllocate())
     worker.stop()
+  }
+
+  @Test("a right to allocate that is not claimed closes the pool")
+  func unclaimed() throws {
+    let provider = try ListProvider(iovCount: 8)
+    let pool = try PagePool(provider: provider)
+    _ = pool.canAllocate()
+    do { _ = pool.relinquish() }
+    #expect(provider.outCount == 0)
+    #expect(provider.attachedCount == 0)
+    #expect(!pool.canAllocate())
   }
 
   @Test("a buffer that dies on another thread waits on the queue and is taken at the next refill")

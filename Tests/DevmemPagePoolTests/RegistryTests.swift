@@ -23,7 +23,7 @@ struct RegistryTests {
     #expect(fresh.timeSinceClose == nil)
     let held = Held(try pool.take())
     #expect(entry(pool.identity)?.inFlightByteCount == 64 * 2048)
-    try pool.close {}
+    pool.close {}
     let closing = try #require(entry(pool.identity))
     #expect(closing.inFlight == PagePool.InFlight(held: 1, cached: 0, queued: 0))
     #expect(closing.timeSinceClose != nil)

@@ -68,7 +68,7 @@ struct ReserveTests {
     let pool = try PagePool(provider: provider, configuration: .init(reserveCount: 8))
     let held = Held(pool.allocate(.critical)!)
     let drained = DrainFlag()
-    try pool.close { drained.set() }
+    pool.close { drained.set() }
     #expect(!drained.isSet)
     #expect(provider.outCount == 1)
     held.drop()

@@ -88,7 +88,7 @@ struct ReturnedBatchTests {
     #expect(pool.inFlight == PagePool.InFlight(held: 0, cached: 0, queued: 0))
     #expect(provider.outCount == 0)
     _ = pool.allocateBatch(40)
-    try pool.close {}
+    pool.close {}
     #expect(provider.outCount == 0)
   }
 
@@ -144,7 +144,7 @@ struct ReturnedBatchTests {
     let pool = try PagePool(provider: provider)
     end(pool.allocateBatch(30))
     end(pool.allocateBatch(20))
-    try pool.close { drained.set() }
+    pool.close { drained.set() }
     #expect(drained.isSet)
     #expect(provider.outCount == 0)
   }
@@ -158,7 +158,7 @@ struct ReturnedBatchTests {
       batch = pool.allocateBatch(2)
       _ = batch.takeLast()
       _ = batch.takeLast()
-      try pool.close { drained.set() }
+      pool.close { drained.set() }
     }
     #expect(drained.isSet)
     // It can be used on, with buffers of another pool.

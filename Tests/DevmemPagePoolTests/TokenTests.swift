@@ -146,10 +146,11 @@ struct TokenTests {
     let pool = try PagePool(provider: provider)
     let token = try pool.take().detach()
     let drained = DrainFlag()
-    try pool.close { drained.set() }
+    pool.close { drained.set() }
     #expect(!drained.isSet)
     let worker = Worker()
-    worker.run { _ = try? pool.reclaim(token) }
+    let remote = pool.remote
+    worker.run { _ = try? remote.reclaim(token) }
     worker.stop()
     #expect(drained.isSet)
     #expect(throws: NetmemTokenError.stale) { _ = try pool.reclaim(token) }
@@ -169,5 +170,41 @@ struct TokenTests {
     let held = Held(try pool.take())
     #expect(throws: NetmemTokenError.self) { _ = try pool.reclaim(try #require(old)) }
     held.drop()
+  }
+
+  @Test("a token of a slab that is gone fits none of the thousands that get its indices")
+  func manySlabs() throws {
+    func use(_ old: NetmemToken?) throws -> NetmemToken {
+      let pool = try PagePool(
+        provider: ListProvider(iovCount: 1), configuration: .init(cacheCapacity: 2, refillCount: 1))
+      var token = try pool.take().detach()
+      for _ in 0..<3 { token = try pool.reclaim(token).detach() }
+      if let old { #expect(throws: NetmemTokenError.self) { _ = try pool.reclaim(old) } }
+      _ = try pool.reclaim(token)
+      return token
+    }
+    let old = try use(nil)
+    var same = 0
+    for _ in 0..<8000 { same += try use(old) == old ? 1 : 0 }
+    #expect(same == 0)
+  }
+
+  @Test("a second reference's token is of its pool alone, also when that pool is gone")
+  func sharedTokensAreOfTheirPool() throws {
+    func second(_ pool: PagePool) throws -> (NetmemToken, NetmemToken) {
+      let netmem = try pool.take()
+      let other = netmem.share()
+      return (netmem.detach(), other.detach())
+    }
+    let a = try PagePool(provider: ListProvider(iovCount: 4))
+    let b = try PagePool(provider: ListProvider(iovCount: 4))
+    let ofA = try second(a)
+    let ofB = try second(b)
+    #expect(throws: NetmemTokenError.foreign) { _ = try b.reclaim(ofA.1) }
+    #expect(throws: NetmemTokenError.foreign) { _ = try a.reclaim(ofB.1) }
+    for token in [ofA.0, ofA.1] { _ = try a.reclaim(token) }
+    for token in [ofB.0, ofB.1] { _ = try b.reclaim(token) }
+    #expect(throws: NetmemTokenError.alreadyReclaimed) { _ = try b.reclaim(ofA.1) }
+    #expect(throws: NetmemTokenError.alreadyReclaimed) { _ = try b.reclaim(ofB.1) }
   }
 }

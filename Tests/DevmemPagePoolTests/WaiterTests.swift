@@ -127,7 +127,7 @@ struct WaiterTests {
     }
     while pool.core.waiterCount.load(ordering: .relaxed) == 0 { await Task.yield() }
     let drained = DrainFlag()
-    try pool.close { drained.set() }
+    pool.close { drained.set() }
     await #expect(throws: PagePoolError.closed) { try await task.value }
     held.drop()
     #expect(drained.isSet)

@@ -29,4 +29,19 @@ package final class Held: @unchecked Sendable {
     case .none: fatalError("the buffer was taken before")
     }
   }
+
+  /// Writes the buffer, which must not have been taken.
+  package func withMutable<Result: ~Copyable>(_ body: (inout Netmem) throws -> Result) rethrows
+    -> Result
+  {
+    guard var taken = netmem.take() else { fatalError("the buffer was taken before") }
+    do {
+      let result = try body(&taken)
+      netmem = consume taken
+      return result
+    } catch {
+      netmem = consume taken
+      throw error
+    }
+  }
 }

@@ -69,12 +69,16 @@ package final class ListProvider: MemoryProvider {
   /// How many IOVs each refill gave.
   package var refillSizes: [Int] { contents.withLock { $0.refillSizes } }
 
-  package func attach(to pool: PagePool.Identity) -> [NetIOVSlab] {
+  package func attach(
+    to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
+  ) -> [NetIOVSlab] {
     contents.withLock { _ = $0.attached.insert(pool.id) }
     return [slab]
   }
 
-  package func refill(_ span: inout OutputSpan<NetIOVReference>) {
+  package func refill(
+    _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) {
     let taken = contents.withLock { contents in
       let taken = Array(contents.free.suffix(span.freeCapacity).reversed())
       contents.free.removeLast(taken.count)
@@ -85,7 +89,9 @@ package final class ListProvider: MemoryProvider {
     for index in taken { span.append(slab[index]) }
   }
 
-  package func release(_ iovs: Span<NetIOVReference>) {
+  package func release(
+    _ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) {
     for position in iovs.indices {
       guard let index = slab.index(of: iovs[position]) else {
         fatalError("the pool released a buffer that is not of this provider")
@@ -97,7 +103,7 @@ package final class ListProvider: MemoryProvider {
     }
   }
 
-  package func detach(from pool: PagePool.Identity) {
+  package func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {
     contents.withLock {
       precondition($0.attached.remove(pool.id) != nil, "detached without being attached")
     }

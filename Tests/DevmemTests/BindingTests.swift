@@ -35,7 +35,7 @@ struct BindingTests {
     let pool = try PagePool(provider: DMABufMemoryProvider(DMABufBinding(buffer)))
     let face = try #require(buffer.cpuFace)
     for _ in 0..<100 {
-      let netmem = try pool.take()
+      var netmem = try pool.take()
       let offset = Int(netmem.offset)
       #expect(netmem.kind == .device)
       #expect(unsafe netmem.cpuAddress == face.baseAddress + offset)
@@ -133,7 +133,7 @@ struct BindingTests {
     #expect(held.count == 256)
     #expect(binding.genpool.availableByteCount == 0)
     held.removeAll()
-    try pool.close {}
+    pool.close {}
     #expect(binding.genpool.availableByteCount == 1 << 20)
     #expect(binding.genpool.largestFreeRun == 1 << 20)
   }

@@ -66,14 +66,14 @@ struct ProviderTests {
     #expect(provider.fallbackCount == 5)
     #expect(provider.name == "dmabuf, else host")
     held.removeAll()
-    try pool.close {}
+    pool.close {}
     #expect(device.binding.genpool.isEmpty)
   }
 
   @Test("host pages are readable without a bracket, in memory of their own")
   func hostBytes() throws {
     let pool = try PagePool(provider: HostMemoryProvider(byteCount: 1 << 20))
-    let netmem = try pool.take()
+    var netmem = try pool.take()
     #expect(netmem.kind == .host)
     try netmem.withMutableBytes { $0.storeBytes(of: 0xFEED, as: UInt64.self) }
     try netmem.withBytes { #expect(unsafe $0.unsafeLoad(as: UInt64.self) == 0xFEED) }
@@ -107,10 +107,16 @@ struct ProviderTests {
     struct Refusal: Error {}
     final class Refusing: MemoryProvider {
       let name = "refusing"
-      func attach(to pool: PagePool.Identity) throws -> [NetIOVSlab] { throw Refusal() }
-      func refill(_ span: inout OutputSpan<NetIOVReference>) {}
-      func release(_ iovs: Span<NetIOVReference>) {}
-      func detach(from pool: PagePool.Identity) { Issue.record("detached, never attached") }
+      func attach(
+        to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
+      ) throws -> [NetIOVSlab] { throw Refusal() }
+      func refill(
+        _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+      ) {}
+      func release(_ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess) {}
+      func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {
+        Issue.record("detached, never attached")
+      }
     }
     let list = try ListProvider(iovCount: 4)
     #expect(throws: Refusal.self) {

@@ -29,7 +29,7 @@ struct SizeClassTests {
       #expect(Set(held.map { $0.with { $0.offset } }).count == held.count)
       for box in held { box.with { #expect($0.offset % UInt64(size) == 0) } }
       held.removeAll()
-      try pool.close {}
+      pool.close {}
       #expect(binding.genpool.isEmpty, "\(size)")
     }
   }
@@ -73,7 +73,7 @@ struct SizeClassTests {
       }
     }
     held.removeAll()
-    for pool in pools { try pool.close {} }
+    for pool in pools { pool.close {} }
     #expect(binding.genpool.isEmpty)
     #expect(binding.genpool.largestFreeRun == 2 << 20)
   }
@@ -104,7 +104,7 @@ struct SizeClassTests {
             }
           }
           held.removeAll()
-          try pool.close {}
+          pool.close {}
         } catch {
           Issue.record(error)
         }

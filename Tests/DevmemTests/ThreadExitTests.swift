@@ -5,7 +5,7 @@ import DevmemTestSupport
 import Foundation
 import Testing
 
-@Suite("A thread that ends gives its pool up")
+@Suite("A thread that ends without handing its pool over")
 struct ThreadExitTests {
   private final class Box: @unchecked Sendable {
     var pool: PagePool?
@@ -27,42 +27,63 @@ struct ThreadExitTests {
     return false
   }
 
-  @Test("the pool can be claimed afterwards, with its buffers in order")
-  func relinquished() throws {
+  @Test("the pool can be claimed afterwards, with its buffers in order, and not before")
+  func ended() throws {
     let provider = try ListProvider(iovCount: 8)
     let box = Box()
     onThreadThatEnds {
       box.pool = try? PagePool(provider: provider)
-      box.pool?.relinquishAtThreadExit()
       _ = box.pool?.canAllocate()
+      let remote = box.pool?.remote
+      Worker().run {
+        #expect(throws: PagePoolError.ownedByAnotherThread) { try remote?.claimFromEndedThread() }
+      }
     }
     let pool = try #require(box.pool)
-    #expect(eventually { (try? pool.claim()) != nil })
+    #expect(eventually { (try? pool.remote.claimFromEndedThread()) != nil })
     #expect(pool.canAllocate())
     #expect(pool.inFlight.held == 0)
   }
 
   @Test("a pool that was handed over before the end stays with its new owner")
   func handedOver() throws {
-    let provider = try ListProvider(iovCount: 8)
-    let box = Box()
-    onThreadThatEnds {
-      box.pool = try? PagePool(provider: provider)
-      box.pool?.relinquishAtThreadExit()
-      box.pool?.relinquish()
+    final class Right: @unchecked Sendable {
+      var ownership: PagePool.Ownership?
     }
-    let pool = try #require(box.pool)
-    try pool.claim()
+    let provider = try ListProvider(iovCount: 8)
+    let right = Right()
+    onThreadThatEnds { right.ownership = try? PagePool(provider: provider).relinquish() }
+    let ownership = right.ownership.take()!
+    let pool = ownership.claim()
     #expect(pool.isOwnedByCurrentThread)
     #expect(pool.canAllocate())
+    #expect(throws: PagePoolError.ownedByAnotherThread) { try pool.remote.claimFromEndedThread() }
   }
 
-  @Test("asking on another thread traps")
-  func foreign() async {
-    await #expect(processExitsWith: .failure) {
-      let pool = try PagePool(provider: ListProvider(iovCount: 8))
-      let worker = Worker()
-      worker.run { pool.relinquishAtThreadExit() }
+  @Test("no new thread passes for one that has ended")
+  func identitiesAreForEver() throws {
+    let provider = try ListProvider(iovCount: 8)
+    let box = Box()
+    onThreadThatEnds { box.pool = try? PagePool(provider: provider) }
+    let pool = try #require(box.pool)
+    let remote = pool.remote
+    for _ in 0..<200 { onThreadThatEnds { #expect(!remote.isOwnedByCurrentThread) } }
+  }
+
+  @Test("a pool whose owner has ended closes when its last reference goes, and its last buffer")
+  func abandoned() throws {
+    let provider = try ListProvider(iovCount: 8)
+    let box = Box()
+    final class Buffer: @unchecked Sendable { var netmem: Netmem? }
+    let buffer = Buffer()
+    onThreadThatEnds {
+      box.pool = try? PagePool(provider: provider)
+      buffer.netmem = box.pool?.allocate()
     }
+    box.pool = nil
+    #expect(provider.outCount == 1)
+    buffer.netmem = nil
+    #expect(provider.outCount == 0)
+    #expect(provider.attachedCount == 0)
   }
 }

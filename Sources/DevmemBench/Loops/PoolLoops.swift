@@ -55,9 +55,9 @@ private func return_queue(
   var done = 0
   while done < count {
     guard window.fill(from: pool) else { return done }
-    pool.relinquish()
+    let right = pool.relinquish()
     window.drain()
-    try pool.claim()
+    _ = right.claim()
     done += window.capacity
   }
   return done

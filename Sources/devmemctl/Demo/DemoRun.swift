@@ -48,7 +48,7 @@ enum DemoRun {
       payloadInDeviceMemoryByteCount: buffer.isExported ? device.deviceByteCount : 0,
       headerCount: device.headerCount, sha256Sent: sent.hexadecimal,
       sha256SeenByImporter: seen.digest.hexadecimal, drmImport: seen.drmImport,
-      inFlightAtEnd: try closeAndCount(payload) + closeAndCount(headers), statistics: statistics,
+      inFlightAtEnd: closeAndCount(payload) + closeAndCount(headers), statistics: statistics,
       timings: timings)
   }
 
@@ -123,8 +123,8 @@ enum DemoRun {
   }
 
   /// Closes a pool; returns how many buffers are still out.
-  private static func closeAndCount(_ pool: PagePool) throws -> Int {
-    try pool.close(whenDrained: {})
+  private static func closeAndCount(_ pool: PagePool) -> Int {
+    pool.close(whenDrained: {})
     return pool.inFlight.total
   }
 }

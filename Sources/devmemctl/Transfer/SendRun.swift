@@ -58,7 +58,7 @@ enum SendRun {
     _ pool: PagePool, _ hash: inout SHA256, _ sender: inout DevmemSender, _ report: inout SendReport
   ) throws {
     while packet.payloadByteCount < options.packetSize.value {
-      guard let netmem = pool.allocate() else {
+      guard var netmem = pool.allocate() else {
         // Everything is with the kernel. A packet that is begun can go first.
         if packet.fragmentCount > 0 { return }
         report.poolWaits += 1

@@ -183,7 +183,7 @@ struct DevmemTransferTests {
             carving: carving)
           var packet = Packet(fragmentCapacity: 64)
           for index in 0..<64 {
-            let netmem = try pool.take()
+            var netmem = try pool.take()
             try buffer.withCPUAccess(.write) {
               try netmem.withMutableBytes { bytes in
                 unsafe bytes.withUnsafeMutableBytes {

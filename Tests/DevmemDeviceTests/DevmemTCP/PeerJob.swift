@@ -74,7 +74,7 @@ enum PeerSend {
     while sent < byteCount {
       let count = Int.random(in: 1...64, using: &random)
       while packet.fragmentCount < count, sent < byteCount {
-        guard let netmem = pool.allocate() else {
+        guard var netmem = pool.allocate() else {
           if packet.fragmentCount > 0 { break }
           _ = try sender.awaitCompletions(leaving: max(0, sender.callsInFlight - 1))
           continue

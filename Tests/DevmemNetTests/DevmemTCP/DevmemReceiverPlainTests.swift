@@ -35,7 +35,9 @@ struct DevmemReceiverPlainTests {
           fragmentLimit: 16, byteLimit: byteLimit, tokenLimit: 64))
     }
 
-    func write(_ bytes: [UInt8]) throws {
+    func write(_ bytes: [UInt8]) throws { try Self.write(bytes, to: far) }
+
+    static func write(_ bytes: [UInt8], to far: TCPSocket) throws {
       var rest = bytes
       while !rest.isEmpty {
         let count = try unsafe rest.withUnsafeMutableBytes { bytes in
@@ -131,7 +133,8 @@ struct DevmemReceiverPlainTests {
     var waiting = try blocking.receiver()
     let worker = Worker()
     defer { worker.stop() }
-    worker.start { try? blocking.write([1, 2, 3]) }
+    let far = blocking.far
+    worker.start { try? Flow.write([1, 2, 3], to: far) }
     #expect(try waiting.receive(into: &packet) == .packet)
     #expect(try packet.payloadBytes() == [1, 2, 3])
   }

@@ -22,7 +22,7 @@ struct SenderCoreTests {
     var packet = Packet(fragmentCapacity: 64)
     var rest = bytes[...]
     while !rest.isEmpty {
-      let netmem = try pool.take()
+      var netmem = try pool.take()
       let piece = Array(rest.prefix(netmem.byteCount - 3))
       rest = rest.dropFirst(piece.count)
       try netmem.withMutableBytes { bytes in

@@ -76,9 +76,13 @@ private final class RunProvider: MemoryProvider {
     free = Mutex((0..<64).reversed().map { [slab] in slab[$0] })
   }
 
-  func attach(to pool: PagePool.Identity) -> [NetIOVSlab] { [slab] }
+  func attach(
+    to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
+  ) -> [NetIOVSlab] { [slab] }
 
-  func refill(_ span: inout OutputSpan<NetIOVReference>) {
+  func refill(
+    _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) {
     let taken = free.withLock { free in
       let taken = Array(free.suffix(span.freeCapacity).reversed())
       free.removeLast(taken.count)
@@ -87,11 +91,13 @@ private final class RunProvider: MemoryProvider {
     for iov in taken { span.append(iov) }
   }
 
-  func release(_ iovs: Span<NetIOVReference>) {
+  func release(
+    _ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess
+  ) {
     free.withLock { free in
       for position in iovs.indices { free.append(iovs[position]) }
     }
   }
 
-  func detach(from pool: PagePool.Identity) {}
+  func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {}
 }

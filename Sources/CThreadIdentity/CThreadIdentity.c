@@ -1,4 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-//
-// Header only: SwiftPM wants one file to compile.
-#include "CThreadIdentity.h"

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "CThreads.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+CTHREADS_LOCAL uint64_t cthreads_number;
+CTHREADS_LOCAL struct cthreads_slot cthreads_slots[CTHREADS_SLOTS];
+uint64_t cthreads_forks;
+uint64_t cthreads_unattended_limit = UINT64_C(1) << 62;
+
+// The threads that have a number, linked through their own thread-local memory: whoever ends takes
+// himself off the list before that memory goes.
+struct node {
+  uint64_t number;
+  struct node *next, **link;
+};
+static __thread struct node here;
+static struct node *running;
+static uint64_t last_number = 15;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_key_t key;
+static void (*_Atomic end_action)(uint64_t);
+
+static void leave(void *number) {
+  void (*action)(uint64_t) = end_action;
+  if (action && cthreads_number == (uint64_t)(uintptr_t)number) action(cthreads_number);
+  pthread_mutex_lock(&lock);
+  if (here.link) {
+    *here.link = here.next;
+    if (here.next) here.next->link = here.link;
+    here.link = 0;
+  }
+  pthread_mutex_unlock(&lock);
+  // What destructors after this one return is another thread's.
+  cthreads_number = CTHREADS_ENDING;
+  memset(cthreads_slots, 0, sizeof cthreads_slots);
+}
+
+uint64_t cthreads_enter(void) {
+  if (cthreads_number) return cthreads_number;
+  pthread_mutex_lock(&lock);
+  here.number = ++last_number;
+  here.next = running;
+  here.link = &running;
+  if (running) running->link = &here.next;
+  running = &here;
+  pthread_mutex_unlock(&lock);
+  cthreads_number = here.number;
+  // Without memory for it the thread's end goes unnoticed: it counts as running.
+  pthread_setspecific(key, (void *)(uintptr_t)here.number);
+  return cthreads_number;
+}
+
+bool cthreads_is_running(uint64_t number) {
+  bool found = false;
+  pthread_mutex_lock(&lock);
+  for (struct node *n = running; n && !found; n = n->next) found = n->number == number;
+  pthread_mutex_unlock(&lock);
+  return found;
+}
+
+void cthreads_at_end(void (*action)(uint64_t)) { end_action = action; }
+
+void cthreads_yield(void) { sched_yield(); }
+
+// --- fork: the child has one thread, which is nobody's owner.
+
+static void before_fork(void) { pthread_mutex_lock(&lock); }
+static void after_fork_in_parent(void) { pthread_mutex_unlock(&lock); }
+static void after_fork_in_child(void) {
+  running = 0;
+  here.link = 0;
+  cthreads_number = 0;
+  memset(cthreads_slots, 0, sizeof cthreads_slots);
+  __atomic_fetch_add(&cthreads_forks, 1, __ATOMIC_RELAXED);
+  __atomic_store_n(&cthreads_unattended_limit, 0, __ATOMIC_RELAXED);
+  pthread_mutex_unlock(&lock);
+}
+
+// --- the barrier
+
+// linux/membarrier.h, whose commands are older than every kernel with udmabuf.
+enum { private_expedited = 1 << 3, register_private_expedited = 1 << 4 };
+
+static int has_membarrier;
+static char *page;
+static pthread_mutex_t page_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void cthreads_barrier(void) {
+  if (has_membarrier && syscall(SYS_membarrier, private_expedited, 0, 0) == 0) return;
+  pthread_mutex_lock(&page_lock);
+  if (!page) {
+    page = mmap(0, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) abort();
+  }
+  size_t size = (size_t)sysconf(_SC_PAGESIZE);
+  // The page has to be in the processors' tables for its loss to interrupt them.
+  if (mprotect(page, size, PROT_READ | PROT_WRITE)) abort();
+  *(volatile char *)page += 1;
+  if (mprotect(page, size, PROT_READ)) abort();
+  pthread_mutex_unlock(&page_lock);
+}
+
+__attribute__((constructor)) static void set_up(void) {
+  has_membarrier = syscall(SYS_membarrier, register_private_expedited, 0, 0) == 0;
+  if (pthread_key_create(&key, leave)) abort();
+  if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child)) abort();
+}

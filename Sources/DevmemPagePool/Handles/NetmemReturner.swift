@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// Collects buffers that end on one thread and returns them to their pools in bulk (`struct
+/// xdp_frame_bulk`; Documentation/networking/page_pool.rst, `page_pool_put_netmem_bulk`).
+///
+/// For a thread that frees, one by one, what other threads' pools gave out: a buffer that just dies there
+/// costs an atomic operation on a cache line that the pool's owner reads, one that goes through a
+/// returner a fraction of that. The price is that the pool gets it later: until the returner is full,
+/// flushed or gone, a buffer in it counts as held. Call ``flush()`` before the thread waits for something.
+///
+/// Move-only. Not thread-safe, but may be moved between threads.
+@frozen
+@safe
+public struct NetmemReturner: ~Copyable, @unchecked Sendable {
+  // SAFETY: `slots` has room for `capacity` references; the first `used` are initialised, each standing
+  // for the only handle to its buffer. `pool` is only followed while `used` > 0.
+  @usableFromInline let slots: AtomicSlot.Slot
+  @usableFromInline var used = 0
+  @usableFromInline var pool: PagePool.State.Reference?
+  /// Buffers that are collected at most, 1 or more.
+  public let capacity: Int
+
+  /// A returner that gives back as soon as it has `capacity` buffers of one pool, 1 or more. The
+  /// kernel's have 16.
+  public init(capacity: Int = 64) {
+    precondition(capacity > 0, "a returner of at least one buffer")
+    self.capacity = capacity
+    unsafe slots = .allocate(capacity: capacity)
+    unsafe pool = nil
+  }
+
+  @inlinable
+  deinit {
+    unsafe Self.putBack(slots, used, pool)
+    unsafe slots.deallocate()
+  }
+
+  /// Number of buffers that wait here.
+  @inlinable public var count: Int { used }
+
+  /// Takes a buffer to return; all that wait go back first if it is of another pool, and with it if it is
+  /// the last that has room.
+  ///
+  /// If it has other holders, only this handle ends.
+  @inlinable
+  public mutating func put(_ netmem: consuming Netmem) {
+    let record = unsafe netmem.forget()
+    guard unsafe record.pointee.referenceCount.load(ordering: .acquiring) == 1 else {
+      return unsafe PagePool.State.putShared(record)
+    }
+    let its = unsafe record.pointee.pool.load(ordering: .relaxed)
+    if unsafe its != pool {
+      flush()
+      unsafe pool = unsafe its
+    }
+    unsafe (slots + used).initialize(to: RecordReference(record: record))
+    used &+= 1
+    if used == capacity { flush() }
+  }
+
+  /// Returns all that wait.
+  @inlinable
+  public mutating func flush() {
+    let count = used
+    used = 0
+    unsafe Self.putBack(slots, count, pool)
+  }
+
+  /// Buffers of one pool that nobody else holds, in one operation where that can be.
+  @usableFromInline
+  @inline(never)
+  static func putBack(_ slots: AtomicSlot.Slot, _ count: Int, _ pool: PagePool.State.Reference?) {
+    guard count > 0, let pool = unsafe pool else { return }
+    if unsafe pool.pointee.isMine {
+      let top = unsafe pool.pointee.beginReturn()
+      if unsafe top + count <= pool.pointee.limit.load() {
+        unsafe top.update(from: slots, count: count)
+        unsafe pool.pointee.top.publish(top + count)
+        return
+      }
+      unsafe pool.pointee.top.publish(top)
+    } else if unsafe pool.pointee.queue.push(slots, count: count) {
+      return
+    }
+    unsafe NetmemBatch.putBackSingly(slots, count)
+  }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+extension PagePool {
+  /// Says when much is held, and when little is again.
+  public struct Watermarks: Sendable {
+    /// What has happened.
+    public enum Level: Sendable {
+      /// `high` or more buffers are held.
+      case high
+      /// `low` or fewer are held again.
+      case low
+    }
+
+    /// Number of held buffers at or below which the pressure is over, 0 or more.
+    public var low: Int
+    /// Number of held buffers from which on there is pressure; above `low`.
+    public var high: Int
+    /// Called once at each crossing: `.high` on the owner thread, out of an allocation; `.low` on the
+    /// thread whose return crossed the mark. It may return buffers, close the pool and drop references to it;
+    /// it must not allocate from the pool or wait for another thread that uses it.
+    public var onCrossing: @Sendable (Level) -> Void
+
+    /// Watermarks.
+    public init(low: Int, high: Int, onCrossing: @escaping @Sendable (Level) -> Void) {
+      self.low = low
+      self.high = high
+      self.onCrossing = onCrossing
+    }
+  }
+}
+
+extension PagePoolCore {
+  /// Looked at when the cache is refilled, so up to a refill late. Inside.
+  func checkHighWatermark() {
+    guard let marks = configuration.watermarks, !isAboveWatermark.load(ordering: .relaxed),
+      inFlight.held >= marks.high
+    else { return }
+    isAboveWatermark.store(true, ordering: .releasing)
+    updateAttention()
+    marks.onCrossing(.high)
+    // What came back between the two lines above went unattended.
+    checkLowWatermark()
+  }
+
+  /// Looked at with every return while the pressure lasts. Something
+  /// must keep the pool. Any thread.
+  func checkLowWatermark() {
+    guard let marks = configuration.watermarks, isAboveWatermark.load(ordering: .relaxed),
+      inFlight.held <= marks.low
+    else { return }
+    let (isMine, _) = isAboveWatermark.compareExchange(
+      expected: true, desired: false, ordering: .acquiringAndReleasing)
+    if isMine { marks.onCrossing(.low) }
+  }
+}

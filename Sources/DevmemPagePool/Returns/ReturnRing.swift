@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+/// Where other threads leave buffers for the owner: a ring of handles with many producers and one
+/// consumer (the role of the kernel's `ptr_ring`, without its lock).
+///
+/// A producer takes positions with one compare-and-swap on the tail, then fills them. It writes into the
+/// ring only, never into a record: a buffer that travels between two threads moves an eighth of a cache
+/// line each way, where a list through the records would move one and a half.
+///
+/// A slot holds a record's address and, in the lowest bit, the parity of the lap it was written in. So
+/// the consumer sees what is filled without clearing slots: one that still has the last lap's parity is
+/// taken, but not filled yet.
+///
+/// A whole batch takes one slot: the address of its ``BatchStorage``, marked by the second bit, with the
+/// number of its buffers in the top 16 bits, where no address of a process has any. Its buffers
+/// stay where they are.
+///
+/// Each end remembers what it last saw of the other and looks again only when that is not enough.
+@safe
+struct ReturnRing: ~Copyable {
+  private typealias Slot = Atomic<UInt>
+
+  // SAFETY: `slots` is allocated in init for `mask` + 1 elements and freed in deinit.
+  private let slots: UnsafeMutablePointer<Slot>
+  private let mask: UInt64
+  private let shift: UInt64
+  private let gap1 = InlineArray<16, UInt64>(repeating: 0)
+  /// Producers: the next free position in bits 0...61; bit 62: returns want attention; bit 63: closed.
+  private let tail = Atomic<UInt64>(0)
+  /// What producers last saw of `head`; never ahead of it.
+  private let seenHead = Atomic<UInt64>(0)
+  /// Buffers that were pushed in batches, less one for each batch.
+  private let pushedBeyondSlots = Atomic<UInt64>(0)
+  private let gap2 = InlineArray<16, UInt64>(repeating: 0)
+  /// Consumer: the first position that has not been taken.
+  private let head = Atomic<UInt64>(0)
+  /// What the consumer last saw of `tail`, without its flags.
+  private let seenTail = Atomic<UInt64>(0)
+  private let takenBeyondSlots = Atomic<UInt64>(0)
+  private let gap3 = InlineArray<16, UInt64>(repeating: 0)
+
+  deinit {
+    unsafe slots.deinitialize(count: Int(mask) + 1)
+    unsafe slots.deallocate()
+  }
+
+  /// A ring of at least `capacity` slots, rounded up to a power of two.
+  init(capacity: Int) {
+    let bits = capacity <= 1 ? 0 : Int.bitWidth - (capacity - 1).leadingZeroBitCount
+    unsafe slots = .allocate(capacity: 1 << bits)
+    for position in 0..<1 << bits { unsafe (slots + position).initialize(to: Slot(1)) }
+    mask = 1 << UInt64(bits) - 1
+    shift = UInt64(bits)
+  }
+
+  /// What became of a push.
+  enum Outcome {
+    case pushed
+    /// There is no room: the buffers were not taken.
+    case full
+    /// Closed, or attention is wanted: the buffers were not taken.
+    case refused
+  }
+
+  static var closedBit: UInt64 { 1 << 63 }
+  static var attentionBit: UInt64 { 1 << 62 }
+  private static var positionMask: UInt64 { attentionBit - 1 }
+
+  /// Adds buffers, all or none. Any thread.
+  /// - Parameter flag: refuse when this flag, or a higher one, is up.
+  @inline(__always)
+  func push(
+    _ iovs: UnsafePointer<RecordReference>, count: Int, below flag: UInt64
+  ) -> Outcome {
+    var position: UInt64 = 0
+    let outcome = reserve(count, below: flag, &position)
+    guard outcome == .pushed else { return outcome }
+    var offset = 0
+    while offset < count {
+      unsafe fill(
+        position &+ UInt64(truncatingIfNeeded: offset), UInt(bitPattern: iovs[offset].record))
+      offset &+= 1
+    }
+    return .pushed
+  }
+
+  /// Adds all buffers of a batch as one entry, storage and all. Any thread.
+  /// - Parameter count: at least 1.
+  func push(_ storage: BatchStorage, count: Int, below flag: UInt64) -> Outcome {
+    let address = unsafe UInt(bitPattern: storage.slots)
+    guard count >> 16 == 0, address >> 48 == 0 else { return .refused }
+    var position: UInt64 = 0
+    let outcome = reserve(1, below: flag, &position)
+    guard outcome == .pushed else { return outcome }
+    pushedBeyondSlots.add(UInt64(count - 1), ordering: .relaxed)
+    // With the last fill the buffers are the consumer's, and the pool may end: nothing of it may be touched
+    // any more.
+    fill(position, address | Self.batchMark | UInt(count) << 48)
+    return .pushed
+  }
+
+  /// Takes positions for `count` entries.
+  @inline(__always)
+  private func reserve(_ count: Int, below flag: UInt64, _ position: inout UInt64) -> Outcome {
+    var seen = tail.load(ordering: .relaxed)
+    while true {
+      guard seen < flag else { return .refused }
+      position = seen & Self.positionMask
+      guard hasRoom(count, at: position) else { return .full }
+      let (exchanged, original) = tail.weakCompareExchange(
+        expected: seen, desired: seen &+ UInt64(truncatingIfNeeded: count),
+        successOrdering: .relaxed,
+        failureOrdering: .relaxed)
+      if exchanged { return .pushed }
+      seen = original
+    }
+  }
+
+  /// Acquire and release: what the consumer has taken out of these slots it has read by now, whichever
+  /// producer saw it first.
+  @inline(__always)
+  private func hasRoom(_ count: Int, at position: UInt64) -> Bool {
+    let last = position &+ UInt64(truncatingIfNeeded: count &- 1)
+    if last &- seenHead.load(ordering: .acquiring) <= mask { return true }
+    let head = head.load(ordering: .acquiring)
+    seenHead.store(head, ordering: .releasing)
+    return last &- head <= mask
+  }
+
+  @inline(__always)
+  private func fill(_ position: UInt64, _ bits: UInt) {
+    unsafe slots[Int(truncatingIfNeeded: position & mask)].store(
+      bits | parity(position), ordering: .releasing)
+  }
+
+  private static var batchMark: UInt { 2 }
+
+  /// 0 in the first lap: the slots' first content is odd, so that it is nobody's.
+  @inline(__always)
+  private func parity(_ position: UInt64) -> UInt {
+    UInt(truncatingIfNeeded: position &>> shift) & 1
+  }
+
+  /// Takes up to `count` buffers that came one by one, oldest first. Owner thread only. Budget: 7
+  /// instructions a buffer.
+  /// - Returns: how many were written to `destination`. Fewer than there are, or none, when a producer
+  ///   has not filled its slot yet, or the next entry is a batch.
+  func take(into destination: UnsafeMutablePointer<RecordReference>, upTo count: Int) -> Int {
+    let start = head.load(ordering: .relaxed)
+    let end = min(lookAhead(count, from: start), start &+ UInt64(truncatingIfNeeded: count))
+    guard start < end else { return 0 }
+    // To the end of the lap, then from the start of the next: the parity is the same within each.
+    let lapEnd = min(end, (start | mask) &+ 1)
+    var taken = unsafe takeInLap(into: destination, start..<lapEnd)
+    if start &+ UInt64(taken) == lapEnd, lapEnd < end {
+      unsafe taken += takeInLap(into: destination + taken, lapEnd..<end)
+    }
+    head.store(start &+ UInt64(taken), ordering: .releasing)
+    if taken == 0 {
+      return unsafe takeBehind(into: destination, upTo: count, start..<lookAtTail())
+    }
+    return taken
+  }
+
+  /// Nothing can be taken at the head: skips what was taken out of turn, and takes what stands behind a slot
+  /// that its producer has not filled yet.
+  @inline(never)
+  private func takeBehind(
+    into destination: UnsafeMutablePointer<RecordReference>, upTo count: Int,
+    _ positions: Range<UInt64>
+  ) -> Int {
+    let positions = skipTaken(positions)
+    var taken = 0
+    for position in positions where taken < count {
+      if unsafe move(slot(position), to: destination + taken, parity(position)) {
+        take(outOfTurn: position)
+        taken += 1
+      }
+    }
+    takenBeyondSlots.addAsOnlyWriter(UInt64(taken))
+    _ = skipTaken(positions)
+    return taken
+  }
+
+  @inline(__always)
+  private func slot(_ position: UInt64) -> UnsafeMutablePointer<Slot> {
+    unsafe slots + Int(truncatingIfNeeded: position & mask)
+  }
+
+  /// Leaves a batch of no buffers in a slot that was taken before its turn.
+  private func take(outOfTurn position: UInt64) {
+    unsafe slot(position).pointee.store(Self.batchMark | parity(position), ordering: .relaxed)
+  }
+
+  /// Moves the head over slots that were taken out of turn. Returns what is left of `positions`.
+  private func skipTaken(_ positions: Range<UInt64>) -> Range<UInt64> {
+    var position = positions.lowerBound
+    while position < positions.upperBound,
+      unsafe slot(position).pointee.load(ordering: .relaxed) ^ parity(position) == Self.batchMark
+    {
+      position &+= 1
+    }
+    let count = position &- positions.lowerBound
+    guard count > 0 else { return positions }
+    takenBeyondSlots.addAsOnlyWriter(0 &- count)
+    head.store(position, ordering: .releasing)
+    return position..<positions.upperBound
+  }
+
+  @inline(__always)
+  private func takeInLap(
+    into destination: UnsafeMutablePointer<RecordReference>, _ positions: Range<UInt64>
+  ) -> Int {
+    let parity = parity(positions.lowerBound)
+    let first = unsafe slots + Int(truncatingIfNeeded: positions.lowerBound & mask)
+    let count = Int(truncatingIfNeeded: positions.upperBound &- positions.lowerBound)
+    var offset = 0
+    // Two at a time: the loop's own three instructions would be more than a third of it.
+    while offset &+ 1 < count {
+      guard unsafe move(first + offset, to: destination + offset, parity) else { return offset }
+      guard unsafe move(first + offset + 1, to: destination + offset + 1, parity) else {
+        return offset &+ 1
+      }
+      offset &+= 2
+    }
+    if offset < count, unsafe move(first + offset, to: destination + offset, parity) {
+      offset &+= 1
+    }
+    return offset
+  }
+
+  /// Takes one slot's buffer; false if it has not been filled in this lap, or holds a batch.
+  @inline(__always)
+  private func move(
+    _ slot: UnsafeMutablePointer<Slot>, to place: UnsafeMutablePointer<RecordReference>,
+    _ parity: UInt
+  ) -> Bool {
+    let bits = unsafe slot.pointee.load(ordering: .acquiring) ^ parity
+    guard bits & (Self.batchMark | 1) == 0 else { return false }
+    unsafe place.initialize(
+      to: RecordReference(record: UnsafeMutablePointer(bitPattern: bits).unsafelyUnwrapped))
+    return true
+  }
+
+  /// Takes the next entry if it is a batch, or one behind a slot that its producer has not filled yet. Owner
+  /// thread only.
+  /// - Parameter counts: of how many buffers.
+  func takeBatch(of counts: ClosedRange<Int>) -> (storage: BatchStorage, count: Int)? {
+    let start = head.load(ordering: .relaxed)
+    guard start < lookAhead(1, from: start) else { return nil }
+    if let batch = batch(at: start, of: counts) {
+      takenBeyondSlots.addAsOnlyWriter(UInt64(batch.count - 1))
+      head.store(start &+ 1, ordering: .releasing)
+      return batch
+    }
+    let isFilled = unsafe (slot(start).pointee.load(ordering: .acquiring) ^ parity(start)) & 1 == 0
+    return isFilled ? nil : takeBatchBehind(start, of: counts)
+  }
+
+  @inline(__always)
+  private func batch(
+    at position: UInt64, of counts: ClosedRange<Int>
+  ) -> (storage: BatchStorage, count: Int)? {
+    let bits = unsafe slot(position).pointee.load(ordering: .acquiring) ^ parity(position)
+    let count = Int(bits &>> 48)
+    guard bits & (Self.batchMark | 1) == Self.batchMark, counts.contains(count) else { return nil }
+    let address = unsafe AtomicSlot.Slot(bitPattern: bits & (1 << 48 - 1) & ~Self.batchMark)
+    return unsafe (BatchStorage(slots: address.unsafelyUnwrapped), count)
+  }
+
+  @inline(never)
+  private func takeBatchBehind(
+    _ start: UInt64, of counts: ClosedRange<Int>
+  ) -> (storage: BatchStorage, count: Int)? {
+    for position in start..<lookAtTail() {
+      guard let batch = batch(at: position, of: counts) else { continue }
+      take(outOfTurn: position)
+      takenBeyondSlots.addAsOnlyWriter(UInt64(batch.count))
+      return batch
+    }
+    return nil
+  }
+
+  /// Where the entries end, looked up again if fewer than `count` were known of. Owner thread only.
+  @inline(__always)
+  private func lookAhead(_ count: Int, from start: UInt64) -> UInt64 {
+    let seen = seenTail.load(ordering: .relaxed)
+    if seen &- start >= UInt64(truncatingIfNeeded: count) { return seen }
+    return lookAtTail()
+  }
+
+  /// Where the entries end. What is taken must not be beyond what was seen, hence it is kept.
+  @inline(__always)
+  private func lookAtTail() -> UInt64 {
+    let end = tail.load(ordering: .relaxed) & Self.positionMask
+    seenTail.store(end, ordering: .relaxed)
+    return end
+  }
+
+  /// Makes every push that comes after this call be refused, or no longer. Owner thread only.
+  func setWantsAttention(_ isWanted: Bool) {
+    if isWanted {
+      tail.bitwiseOr(Self.attentionBit, ordering: .acquiringAndReleasing)
+    } else {
+      tail.bitwiseAnd(~Self.attentionBit, ordering: .acquiringAndReleasing)
+    }
+  }
+
+  /// Lets nothing more in.
+  func close() { tail.bitwiseOr(Self.closedBit, ordering: .acquiringAndReleasing) }
+
+  /// Whether no slot is taken by anything, filled yet or not. Owner thread only.
+  var isEmpty: Bool {
+    tail.load(ordering: .relaxed) & Self.positionMask == head.load(ordering: .relaxed)
+  }
+
+  /// Buffers in the ring now. Any thread; exact on the owner's.
+  var count: Int {
+    let taken = head.load(ordering: .relaxed) &+ takenBeyondSlots.load(ordering: .relaxed)
+    return max(0, Int(pushedCount) - Int(taken))
+  }
+
+  /// Buffers that have ever been pushed. Any thread.
+  var pushedCount: UInt64 {
+    tail.load(ordering: .relaxed) & Self.positionMask
+      &+ pushedBeyondSlots.load(ordering: .relaxed)
+  }
+}
