@@ -76,3 +76,21 @@ int csystem_numa_preferred(void) {
   node = numa_node_of_cpu(sched_getcpu());
   return node >= 0 ? node : 0;
 }
+
+int csystem_numa_processors(int node, uint64_t *processors, size_t word_count) {
+  memset(processors, 0, word_count * sizeof(*processors));
+  if (numa_available() < 0 || node < 0 || node > numa_max_node() ||
+      !numa_bitmask_isbitset(numa_all_nodes_ptr, (unsigned)node)) {
+    return -ENODEV;
+  }
+  struct bitmask *mask = numa_allocate_cpumask();
+  int result = numa_node_to_cpus(node, mask) < 0 ? -ENODEV : 0;
+  for (unsigned bit = 0; result >= 0 && bit < mask->size && bit < word_count * 64; bit++) {
+    if (numa_bitmask_isbitset(mask, bit)) {
+      processors[bit / 64] |= 1ULL << bit % 64;
+      result++;
+    }
+  }
+  numa_bitmask_free(mask);
+  return result;
+}

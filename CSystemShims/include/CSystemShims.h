@@ -28,6 +28,7 @@
 #include "csystem_process.h"
 #include "csystem_seam.h"
 #include "csystem_socket.h"
+#include "csystem_thread.h"
 #include "csystem_udmabuf.h"
 #include "csystem_unixsocket.h"
 #include "csystem_xdp.h"

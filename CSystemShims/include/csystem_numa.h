@@ -29,3 +29,7 @@ int csystem_numa_node_of(const void *address);
 
 /// The node that the calling thread allocates from first (numa_preferred), else the one it runs on.
 int csystem_numa_preferred(void);
+
+/// Sets the bits of a node's processors in `word_count` words (numa_node_to_cpus), and answers how many.
+/// -ENODEV: no such node, and for any node on a kernel without NUMA.
+int csystem_numa_processors(int node, uint64_t *processors, size_t word_count);

@@ -154,4 +154,33 @@ extension DevmemError {
       .noSuchNode, "binding memory to NUMA node \(node)", underlying: underlying,
       remedy: "This process may use: \(nodes)")
   }
+
+  /// Starting the thread of an executor.
+  static func startingThread(
+    _ name: String, _ placement: SingleThreadExecutor.Placement, _ errno: Errno
+  ) -> DevmemError {
+    let operation = "starting thread \"\(name)\"\(placement.text)"
+    let usable = try? ProcessorSet.ofProcess()
+    switch (placement, errno) {
+    case (.processor, .EINVAL):
+      let remedy = usable.map { "This process runs on processors \($0)" }
+      return DevmemError(.noSuchProcessor, operation, underlying: errno, remedy: remedy)
+    case (.node, .EINVAL), (.node, .ENODEV):
+      let nodes = NUMANode.available().filter { node in
+        guard let usable, let processors = try? ProcessorSet.of(node) else { return false }
+        return !processors.isDisjoint(with: usable)
+      }
+      return DevmemError(
+        .noSuchNode, operation, underlying: errno,
+        remedy: "Nodes with processors that this process runs on: "
+          + nodes.map(\.description).joined(separator: ", "))
+    case (_, .EAGAIN):
+      return DevmemError(
+        .threadLimit, operation, underlying: errno,
+        remedy: "End threads, or raise the limit: ulimit -u, pids.max of the control group"
+          + " or /proc/sys/kernel/threads-max")
+    default:
+      return step(operation, errno)
+    }
+  }
 }

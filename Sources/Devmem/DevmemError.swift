@@ -39,8 +39,12 @@ public struct DevmemError: Error, Hashable, Sendable, CarriesErrno {
     case invalidIOVByteCount
     /// No contiguous run of the buffer is long enough for one IOV, or there are too many IOVs.
     case cannotCarve
-    /// There is no such NUMA node.
+    /// There is no such NUMA node, or this process may not use it.
     case noSuchNode
+    /// There is no such processor, or this process may not use it.
+    case noSuchProcessor
+    /// Too many threads.
+    case threadLimit
     /// The descriptor is not a dma-buf.
     case notADMABuf
     /// The CPU cannot read or write this memory.

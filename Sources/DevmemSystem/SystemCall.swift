@@ -16,7 +16,9 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case drmDriverName, drmCreateDumb, drmDumbMapOffset, drmCloseHandle
   case drmExportHandle, drmImportHandle
   // NUMA
-  case numaMemory, numaBind, numaNodeOf
+  case numaMemory, numaBind, numaNodeOf, numaProcessors
+  // Threads
+  case threadStart, threadRelease, processProcessors
   // Sockets
   case unixPair, unixListen, unixConnect, unixAccept, unixSend, unixReceive
   case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpEndConnection, tcpSend

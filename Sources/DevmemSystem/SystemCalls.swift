@@ -282,6 +282,40 @@ func system_numaNodeOf(_ address: UnsafeRawPointer) throws(Errno) -> Int {
   try perform(.numaNodeOf, .mayFault) { unsafe csystem_numa_node_of(address) }
 }
 
+func system_numaProcessors(
+  _ node: Int, _ words: UnsafeMutableBufferPointer<UInt64>
+) throws(Errno) -> Int {
+  try perform(.numaProcessors) {
+    unsafe csystem_numa_processors(Int32(clamping: node), words.baseAddress, words.count)
+  }
+}
+
+// MARK: - Threads
+
+func system_threadStart(
+  _ name: String, _ words: UnsafeBufferPointer<UInt64>, context: UnsafeMutableRawPointer,
+  _ routine: @convention(c) (UnsafeMutableRawPointer?) -> Void
+) throws(Errno) -> UInt64 {
+  var thread: UInt64 = 0
+  try perform(.threadStart) {
+    unsafe csystem_thread_start(name, words.baseAddress, routine, context, &thread)
+  }
+  return thread
+}
+
+/// Never throws: a thread that is owned can be joined and detached.
+func system_threadRelease(_ thread: UInt64) {
+  _ = try? perform(.threadRelease, .releases) { csystem_thread_release(thread) }
+}
+
+func system_processProcessors(
+  _ words: UnsafeMutableBufferPointer<UInt64>
+) throws(Errno) -> Int {
+  try perform(.processProcessors) {
+    unsafe csystem_thread_process_processors(words.baseAddress)
+  }
+}
+
 // MARK: - Unix sockets
 
 func system_unixPair(stream: Bool) throws(Errno) -> (Int32, Int32) {

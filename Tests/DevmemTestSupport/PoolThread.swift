@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Devmem
+
 /// An actor whose jobs all run on one thread, which can own a pool. (The main actor will not do: in a
 /// test process several threads take turns at serving it.)
 @globalActor
-package actor PoolThread {
+package actor PoolThread: SingleThreadActor {
   package static let shared = PoolThread()
 
-  private final class Executor: SerialExecutor {
-    private let worker = Worker()
+  package nonisolated let executor: SingleThreadExecutor
 
-    func enqueue(_ job: consuming ExecutorJob) {
-      let job = UnownedJob(job)
-      worker.start { unsafe job.runSynchronously(on: self.asUnownedSerialExecutor()) }
+  private init() {
+    do {
+      executor = try SingleThreadExecutor(name: "pool")
+    } catch {
+      fatalError("\(error)")
     }
-  }
-
-  private let executor = Executor()
-
-  package nonisolated var unownedExecutor: UnownedSerialExecutor {
-    unsafe executor.asUnownedSerialExecutor()
   }
 }
