@@ -48,6 +48,22 @@ extension DMABuf {
     }
   }
 
+  /// Records of more IOVs than there is memory for are refused here: their allocation would end the
+  /// process. The bytes themselves may be there all the same, in a sparse memory file of somebody else.
+  static func checkRecords(iovCount: Int, _ operation: String) throws(DevmemError) {
+    // Nobody asks /proc about less than 2^21 IOVs: 80 MiB of records.
+    guard iovCount > 1 << 21,
+      let available = try? SystemProcess.availableMemoryByteCount(),
+      iovCount > available / recordByteCount
+    else { return }
+    throw DevmemError(
+      .outOfMemory, "\(operation), \(iovCount) of them, where \(available) bytes are available",
+      remedy: "Each takes \(recordByteCount) bytes of records: use larger IOVs, or free memory.")
+  }
+
+  /// 32 of the record, 4 to find it by its offset, and bits of the allocator.
+  private static let recordByteCount = 40
+
   static func openUDMABuf() throws(DevmemError) -> UDMABufDevice {
     try DevmemError.wrapping({ .openingUDMABuf($0) }) { () throws(Errno) in try UDMABufDevice() }
   }

@@ -76,7 +76,13 @@ extension DMABuf {
           .invalidByteCount, "\(place) has \(range.byteCount) bytes",
           remedy: "Byte counts are multiples of \(page) and end inside the file.")
       }
-      total += range.byteCount
+      let sum = total.addingReportingOverflow(range.byteCount)
+      guard !sum.overflow else {
+        throw DevmemError(
+          .sizeLimit, "\(place) makes it more than \(Int.max) bytes",
+          remedy: "Make several dma-bufs of them.")
+      }
+      total = sum.partialValue
     }
     try checkSeals(ranges)
     try checkOverlap(ranges)

@@ -18,7 +18,9 @@ extension DMABuf {
     public init(of file: MemoryFile, offset: Int = 0, byteCount: Int? = nil) {
       self.file = file
       self.offset = offset
-      self.byteCount = byteCount ?? file.byteCount - offset
+      // An offset that no check will let pass may be too far away for a number.
+      let rest = file.byteCount.subtractingReportingOverflow(offset)
+      self.byteCount = byteCount ?? (rest.overflow ? .max : rest.partialValue)
     }
 
     /// The positions in the file. Only of a range that was checked.

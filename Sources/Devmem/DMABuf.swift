@@ -99,6 +99,24 @@ public final class DMABuf: Sendable {
       self.descriptorNumber = memoryFile.descriptor.rawValue
       self.descriptor = nil
     }
+    if hasNote {
+      MemoryRegistry.note(identity, over: memoryRanges)
+    } else {
+      // It may be one that was made here.
+      MemoryRegistry.keep(identity)
+    }
+  }
+
+  deinit {
+    if hasNote { MemoryRegistry.forget(identity) }
+  }
+
+  /// Whether the registry has to know what lies beneath: a dma-buf over memory files of this process.
+  private var hasNote: Bool { isExported && !memoryRanges.isEmpty }
+
+  /// The descriptor leaves; whatever comes back by it lies over the same memory.
+  private func letOut() {
+    if hasNote { MemoryRegistry.keep(identity) }
   }
 
   /// Lends the descriptor's number: the dma-buf's, or the memory file's where there is no dma-buf.
@@ -107,14 +125,16 @@ public final class DMABuf: Sendable {
   public func withDescriptor<Result: ~Copyable, Failure: Error>(
     _ body: (Int32) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try body(descriptorNumber)
+    letOut()
+    return try body(descriptorNumber)
   }
 
   /// A second descriptor of the buffer, close-on-exec, that the caller owns.
   ///
   /// - Throws: ``DevmemError/Code/descriptorLimit``.
   public func duplicateDescriptor() throws(DevmemError) -> OwnedFileDescriptor {
-    try DevmemError.wrapping({ .step("duplicating a dma-buf's descriptor", $0) }) {
+    letOut()
+    return try DevmemError.wrapping({ .step("duplicating a dma-buf's descriptor", $0) }) {
       () throws(Errno) in
       // One of the two is there: see init.
       if descriptor != nil { return try descriptor!.duplicate().takeDescriptor() }
@@ -139,6 +159,7 @@ public final class DMABuf: Sendable {
   ) throws(DevmemError) {
     precondition(!message.isEmpty, "a descriptor travels with at least one byte")
     let number = descriptorNumber
+    letOut()
     try DevmemError.wrapping({ .step("sending a dma-buf's descriptor", $0) }) {
       () throws(Errno) in
       // A stream may take fewer bytes; the descriptor goes with the first.

@@ -43,7 +43,7 @@ public final class DMABufBinding: Sendable {
   ///   - addressing: what device addresses are to be; decides where IOVs can lie.
   /// - Throws: ``DevmemError``: `.alreadyBound` when the dma-buf or the memory beneath it is bound,
   ///   `.invalidIOVByteCount` for an IOV size that cannot be, `.cannotCarve` when no run is long enough for
-  ///   one IOV. The buffer is as it was then.
+  ///   one IOV, `.outOfMemory` for more IOVs than there is memory for. The buffer is as it was then.
   public init(
     _ buffer: DMABuf, iovByteCount: Int = 4096, addressing: Addressing = .automatic
   ) throws(DevmemError) {
@@ -68,6 +68,7 @@ public final class DMABufBinding: Sendable {
         remedy: "No physically contiguous run of the buffer holds one IOV: use smaller IOVs, huge"
           + " pages, or addressing: .bufferOffset for devices that take offsets.")
     }
+    try DMABuf.checkRecords(iovCount: carving.iovCount, operation)
     do {
       let slab = try NetIOVSlab(
         iovByteCount: iovByteCount,
@@ -97,8 +98,18 @@ public final class DMABufBinding: Sendable {
   /// Number of IOVs.
   public var iovCount: Int { slab.iovCount }
 
-  /// The allocator, for reports: `availableByteCount`, `largestFreeRun`, `fragmentation`.
-  public var genpool: GenPool { allocator.pool }
+  /// The allocator. Not public: who frees in it what a pool holds hands the same bytes out twice.
+  package var genpool: GenPool { allocator.pool }
+
+  /// Bytes of IOVs that no provider has taken. Counted when asked for; exact while nobody allocates or
+  /// frees.
+  public var availableByteCount: Int { genpool.availableByteCount }
+
+  /// The longest free run in bytes; exact as ``availableByteCount`` is.
+  public var largestFreeRun: Int { genpool.largestFreeRun }
+
+  /// How torn the free space is; exact as ``availableByteCount`` is.
+  public var fragmentation: GenPool.Fragmentation { genpool.fragmentation }
 
   // MARK: Index, offset, address
 

@@ -5,7 +5,7 @@ public import DevmemPagePool
 /// A physically contiguous run of a bound dma-buf, as the owner of the chunk that the allocator has
 /// for it (`struct dmabuf_genpool_chunk_owner`, net/core/devmem.h).
 ///
-/// Immutable. `GenPool.Chunk.owner` leads from a chunk to it.
+/// Immutable. `GenPool.owner(of:)` leads from a chunk to it.
 public final class DMABufChunkOwner: Sendable {
   /// Position among the binding's owners, in the order of their offsets.
   public let index: Int

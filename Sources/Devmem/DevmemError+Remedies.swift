@@ -133,7 +133,8 @@ extension DevmemError {
   }
 
   private static func hugePageRemedy(byteCount: Int, pageSize: PageSize, node: Int?) -> String {
-    let count = (byteCount + pageSize.byteCount - 1) >> pageSize.shift
+    // Not by rounding the sum up, which overflows near the largest Int.
+    let count = (byteCount - 1) >> pageSize.shift + 1
     let folder = "hugepages-\(pageSize.byteCount >> 10)kB"
     let file =
       if let node {

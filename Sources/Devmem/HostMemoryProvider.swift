@@ -48,6 +48,7 @@ public final class HostMemoryProvider: MemoryProvider {
         remedy: "Use a multiple of the page size (\(pageSize.byteCount)) and of the IOV size"
           + " (\(iovByteCount)).")
     }
+    try DMABuf.checkRecords(iovCount: byteCount / iovByteCount, operation)
     let pages: Pages
     do throws(Errno) {
       let mapping = try MemoryMapping.anonymous(byteCount: byteCount, pageSize: pageSize)

@@ -8,10 +8,11 @@ internal import Synchronization
 /// The kernel lets one dma-buf be bound twice, and the two bindings then hand out the same bytes;
 /// so would two dma-bufs over overlapping ranges of one memory file. The registry knows dma-bufs by
 /// inode, through whichever descriptor they came, and the memory-file ranges beneath those that were
-/// made here. What lies beneath an imported dma-buf the kernel does not tell.
+/// made here, also when such a dma-buf comes back as an import. What lies beneath another's dma-buf the
+/// kernel does not tell.
 ///
 /// All members may be called from any thread.
-public enum MemoryRegistry {
+package enum MemoryRegistry {
   private struct Entry {
     let number: UInt64
     let identity: FileIdentity
@@ -27,8 +28,18 @@ public enum MemoryRegistry {
     }
   }
 
+  /// What lies beneath a dma-buf that was made here.
+  private struct Beneath {
+    let ranges: [FileIdentity: [Range<Int>]]
+    /// A descriptor of it may be anywhere.
+    var isOut = false
+  }
+
   private struct State {
     var entries: [Entry] = []
+    /// By dma-buf. Those that are out stay for ever, some hundred bytes each: the kernel gives no
+    /// dma-buf's inode number to another, and an import may come at any time.
+    var beneath: [FileIdentity: Beneath] = [:]
     var nextNumber: UInt64 = 0
   }
 
@@ -37,10 +48,11 @@ public enum MemoryRegistry {
   /// Claims the memory of a buffer until the claim ends.
   ///
   /// - Throws: ``DevmemError/Code/alreadyBound`` if any byte of it is claimed.
-  public static func claim(for buffer: DMABuf) throws(DevmemError) -> MemoryClaim {
-    let ranges = Dictionary(grouping: buffer.memoryRanges, by: \.file.identity)
-      .mapValues { $0.map(\.positions) }
+  package static func claim(for buffer: DMABuf) throws(DevmemError) -> MemoryClaim {
+    let ownRanges = positions(of: buffer.memoryRanges)
     let number: UInt64? = state.withLock { state in
+      let ranges =
+        ownRanges.isEmpty ? state.beneath[buffer.identity]?.ranges ?? [:] : ownRanges
       let entry = Entry(number: state.nextNumber, identity: buffer.identity, ranges: ranges)
       if state.entries.contains(where: entry.overlaps) { return nil }
       state.nextNumber += 1
@@ -56,8 +68,32 @@ public enum MemoryRegistry {
     return MemoryClaim(number: number)
   }
 
+  private static func positions(
+    of ranges: [DMABuf.MemoryRange]
+  ) -> [FileIdentity: [Range<Int>]] {
+    Dictionary(grouping: ranges, by: \.file.identity).mapValues { $0.map(\.positions) }
+  }
+
+  /// Notes what lies beneath a dma-buf that was made here.
+  static func note(_ identity: FileIdentity, over ranges: [DMABuf.MemoryRange]) {
+    let beneath = Beneath(ranges: positions(of: ranges))
+    state.withLock { $0.beneath[identity] = beneath }
+  }
+
+  /// A descriptor of the dma-buf is given out, or came in: what is known of it stays known.
+  static func keep(_ identity: FileIdentity) {
+    state.withLock { $0.beneath[identity]?.isOut = true }
+  }
+
+  /// The buffer that was made here has gone.
+  static func forget(_ identity: FileIdentity) {
+    state.withLock { state in
+      if state.beneath[identity]?.isOut == false { state.beneath[identity] = nil }
+    }
+  }
+
   /// Claims that are held now.
-  public static var claimCount: Int { state.withLock { $0.entries.count } }
+  package static var claimCount: Int { state.withLock { $0.entries.count } }
 
   fileprivate static func release(_ number: UInt64) {
     state.withLock { state in
@@ -67,7 +103,7 @@ public enum MemoryRegistry {
 }
 
 /// The right to hand out a buffer's bytes; ends with the value.
-public struct MemoryClaim: ~Copyable, Sendable {
+package struct MemoryClaim: ~Copyable, Sendable {
   private let number: UInt64
 
   fileprivate init(number: UInt64) {

@@ -17,8 +17,7 @@ internal import DevmemSystem
 ///   reference cannot go before.
 /// - *It ends.* No stop, no close: when the last reference goes, on whatever thread, the thread ends.
 ///   Dropped elsewhere, the drop waits until the thread is gone, which has nothing left to run (but for
-///   what was said to run at a thread's end, `PagePool.relinquishAtThreadExit()`: hold no lock that it
-///   needs). Dropped by one of its own jobs, the thread ends after that job and all others that were
+///   the destructors of thread-specific data: hold no lock that they need). Dropped by one of its own jobs, the thread ends after that job and all others that were
 ///   enqueued.
 /// - *Idle is idle.* Without jobs the thread sleeps in the kernel and uses no processor time.
 /// - *Nothing is left behind* by an `init` that throws: neither thread nor memory.
@@ -88,10 +87,11 @@ public final class SingleThreadExecutor: SerialExecutor, TaskExecutor, Sendable 
   /// Runs `body` on the executor's thread, after what was enqueued before, and returns what it returns.
   ///
   /// For what has to be made on the thread before there is an actor to do it:
-  /// `pool = try await executor.run { try PagePool(provider: provider) }`.
-  public func run<Result: Sendable, Failure: Error>(
-    _ body: @Sendable () throws(Failure) -> Result
-  ) async throws(Failure) -> Result {
+  /// `pool = try await executor.run { try PagePool(provider: provider) }`. The result goes over to the caller: it
+  /// need not be `Sendable`, but nothing else may refer to it.
+  public func run<Result, Failure: Error>(
+    _ body: @Sendable () throws(Failure) -> sending Result
+  ) async throws(Failure) -> sending Result {
     try await Guest(executor: self).run(body)
   }
 
@@ -99,9 +99,9 @@ public final class SingleThreadExecutor: SerialExecutor, TaskExecutor, Sendable 
     nonisolated let executor: SingleThreadExecutor
     init(executor: SingleThreadExecutor) { self.executor = executor }
 
-    func run<Result: Sendable, Failure: Error>(
-      _ body: @Sendable () throws(Failure) -> Result
-    ) throws(Failure) -> Result {
+    func run<Result, Failure: Error>(
+      _ body: @Sendable () throws(Failure) -> sending Result
+    ) throws(Failure) -> sending Result {
       try body()
     }
   }

@@ -23,14 +23,17 @@ public final class SizeClassMemoryProvider: MemoryProvider {
   /// - Parameters:
   ///   - binding: shared with other providers at will.
   ///   - iovByteCount: a power of two from 256 to 2097152.
-  /// - Throws: ``DevmemError``: `.invalidIOVByteCount`, or `.cannotCarve` when no run of the binding
-  ///   holds one piece.
+  /// - Throws: ``DevmemError``: `.invalidIOVByteCount`, `.cannotCarve` when no run of the binding
+  ///   holds one piece, or `.outOfMemory` for more pieces than there is memory for.
   public init(_ binding: DMABufBinding, iovByteCount: Int) throws(DevmemError) {
     let operation = "cut pieces of \(iovByteCount) bytes from IOVs of \(binding.iovByteCount)"
     guard (256...2 << 20).contains(iovByteCount), iovByteCount & (iovByteCount - 1) == 0 else {
       throw DevmemError(
         .invalidIOVByteCount, operation, remedy: "Use a power of two from 256 to 2097152.")
     }
+    // Smaller pieces only: larger ones are fewer than the binding's own IOVs.
+    let factor = max(1, binding.iovByteCount / iovByteCount)
+    if factor > 1 { try DMABuf.checkRecords(iovCount: binding.iovCount * factor, operation) }
     do {
       pieces =
         iovByteCount <= binding.iovByteCount

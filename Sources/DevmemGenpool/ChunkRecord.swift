@@ -2,30 +2,34 @@
 
 public import Synchronization
 
-/// What the pool knows of one chunk (`struct gen_pool_chunk`). Lives in a `ChunkSegment`, never
-/// moves, and is not freed before the pool: a thread that scans a chunk while another removes it
-/// reads old numbers, never freed memory. After a removal the slot may get a new chunk of no more
-/// leaf words; the `let`s stay as they are for all chunks of the slot.
+/// What the pool knows of one chunk (`struct gen_pool_chunk`). Lives in a `ChunkSegment` and never
+/// moves: a thread that scans a chunk while another removes it reads old numbers. After a removal the
+/// slot may get a new chunk of no more leaf words; what is no `Atomic` stays as it is for all chunks of
+/// the slot.
+///
+/// Records are memory for ever (see `SegmentStore`): a `GenPool.Chunk` may outlive its pool, and reads
+/// atomics of the record then, whose generation says that the chunk is no more.
 ///
 /// First the 64 bytes that every operation reads and only adding and removing writes.
 ///
-/// SAFETY: `pool` is only compared; `leaves`, `level1` and `level2` point into the record's own
-/// `ChunkBitmap` memory, which `PoolState` frees together with the segment.
+/// SAFETY: `pool` is only compared. `leaves`, `level1` and `level2` point into the record's own
+/// `ChunkBitmap` memory, which ends with the pool; they are written when no pool has the record, and
+/// read only by a call on the pool that `pool` names.
 @usableFromInline @safe struct ChunkRecord: ~Copyable {
   /// One bit per granule, set = free.
-  @usableFromInline let leaves: BitmapWords
+  @usableFromInline var leaves: BitmapWords
   /// One bit per word of `leaves`; a hint, see `PoolRef.settle`.
-  @usableFromInline let level1: BitmapWords
+  @usableFromInline var level1: BitmapWords
   /// One bit per word of `level1`. The words of level 3 lie just before.
-  let level2: BitmapWords
+  var level2: BitmapWords
   /// Unique in the process; 0 while the slot holds no chunk.
   @usableFromInline let generation: Atomic<UInt64>
-  /// The pool, for comparing.
-  @usableFromInline let pool: UnsafeMutablePointer<PoolState>?
+  /// The pool, for comparing; null between two pools.
+  @usableFromInline let pool: Atomic<UnsafeMutablePointer<PoolState>?>
   let base: Atomic<UInt64>
   @usableFromInline let granuleCount: Atomic<UInt32>
-  let leafCapacity: UInt32
-  let slot: UInt32
+  var leafCapacity: UInt32
+  let slot: Atomic<UInt32>
   /// NUMA node, -1 = none.
   let node: Atomic<Int32>
 
@@ -35,20 +39,23 @@ public import Synchronization
   @usableFromInline let hint: Atomic<UInt32>
   /// Next in address order, level by level: slot + 1, 0 = end. See `PoolRef.record(at:)`.
   let next: InlineArray<5, Atomic<UInt32>>
+  /// The pool's, so that a handle knows addresses without the pool.
+  let granuleShift: Atomic<UInt32>
 
-  init(slot: Int, pool: UnsafeMutablePointer<PoolState>?, bitmap: ChunkBitmap) {
+  init(bitmap: ChunkBitmap) {
     leaves = bitmap.leaves
     level1 = bitmap.level1
     level2 = bitmap.level2
     generation = Atomic(0)
-    unsafe self.pool = pool
+    unsafe pool = Atomic(nil)
     base = Atomic(0)
     granuleCount = Atomic(0)
     leafCapacity = UInt32(bitmap.leafCapacity)
-    self.slot = UInt32(slot)
+    slot = Atomic(0)
     node = Atomic(-1)
     hint = Atomic(0)
     next = InlineArray { _ in Atomic(0) }
+    granuleShift = Atomic(0)
   }
 }
 

@@ -35,6 +35,9 @@ extension GenPool {
       guard !pool.overlaps(base: base, byteCount: byteCount) else {
         throw refusal(.overlappingChunk)
       }
+      guard !pool.byteCount.addingReportingOverflow(byteCount).overflow else {
+        throw refusal(.addressOverflow)
+      }
       let generation = generations.add(1, ordering: .relaxed).oldValue
       let slot = try pool.claimSlot(for: granuleCount, &registry)
       let record = pool.record(slot)
@@ -137,7 +140,7 @@ extension PoolRef {
     let slot = slotCount
     guard slot < GenPool.maximumChunkCount else { throw GenPoolError(.tooManyChunks) }
     if slot & 4095 == 0 {
-      let segment = ChunkSegment()
+      let segment = SegmentStore.take()
       unsafe pointer.pointee.segments[slot >> 12].store(segment.raw, ordering: .releasing)
     }
     segment(slot >> 12).initializeSlot(slot & 4095, slot: slot, pool: self, leafCount: leafCount)

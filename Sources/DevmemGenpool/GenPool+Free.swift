@@ -54,7 +54,9 @@ extension GenPool {
     let record = batch.chunk.record
     let word = batch.firstGranule >> 6
     guard record.belongs(to: pool), record.generation == batch.chunk.generation,
-      batch.firstGranule & 63 == 0, batch.firstGranule >= 0,
+      batch.firstGranule & 63 == 0,
+      // First, so that the sum cannot overflow.
+      UInt(bitPattern: batch.firstGranule) < UInt(bitPattern: record.granuleCount),
       batch.firstGranule &+ 64 &- batch.mask.leadingZeroBitCount <= record.granuleCount,
       record.leaves.give(batch.mask, at: word)
     else { return try refuse(batch) }
@@ -119,7 +121,10 @@ extension GenPool {
     }
     let first = Int(truncatingIfNeeded: (address &- record.base) &>> UInt64(granuleShift))
     let count = (byteCount &- 1) &>> granuleShift &+ 1
-    guard count <= record.granuleCount - first else {
+    let granuleCount = record.granuleCount
+    // `first` is somewhere else only if the chunk was removed since.
+    guard UInt(bitPattern: first) < UInt(bitPattern: granuleCount), count <= granuleCount - first
+    else {
       throw GenPoolError(.wrongSize, address: address, byteCount: byteCount)
     }
     try pool.free(record, first: first, count: count)

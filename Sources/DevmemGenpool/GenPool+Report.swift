@@ -14,7 +14,7 @@ extension GenPool {
   /// frees.
   public var availableByteCount: Int {
     var sum = 0
-    for chunk in chunks { sum += chunk.availableByteCount }
+    for chunk in chunks { sum += availableByteCount(of: chunk) }
     return sum
   }
 

@@ -14,9 +14,6 @@ extension GenPool {
     public let address: UInt64
     /// The size in bytes, rounded up to whole granules.
     public let byteCount: Int
-
-    /// The owner of the chunk; see `Chunk.owner`.
-    public var owner: (any AnyObject & Sendable)? { chunk.owner }
   }
 
   /// One granule: what the fast paths pass around.

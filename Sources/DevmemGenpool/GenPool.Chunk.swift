@@ -6,10 +6,12 @@ extension GenPool {
   /// A handle of one chunk of a pool: two words, copied freely, no reference count.
   ///
   /// Pool functions refuse the handle of a removed chunk and of another pool. The handle does not
-  /// keep the pool alive and must not be used once the pool is gone. Its properties are those of
-  /// the chunk until it is removed; from then on they are 0 or nil.
+  /// keep the pool alive. Its properties are those of the chunk until it is removed or the pool goes;
+  /// from then on they are 0 or nil. What is allocated, and the owner, the pool knows:
+  /// ``GenPool/availableByteCount(of:)``, ``GenPool/owner(of:)``.
   ///
-  /// SAFETY: `record` points to a record that the pool keeps until its own end, removed or not.
+  /// SAFETY: `record` is memory for ever, and no two chunks of the process have one generation. The
+  /// handle reads atomics alone, and only what it read while the generation stood there counts.
   @safe public struct Chunk: @unchecked Sendable {
     @usableFromInline let record: RecordRef
     /// Of the chunk that the record held when the handle was made.
@@ -24,21 +26,31 @@ extension GenPool {
 }
 
 extension GenPool.Chunk {
-  /// False once the chunk was removed.
+  /// False once the chunk was removed or the pool has gone.
   public var isLive: Bool { record.generation == generation }
 
   /// A small number that no other chunk of the pool has meanwhile: for looking up what a
-  /// caller knows of the chunk. The first chunk has 0; the slot of a removed chunk is used again.
+  /// caller knows of the chunk. The first chunk has 0; the slot of a removed chunk is used again. Once the
+  /// pool has gone it may be any slot's.
   public var slot: Int { record.slot }
 
   /// The address of the first granule.
-  public var base: UInt64 { isLive ? record.base : 0 }
+  public var base: UInt64 {
+    let base = record.base
+    return isLive ? base : 0
+  }
 
   /// How many granules the chunk has.
-  public var granuleCount: Int { isLive ? record.granuleCount : 0 }
+  public var granuleCount: Int {
+    let count = record.granuleCount
+    return isLive ? count : 0
+  }
 
   /// The size in bytes.
-  public var byteCount: Int { granuleCount &<< record.pool.granuleShift }
+  public var byteCount: Int {
+    let shift = record.granuleShift
+    return granuleCount &<< shift
+  }
 
   /// The NUMA node that was given for the chunk.
   public var node: Int? {
@@ -46,22 +58,30 @@ extension GenPool.Chunk {
     return isLive && node >= 0 ? Int(node) : nil
   }
 
-  /// The owner that was given for the chunk (`chunk->owner`). Takes the pool's lock: look it up
-  /// once, or keep a table by `slot`, where speed counts.
-  public var owner: (any AnyObject & Sendable)? {
-    record.pool.withRegistry { isLive ? $0.owners[slot] : nil }
-  }
-
-  /// Free bytes of this chunk (`chunk->avail`), counted when asked for: exact while nobody
-  /// allocates or frees.
-  public var availableByteCount: Int {
-    isLive ? record.freeGranuleCount &<< record.pool.granuleShift : 0
-  }
-
-  /// The address of a granule of this chunk; no check.
+  /// The address of a granule of this chunk; no check, neither of the number nor of the chunk's being
+  /// there.
   @inline(__always)
   public func address(ofGranule granule: Int) -> UInt64 {
-    record.base &+ UInt64(truncatingIfNeeded: granule) &<< UInt64(record.pool.granuleShift)
+    record.base &+ UInt64(truncatingIfNeeded: granule) &<< UInt64(record.granuleShift)
+  }
+}
+
+extension GenPool {
+  /// The owner that was given for the chunk (`chunk->owner`); nil for a chunk that is gone or of
+  /// another pool. Takes the pool's lock: look it up once, or keep a table by `slot`, where speed
+  /// counts.
+  public func owner(of chunk: Chunk) -> (any AnyObject & Sendable)? {
+    let pool = pool
+    return pool.withRegistry { registry in
+      chunk.record.belongs(to: pool) && chunk.isLive ? registry.owners[chunk.slot] : nil
+    }
+  }
+
+  /// Free bytes of a chunk (`chunk->avail`), counted when asked for: exact while nobody allocates or
+  /// frees. 0 for a chunk that is gone or of another pool.
+  public func availableByteCount(of chunk: Chunk) -> Int {
+    chunk.record.belongs(to: pool) && chunk.isLive
+      ? chunk.record.freeGranuleCount &<< granuleShift : 0
   }
 }
 

@@ -14,7 +14,8 @@ public struct GenPoolError: Error, Equatable, Sendable {
     case misalignedAddress
     /// A chunk size that is no multiple of the granule.
     case misalignedByteCount
-    /// `base + byteCount` does not fit in 64 bits.
+    /// `base + byteCount` does not fit in 64 bits, or all chunks together have more than `Int.max`
+    /// bytes.
     case addressOverflow
     /// The new chunk shares addresses with one that is in the pool.
     case overlappingChunk

@@ -5,8 +5,8 @@ public import Synchronization
 /// Everything behind a `GenPool`, in memory of its own: a stored property of a class would cost a
 /// dynamic exclusivity check on each access.
 ///
-/// SAFETY: `segments` has `segmentCapacity` entries, null until used; a segment, its records and
-/// their bitmaps are freed in `deinit` only, which runs when no call on the pool can be in
+/// SAFETY: `segments` has `segmentCapacity` entries, null until used; bitmaps
+/// are freed and segments given back in `deinit` only, which runs when no call on the pool can be in
 /// progress.
 @usableFromInline @safe struct PoolState: ~Copyable {
   static let segmentCapacity = 4096
@@ -46,18 +46,14 @@ public import Synchronization
     }
     let raw = UnsafeMutableRawPointer.allocate(
       byteCount: ChunkSegment.slotByteCount, alignment: ChunkSegment.slotByteCount)
-    unsafe nothing = ChunkSegment.initializeSlot(at: raw, slot: 0, pool: nil, leafCount: 1)
+    unsafe nothing = ChunkSegment.initializeSlot(at: raw, leafCount: 1)
     unsafe favourite = Atomic(nothing)
   }
 
   deinit {
-    for slot in 0..<slotCount.load(ordering: .acquiring) {
-      guard let raw = unsafe segments[slot >> 12].load(ordering: .acquiring) else { break }
-      unsafe ChunkSegment(at: raw).deinitializeSlot(slot & 4095)
-    }
     for index in 0..<Self.segmentCapacity {
       guard let raw = unsafe segments[index].load(ordering: .acquiring) else { break }
-      unsafe ChunkSegment(at: raw).deallocate()
+      unsafe SegmentStore.give(ChunkSegment(at: raw))
     }
     unsafe segments.deallocate()
     unsafe nothing.deinitialize(count: 1)
@@ -90,7 +86,7 @@ let generations = Atomic<UInt64>(1)
 /// The `PoolState` of a pool, by reference, so that the data path touches no reference count.
 ///
 /// SAFETY: `pointer` is what `GenPool.init` made; a `PoolRef` is used inside a call on the pool,
-/// which keeps it alive, or through a `GenPool.Chunk`, whose contract is that the pool outlives it.
+/// which keeps it alive.
 @usableFromInline @safe struct PoolRef {
   @usableFromInline let pointer: UnsafeMutablePointer<PoolState>
 

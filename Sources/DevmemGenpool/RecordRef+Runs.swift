@@ -56,7 +56,8 @@ extension RecordRef {
     let end = granuleCount
     var index = from
     while let free = firstFree(from: index, before: end) {
-      let start = (free + offset + mask) & ~mask - offset
+      // Not by rounding the sum up: with a mask of 62 bits it would overflow.
+      let start = free + (0 &- (free + offset)) & mask
       guard start + count <= end else { return nil }
       guard let taken = lastTaken(from: start, before: start + count) else { return start }
       index = taken + 1

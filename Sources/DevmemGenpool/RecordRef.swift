@@ -4,9 +4,9 @@ public import Synchronization
 
 /// One `ChunkRecord`, by reference.
 ///
-/// SAFETY: `pointer` is a record that `PoolState` initialised and that it keeps until the pool
-/// goes; whoever holds a `RecordRef` is inside a call on that pool, or holds a `GenPool.Chunk`,
-/// whose contract is that the pool outlives it.
+/// SAFETY: `pointer` is a record that a `ChunkSegment` initialised and that is memory for ever (or a
+/// pool's `nothing`, which no handle names). The bitmap is for calls on the record's pool alone; a
+/// `GenPool.Chunk` reads atomics, and believes them if its generation is there before and after.
 @usableFromInline @safe struct RecordRef {
   @usableFromInline let pointer: UnsafeMutablePointer<ChunkRecord>
 
@@ -16,7 +16,9 @@ public import Synchronization
   @inlinable @inline(__always) var leaves: BitmapWords { unsafe pointer.pointee.leaves }
   @inlinable @inline(__always) var level1: BitmapWords { unsafe pointer.pointee.level1 }
   @inline(__always) var level2: BitmapWords { unsafe pointer.pointee.level2 }
-  @inline(__always) var slot: Int { Int(unsafe pointer.pointee.slot) }
+  @inline(__always) var slot: Int {
+    Int(unsafe pointer.pointee.slot.load(ordering: .relaxed))
+  }
   @inline(__always) var leafCapacity: Int { Int(unsafe pointer.pointee.leafCapacity) }
 
   /// 64^4 granules to a bit of level 3's parent: one word for chunks up to that size.
@@ -26,11 +28,14 @@ public import Synchronization
   @inlinable @inline(__always) var generation: UInt64 {
     unsafe pointer.pointee.generation.load(ordering: .acquiring)
   }
-  @inline(__always) var base: UInt64 { unsafe pointer.pointee.base.load(ordering: .relaxed) }
+  @inline(__always) var base: UInt64 { unsafe pointer.pointee.base.load(ordering: .acquiring) }
   @inlinable @inline(__always) var granuleCount: Int {
-    Int(unsafe pointer.pointee.granuleCount.load(ordering: .relaxed))
+    Int(unsafe pointer.pointee.granuleCount.load(ordering: .acquiring))
   }
-  var node: Int32 { unsafe pointer.pointee.node.load(ordering: .relaxed) }
+  var node: Int32 { unsafe pointer.pointee.node.load(ordering: .acquiring) }
+  @inline(__always) var granuleShift: Int {
+    Int(unsafe pointer.pointee.granuleShift.load(ordering: .acquiring))
+  }
 
   @inlinable @inline(__always) var hint: Int {
     Int(unsafe pointer.pointee.hint.load(ordering: .relaxed))
@@ -50,26 +55,52 @@ public import Synchronization
     unsafe pointer.pointee.next[level].store(link, ordering: .releasing)
   }
 
-  /// The pool of a record that a handle names.
+  /// The pool of a record, in a call on that pool.
   @inline(__always) var pool: PoolRef {
-    guard let pool = unsafe pointer.pointee.pool else {
-      preconditionFailure("DevmemGenpool: a handle of the empty record")
+    guard let pool = unsafe pointer.pointee.pool.load(ordering: .relaxed) else {
+      preconditionFailure("DevmemGenpool: a record without a pool")
     }
     return unsafe PoolRef(pool)
   }
 
+  /// Makes a record of no pool one of `pool`.
+  func adopt(_ pool: PoolRef, slot: Int) {
+    unsafe pointer.pointee.slot.store(UInt32(slot), ordering: .releasing)
+    unsafe pointer.pointee.granuleShift.store(UInt32(pool.granuleShift), ordering: .releasing)
+    unsafe pointer.pointee.pool.store(pool.pointer, ordering: .releasing)
+  }
+
+  /// Makes it a record of no pool. Every handle of it is stale from here on.
+  func abandon() {
+    retire()
+    unsafe pointer.pointee.pool.store(nil, ordering: .releasing)
+  }
+
+  /// Gives a record of no pool what `ChunkRecord.init` gives a new one.
+  func reuse(_ bitmap: ChunkBitmap) {
+    unsafe pointer.pointee.leaves = bitmap.leaves
+    unsafe pointer.pointee.level1 = bitmap.level1
+    unsafe pointer.pointee.level2 = bitmap.level2
+    unsafe pointer.pointee.leafCapacity = UInt32(bitmap.leafCapacity)
+    unsafe pointer.pointee.hint.store(0, ordering: .relaxed)
+    for level in 0..<5 { setNext(level, 0) }
+  }
+
   /// The record belongs to this pool.
   @inlinable @inline(__always)
-  func belongs(to pool: PoolRef) -> Bool { unsafe pointer.pointee.pool == pool.pointer }
+  func belongs(to pool: PoolRef) -> Bool {
+    unsafe pointer.pointee.pool.load(ordering: .acquiring) == pool.pointer
+  }
 
   /// The same record.
   func isSame(as other: RecordRef) -> Bool { unsafe pointer == other.pointer }
 
   /// Publishes the facts of a new chunk. Under the registry's lock, before its first free bit.
   func describe(base: UInt64, granuleCount: Int, node: Int32, generation: UInt64) {
-    unsafe pointer.pointee.base.store(base, ordering: .relaxed)
-    unsafe pointer.pointee.granuleCount.store(UInt32(granuleCount), ordering: .relaxed)
-    unsafe pointer.pointee.node.store(node, ordering: .relaxed)
+    // Releasing: who reads one of them finds the old generation gone.
+    unsafe pointer.pointee.base.store(base, ordering: .releasing)
+    unsafe pointer.pointee.granuleCount.store(UInt32(granuleCount), ordering: .releasing)
+    unsafe pointer.pointee.node.store(node, ordering: .releasing)
     unsafe pointer.pointee.generation.store(generation, ordering: .releasing)
   }
 

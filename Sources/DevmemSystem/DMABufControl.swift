@@ -38,6 +38,17 @@ public struct DMABufControl: ~Copyable {
     return unsafe messages[position]
   }
 
+  /// Says what a receive would have said; for tests, where no card does.
+  /// - Precondition: at most ``capacity``.
+  package mutating func describe(_ made: [DMABufMessage]) {
+    precondition(made.count <= capacity, "more messages than there is room for")
+    for (position, message) in made.enumerated() {
+      unsafe (messages + position).initialize(to: message)
+    }
+    count = made.count
+    isTruncated = false
+  }
+
   /// Receives on a TCP socket what is in device memory without moving it
   /// (`recvmsg(MSG_SOCK_DEVMEM)`).
   ///

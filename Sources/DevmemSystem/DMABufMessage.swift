@@ -16,6 +16,15 @@ public struct DMABufMessage: BitwiseCopyable, Hashable, Sendable {
   public let bindingID: UInt32
   private let linearFlag: UInt32
 
+  /// Bytes in device memory, as the kernel would describe them.
+  package init(offset: UInt64, byteCount: UInt32, token: UInt32, bindingID: UInt32) {
+    self.offset = offset
+    self.byteCount = byteCount
+    self.token = token
+    self.bindingID = bindingID
+    linearFlag = 0
+  }
+
   /// Whether the bytes were copied (`SO_DEVMEM_LINEAR`); then only ``byteCount`` means something.
   public var isLinear: Bool { linearFlag != 0 }
 }

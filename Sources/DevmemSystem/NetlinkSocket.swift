@@ -13,6 +13,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   private let handle: NetlinkHandle
   /// Answers carry the number of their request, so that late ones are told apart.
   private var sequence: UInt32 = 0
+  private let timeLimit: Int32
 
   /// Opens a socket, asks for extended acks and strict checking.
   ///
@@ -25,6 +26,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     try handle.setStrict()
     try handle.setTimeLimit(milliseconds: timeLimit)
     self.handle = handle
+    self.timeLimit = Int32(clamping: timeLimit)
   }
 
   /// The descriptor, for poll(2) and epoll(7): readable when notifications are waiting. Borrowed.
@@ -90,13 +92,19 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   /// - Throws: `EAGAIN` if none came, `ENOBUFS` if the kernel dropped some because nobody read: the
   ///   next call goes on with what came after.
   public func receiveNotifications() throws(Errno) -> [NetlinkMessage] {
-    let bytes = try handle.receive(capacity: Self.bufferByteCount)
+    let bytes = try receive(before: Deadline(milliseconds: timeLimit))
     return Self.messages(in: bytes).compactMap { NetlinkMessage($0, in: bytes) }
   }
 
   /// Bytes of a datagram at most: the kernel fills 32 KiB in a dump (netlink_dump in
   /// net/netlink/af_netlink.c), and single answers are shorter.
   private static let bufferByteCount = 1 << 16
+
+  /// One datagram. `SO_RCVTIMEO` alone would begin anew after each signal and each datagram.
+  private func receive(before deadline: Deadline) throws(Errno) -> [UInt8] {
+    guard try wait(milliseconds: Int(deadline.milliseconds)) else { throw .EAGAIN }
+    return try handle.receive(capacity: Self.bufferByteCount)
+  }
 
   private struct Answer {
     var messages: [NetlinkMessage] = []
@@ -111,9 +119,10 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     let message = request.message(flags: flags, sequence: sequence)
     try NetlinkFailure.wrapping { () throws(Errno) in try handle.send(message) }
     var answer = Answer()
+    let deadline = Deadline(milliseconds: timeLimit)
     while !answer.isComplete {
       let bytes = try NetlinkFailure.wrapping { () throws(Errno) in
-        try handle.receive(capacity: Self.bufferByteCount)
+        try receive(before: deadline)
       }
       for header in Self.messages(in: bytes)
       where header.sequence == sequence && header.port == handle.port {

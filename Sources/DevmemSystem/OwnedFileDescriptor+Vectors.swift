@@ -23,7 +23,7 @@ extension OwnedFileDescriptor {
 
   /// Waits until a socket is ready (`poll(2)`).
   ///
-  /// - Parameter milliseconds: -1 waits for ever. An interruption by a signal begins anew.
+  /// - Parameter milliseconds: -1 waits for ever. Signals do not prolong it.
   /// - Returns: false after the time.
   /// - Throws: nothing that is expected.
   public func wait(
@@ -36,7 +36,7 @@ extension OwnedFileDescriptor {
 extension SystemProcess {
   /// Lets the calling thread rest (`poll(2)` of nothing).
   ///
-  /// - Parameter milliseconds: how long, 0 or more; an interruption by a signal begins anew.
+  /// - Parameter milliseconds: how long, 0 or more; signals do not prolong it.
   package static func pause(milliseconds: Int32) {
     precondition(milliseconds >= 0, "negative time")
     _ = try? system_wait(-1, interest: 0, milliseconds: milliseconds)

@@ -16,6 +16,8 @@ private struct Rules: OptionSet {
   static let retriesAgain = Rules(rawValue: 4)
   /// EBADF says that the descriptor, which is open, is of another kind.
   static let mayBeOfAnotherKind = Rules(rawValue: 8)
+  /// EINTR is thrown: the call has a time limit, which would begin anew.
+  static let hasTimeLimit = Rules(rawValue: 16)
 }
 
 @inline(__always)
@@ -34,7 +36,11 @@ private func perform<Value: FixedWidthInteger & SignedInteger>(
       error = Errno(rawValue: Int32(0 - result))
     }
     if !rules.contains(.releases) {
-      if error == .EINTR || (error == .EAGAIN && rules.contains(.retriesAgain)) { continue }
+      if (error == .EINTR && !rules.contains(.hasTimeLimit))
+        || (error == .EAGAIN && rules.contains(.retriesAgain))
+      {
+        continue
+      }
     }
     if (error == .EBADF && !rules.contains(.mayBeOfAnotherKind))
       || (error == .EFAULT && !rules.contains(.mayFault))
@@ -468,7 +474,18 @@ func system_tcpReadCompletion(_ number: Int32) throws(Errno) -> ZerocopyCompleti
 }
 
 func system_wait(_ number: Int32, interest: Int32, milliseconds: Int32) throws(Errno) -> Bool {
-  try perform(.wait) { csystem_socket_wait(number, interest, milliseconds) } > 0
+  let deadline = Deadline(milliseconds: milliseconds)
+  var left = milliseconds
+  while true {
+    do {
+      return try perform(.wait, .hasTimeLimit) { csystem_socket_wait(number, interest, left) } > 0
+    } catch {
+      guard error == .EINTR else { throw error }
+      // A last look was interrupted: the time is over.
+      if left == 0 { return false }
+      left = deadline.milliseconds
+    }
+  }
 }
 
 // MARK: - Device memory TCP

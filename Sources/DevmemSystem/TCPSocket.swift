@@ -176,7 +176,7 @@ public final class TCPSocket: Sendable {
 
   /// Waits until the socket is ready (`poll(2)`).
   ///
-  /// - Parameter milliseconds: -1 waits for ever. An interruption by a signal begins anew.
+  /// - Parameter milliseconds: -1 waits for ever. Signals do not prolong it.
   /// - Returns: false after the time.
   /// - Throws: nothing that is expected.
   public func wait(for interest: Interest, milliseconds: Int32) throws(Errno) -> Bool {

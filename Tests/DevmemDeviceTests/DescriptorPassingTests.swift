@@ -55,6 +55,21 @@ import Testing
     #expect(!isBound(imported))
   }
 
+  @Test("an import of one's own dma-buf is refused while another one over the same file is bound")
+  func importedOwn() throws {
+    let file = try MemoryFile(name: "both", byteCount: 1 << 20)
+    try file.addSeals()
+    let one = try DMABuf.udmabuf(scattering: [.init(of: file)])
+    let claim = try MemoryRegistry.claim(for: one)
+    var two: DMABuf? = try DMABuf.udmabuf(scattering: [.init(of: file)])
+    let again = try DMABuf.imported(#require(two).duplicateDescriptor())
+    #expect(isBound(again))
+    two = nil
+    #expect(isBound(again))
+    _ = consume claim
+    #expect(!isBound(again))
+  }
+
   @Test("two dma-bufs over shared bytes of one file are not bound together, side by side they are")
   func overlappingRanges() throws {
     let file = try MemoryFile(name: "shared", byteCount: 8 * 4096)

@@ -193,7 +193,7 @@ struct ModelTests {
     var runs = 0
     for (handle, model) in zip(handles, models) {
       let sum = model.freeRuns.reduce(0) { $0 + $1.count }
-      try #require(handle.availableByteCount == sum << shift, context)
+      try #require(pool.availableByteCount(of: handle) == sum << shift, context)
       free += sum
       runs += model.freeRuns.count
       largest = max(largest, model.freeRuns.map(\.count).max() ?? 0)

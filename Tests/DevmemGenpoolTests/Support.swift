@@ -39,7 +39,8 @@ struct Fingerprint: Equatable {
     chunks = pool.chunks.map {
       ChunkFacts(
         slot: $0.slot, base: $0.base, byteCount: $0.byteCount, node: $0.node,
-        owner: $0.owner.map { ObjectIdentifier($0) }, availableByteCount: $0.availableByteCount)
+        owner: pool.owner(of: $0).map { ObjectIdentifier($0) },
+        availableByteCount: pool.availableByteCount(of: $0))
     }
     byteCount = pool.byteCount
     availableByteCount = pool.availableByteCount

@@ -27,6 +27,36 @@ import Testing
     }
   }
 
+  @Test(
+    "a time limit ends although signals interrupt the wait for ever, and a few of them do no harm")
+  func interruptedWaits() throws {
+    let listener = try TCPSocket.listen()
+    let far = try TCPSocket.connect(port: listener.port)
+    let near = try listener.accept()
+    try SystemCallSeam.forcing(.EINTR, on: .wait, times: .max) {
+      #expect(try !near.wait(for: .readable, milliseconds: 20))
+      #expect(try !near.descriptor.wait(for: .readable, milliseconds: 20))
+      #expect(try !NetlinkSocket().wait(milliseconds: 20))
+      SystemProcess.pause(milliseconds: 5)
+      var socket = try NetlinkSocket(timeLimit: 20)
+      #expect(throws: NetlinkFailure.self) { try socket.family(named: "nlctrl") }
+      #expect(throws: Errno.EAGAIN) { _ = try socket.receiveNotifications() }
+    }
+    try far.finishSending()
+    try SystemCallSeam.forcing(.EINTR, on: .wait, times: 5) {
+      let isReadable = try near.wait(for: .readable, milliseconds: 10_000)
+      #expect(isReadable)
+    }
+    try SystemCallSeam.forcing(.EINTR, on: .wait, times: 5) {
+      let isReadable = try near.wait(for: .readable, milliseconds: -1)
+      #expect(isReadable)
+    }
+    try SystemCallSeam.forcing(.EINTR, on: .wait, times: 5) {
+      var socket = try NetlinkSocket()
+      #expect(try socket.family(named: "nlctrl").id == 16)
+    }
+  }
+
   @Test("calls are counted by name")
   func counting() throws {
     let counts = try SystemCallSeam.counting {

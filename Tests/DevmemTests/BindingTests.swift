@@ -131,10 +131,10 @@ struct BindingTests {
     var held: [Held] = []
     while let netmem = pool.allocate() { held.append(Held(netmem)) }
     #expect(held.count == 256)
-    #expect(binding.genpool.availableByteCount == 0)
+    #expect(binding.availableByteCount == 0 && binding.largestFreeRun == 0)
     held.removeAll()
     pool.close {}
-    #expect(binding.genpool.availableByteCount == 1 << 20)
-    #expect(binding.genpool.largestFreeRun == 1 << 20)
+    #expect(binding.availableByteCount == 1 << 20)
+    #expect(binding.largestFreeRun == 1 << 20 && binding.fragmentation.ratio == 0)
   }
 }

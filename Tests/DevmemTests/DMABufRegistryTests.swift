@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Devmem
 import DevmemSystem
 import Synchronization
 import Testing
+
+@testable import Devmem
 
 @Suite struct DMABufRegistryTests {
   private func isBound(_ buffer: DMABuf) -> Bool {
@@ -42,6 +43,50 @@ import Testing
     let second = try DMABuf.memoryFile(byteCount: 8192)
     let claim = try MemoryRegistry.claim(for: first)
     #expect(!isBound(second))
+    _ = consume claim
+  }
+
+  /// A buffer as its maker or an import would assemble it, but of no dma-buf: inode numbers are made up.
+  private func madeUp(
+    _ exporter: DMABuf.Exporter, inode: UInt64, over file: MemoryFile
+  ) -> DMABuf {
+    DMABuf(
+      exporter: exporter, byteCount: file.byteCount,
+      identity: FileIdentity(device: .max, inode: inode), name: nil, pageSize: nil,
+      requestedNode: nil, descriptor: nil, memoryFile: file,
+      memoryRanges: exporter == .udmabuf ? [DMABuf.MemoryRange(of: file)] : [], mapping: nil,
+      faceSource: .dmaBuf)
+  }
+
+  @Test("an import of a dma-buf made here is known to lie over the same file, alive or gone")
+  func importedOwn() throws {
+    let file = try MemoryFile(name: "both", byteCount: 8192)
+    let first = madeUp(.udmabuf, inode: 1, over: file)
+    var second: DMABuf? = madeUp(.udmabuf, inode: 2, over: file)
+    let claim = try MemoryRegistry.claim(for: first)
+    let imported = DMABuf.Exporter.imported(exporterName: "udmabuf")
+    // Alive, and no descriptor given out: it came some other way.
+    #expect(isBound(madeUp(imported, inode: 2, over: file)))
+    // Given out, and the buffer gone.
+    second = nil
+    #expect(isBound(madeUp(imported, inode: 2, over: file)))
+    let (near, far) = try UnixSocket.pair()
+    for (inode, giveOut) in [
+      (3, { _ = try $0.duplicateDescriptor() }), (4, { $0.withDescriptor { _ in } }),
+      (5, { try $0.sendDescriptor(over: near) }),
+    ] as [(UInt64, (DMABuf) throws -> Void)] {
+      second = madeUp(.udmabuf, inode: inode, over: file)
+      try giveOut(#require(second))
+      second = nil
+      let back = madeUp(imported, inode: inode, over: file)
+      #expect(isBound(back), "\(inode)")
+    }
+    _ = try far.receive(byteLimit: 1, descriptorLimit: 1)
+    // Nothing is kept of one that never left, nor known of another's.
+    second = madeUp(.udmabuf, inode: 6, over: file)
+    second = nil
+    #expect(!isBound(madeUp(imported, inode: 6, over: file)))
+    #expect(!isBound(madeUp(imported, inode: 7, over: file)))
     _ = consume claim
   }
 

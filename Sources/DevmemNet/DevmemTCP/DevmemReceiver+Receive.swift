@@ -82,7 +82,10 @@ extension DevmemReceiver {
   }
 
   /// Makes fragments of what the kernel said about the last call's bytes.
-  private mutating func deliver(
+  ///
+  /// Every device fragment lies in the buffer, whatever the kernel says of another one: who made the
+  /// receiver with a binding's id may have given another buffer along.
+  mutating func deliver(
     _ byteCount: Int, into packet: inout Packet
   ) throws(DevmemTCPError) {
     var described = 0
@@ -91,6 +94,7 @@ extension DevmemReceiver {
     // Before the first fragment can end.
     returns.issue(deviceCount)
     var foreignID: UInt32?
+    var outside: DMABufMessage?
     for position in 0..<control.count {
       let message = control[position]
       described += Int(message.byteCount)
@@ -100,7 +104,12 @@ extension DevmemReceiver {
         continue
       }
       if message.bindingID != bindingID { foreignID = message.bindingID }
+      // Ends here, and returns its token, if it is not appended.
       let fragment = KernelFragment(returns: returns, token: message.token)
+      guard returns.covers(message) else {
+        outside = message
+        continue
+      }
       packet.fragments.append(
         PayloadFragment(
           storage: .device(fragment), offset: Int(message.offset),
@@ -126,6 +135,13 @@ extension DevmemReceiver {
       throw DevmemTCPError(
         .foreignBinding, "receiving into dma-buf \(bindingID)",
         remedy: "The flow came into dma-buf \(foreignID): steer it to the queues of this binding.")
+    }
+    if let outside {
+      throw DevmemTCPError(
+        .outsideBuffer, "receiving into dma-buf \(bindingID)",
+        remedy:
+          "The kernel put \(outside.byteCount) bytes at offset \(outside.offset) of a buffer that"
+          + " is smaller here: give the receiver the buffer that is bound by this id.")
     }
     packet.payloadByteCount = byteCount
     counts.packets += 1

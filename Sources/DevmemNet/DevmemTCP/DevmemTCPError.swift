@@ -15,6 +15,9 @@ public struct DevmemTCPError: Error, Hashable, Sendable, CarriesErrno {
     case wrongDirection
     /// The flow came into the memory of another binding than the receiver's.
     case foreignBinding
+    /// The kernel's bytes lie outside of the buffer that the receiver was given: it is not the one that
+    /// is bound by this id.
+    case outsideBuffer
     /// The kernel described fewer bytes than it delivered: tokens are unknown.
     case controlTruncated
     /// The kernel did not know tokens that were returned.

@@ -13,7 +13,8 @@ final class SenderCore: @unchecked Sendable {
   private let binding: NetdevBinding?
   private let buffer: DMABuf?
   private let slab: NetIOVSlab?
-  private(set) var window: SendWindow
+  /// Changed from outside by tests alone, which have no card that would keep a call.
+  var window: SendWindow
   private(set) var counts = DevmemSender.Statistics()
   private var vectors = VectorList(capacity: VectorList.limit)
 
@@ -254,18 +255,28 @@ final class SenderCore: @unchecked Sendable {
 
   func awaitCompletions(leaving count: Int, milliseconds: Int32) throws(DevmemTCPError) -> Bool {
     precondition(count >= 0, "negative number of calls")
+    var deadline = Deadline(milliseconds: milliseconds)
     while true {
       let done = try reap()
       if window.callCount <= count { return true }
-      if done > 0 { continue }
+      if done > 0 {
+        deadline = Deadline(milliseconds: milliseconds)
+        continue
+      }
       do {
-        guard try socket.wait(for: .completion, milliseconds: milliseconds) else { return false }
+        let left = deadline.milliseconds
+        guard try socket.wait(for: .completion, milliseconds: left) else { return false }
       } catch {
         throw .step("waiting for completions of dma-buf \(bindingID)", error)
       }
       // A connection that is over keeps poll(2) awake without a completion: the card has the last
       // buffers. Look again a little later.
-      if try reap() == 0 { SystemProcess.pause(milliseconds: 1) }
+      guard try reap() == 0 else {
+        deadline = Deadline(milliseconds: milliseconds)
+        continue
+      }
+      if deadline.milliseconds == 0 { return false }
+      SystemProcess.pause(milliseconds: 1)
     }
   }
 

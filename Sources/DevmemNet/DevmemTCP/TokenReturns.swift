@@ -44,6 +44,13 @@ final class TokenReturns: Sendable {
     batch = Mutex(TokenBatch())
   }
 
+  /// Whether the memory has the bytes that the kernel speaks of.
+  func covers(_ message: DMABufMessage) -> Bool {
+    guard let buffer else { return true }
+    let end = message.offset.addingReportingOverflow(UInt64(message.byteCount))
+    return !end.overflow && end.partialValue <= UInt64(buffer.byteCount)
+  }
+
   /// Whether the CPU may read fragments now.
   var isReadable: Bool { buffer?.cpuFace != nil && buffer?.isCPUAccessOpen(for: .read) == true }
 

@@ -75,9 +75,10 @@ public struct NetdevNotifications: ~Copyable, Sendable {
   /// - Throws: ``DevmemNetError/Code/notificationsLost`` if the kernel had to drop some because they
   ///   were not read in time: read the lists anew; the next call goes on.
   public mutating func next(milliseconds: Int) throws(DevmemNetError) -> NetdevEvent? {
+    let deadline = Deadline(milliseconds: Int32(clamping: milliseconds))
     do throws(Errno) {
       while pending.isEmpty {
-        guard try socket.wait(milliseconds: milliseconds) else { return nil }
+        guard try socket.wait(milliseconds: Int(deadline.milliseconds)) else { return nil }
         let messages = try socket.receiveNotifications()
         pending = messages.filter { $0.family == family }.compactMap(NetdevEvent.init).reversed()
       }

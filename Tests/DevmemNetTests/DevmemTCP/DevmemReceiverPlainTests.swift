@@ -27,9 +27,9 @@ struct DevmemReceiverPlainTests {
         provider: try ListProvider(iovCount: iovCount, iovByteCount: iovByteCount))
     }
 
-    func receiver(byteLimit: Int = 4096) throws -> DevmemReceiver {
+    func receiver(byteLimit: Int = 4096, buffer: DMABuf? = nil) throws -> DevmemReceiver {
       DevmemReceiver(
-        unchecked: try near.descriptor.duplicate(), bindingID: 1, buffer: nil, binding: nil,
+        unchecked: try near.descriptor.duplicate(), bindingID: 1, buffer: buffer, binding: nil,
         linear: pool,
         configuration: DevmemReceiver.Configuration(
           fragmentLimit: 16, byteLimit: byteLimit, tokenLimit: 64))
@@ -210,6 +210,45 @@ struct DevmemReceiverPlainTests {
     }
     #expect(flow.pool.inFlight.held == 0)
     #expect(receiver.tokensOwed == 0)
+  }
+
+  @Test(
+    "bytes that the kernel reports past the end of the buffer are a typed error, and no fragment",
+    arguments: [
+      (8192, 1), (4096, 4097), (8191, 2), (0, 8193), (0, .max), (1 << 62, 4096), (1 << 63, 1),
+      (.max, 1), (.max - 4095, 4096),
+    ] as [(UInt64, UInt32)])
+  func outsideBuffer(offset: UInt64, byteCount: UInt32) throws {
+    let flow = try Flow()
+    var receiver = try flow.receiver(buffer: try DMABuf.memoryFile(byteCount: 8192))
+    var packet = receiver.makePacket()
+    receiver.control.describe([
+      DMABufMessage(offset: 4096, byteCount: 4096, token: 1, bindingID: 1),
+      DMABufMessage(offset: offset, byteCount: byteCount, token: 2, bindingID: 1),
+    ])
+    do {
+      try receiver.deliver(4096 + Int(byteCount), into: &packet)
+      Issue.record("no error")
+    } catch {
+      #expect(error.code == .outsideBuffer)
+    }
+    #expect(packet.fragmentCount == 1)
+    packet.removeAll()
+    // Both tokens are on their way back; loopback knows none.
+    #expect(receiver.tokensOwed == 2 && receiver.tokensWaiting == 2)
+  }
+
+  @Test("bytes that end where the buffer ends are delivered")
+  func lastBytes() throws {
+    let flow = try Flow()
+    var receiver = try flow.receiver(buffer: try DMABuf.memoryFile(byteCount: 8192))
+    var packet = receiver.makePacket()
+    receiver.control.describe([
+      DMABufMessage(offset: 0, byteCount: 8192, token: 1, bindingID: 1),
+      DMABufMessage(offset: 8191, byteCount: 1, token: 2, bindingID: 1),
+    ])
+    try receiver.deliver(8193, into: &packet)
+    #expect(packet.fragmentCount == 2 && packet.payloadByteCount == 8193)
   }
 
   @Test("a socket that is not TCP, and a kernel without device memory, are refused by name")

@@ -3,6 +3,7 @@
 import Devmem
 import DevmemSystem
 import DevmemTestSupport
+import Glibc
 import Testing
 
 @testable import DevmemNet
@@ -10,7 +11,7 @@ import Testing
 /// The sender without a card: what is copied, what is refused, and in which words.
 @Suite("SenderCore")
 struct SenderCoreTests {
-  private static func core(
+  fileprivate static func core(
     _ socket: TCPSocket, buffer: DMABuf? = nil, carving: DMABufBinding? = nil
   ) throws -> SenderCore {
     SenderCore(
@@ -158,5 +159,39 @@ struct SenderCoreTests {
     let error = #expect(throws: DevmemTCPError.self) { _ = try core.send(&packet) }
     #expect(error?.code == .foreignMemory)
     #expect(packet.fragmentCount == 1)
+  }
+
+  @Test("waiting for completions ends although signals keep coming")
+  func interruptedWait() throws {
+    let flow = try DevmemReceiverPlainTests.Flow()
+    let core = try Self.core(flow.far)
+    var nothing = FragmentList(capacity: 1)
+    core.window.open(&nothing)
+    // A call that no card will ever complete.
+    core.window.count()
+    core.window.close()
+    let wait = try Interruptions.during { try core.awaitCompletions(leaving: 0, milliseconds: 40) }
+    #expect(!wait.result && wait.endedMeanwhile)
+    #expect(core.window.callCount == 1)
+  }
+
+  @Test("waiting for completions ends on a connection that is over, too")
+  func waitAfterTheEnd() async {
+    await #expect(processExitsWith: .success) {
+      // Ends this process if the wait does not.
+      alarm(30)
+      let flow = try DevmemReceiverPlainTests.Flow()
+      let core = try SenderCoreTests.core(flow.far)
+      var nothing = FragmentList(capacity: 1)
+      core.window.open(&nothing)
+      core.window.count()
+      core.window.close()
+      try flow.near.descriptor.endConnection()
+      try core.socket.finishSending()
+      // The condition that keeps poll(2) awake.
+      while try !core.socket.wait(for: .completion, milliseconds: 1000) {}
+      let isDone = try core.awaitCompletions(leaving: 0, milliseconds: 40)
+      precondition(!isDone)
+    }
   }
 }
