@@ -69,6 +69,12 @@ let package = Package(
       name: "DevmemTestSupport",
       dependencies: ["Devmem", "DevmemPagePool", "DevmemSystem", "CLibcrypto"],
       path: "Tests/DevmemTestSupport", swiftSettings: rules),
+    // Races and misuse by the thousand: run by make test, under the sanitizers, and by make soak.
+    .target(name: "CStorm", path: "Tests/CStorm"),
+    .executableTarget(
+      name: "DevmemStorm",
+      dependencies: ["CStorm", "Devmem", "DevmemPagePool", "DevmemTestSupport"],
+      path: "Tests/DevmemStorm", swiftSettings: rules),
     .testTarget(
       name: "DevmemSystemTests",
       dependencies: ["CSystemShims", "DevmemSystem", "DevmemTestSupport"],

@@ -75,9 +75,10 @@ final class IOVAllocator: Sendable {
     var mask: UInt64 = 0
     for position in iovs.indices {
       let iov = iovs[position]
-      let index = slab.indexInArea(of: iov)
+      let place = slab.place(of: iov)
+      let index = place.indexInArea
       let bit = UInt64(1) << UInt64(index & 63)
-      let itsChunk = Int(slab.area(of: iov).context)
+      let itsChunk = Int(truncatingIfNeeded: place.context)
       if mask != 0, itsChunk == chunk, index >> 6 == word, mask & bit == 0 {
         mask |= bit
       } else {

@@ -24,7 +24,7 @@ struct OwnershipTests {
     }
     let text = String(decoding: try #require(result).standardErrorContent, as: UTF8.self)
     #expect(text.contains("relinquish()"))
-    #expect(text.contains("SharedPagePool"))
+    #expect(text.contains("SingleThreadExecutor"))
   }
 
   @Test("allocating from a pool that nobody owns traps")

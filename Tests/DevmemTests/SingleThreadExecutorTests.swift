@@ -247,12 +247,10 @@ struct SingleThreadExecutorTests {
   func threadExit() async throws {
     let provider = try ListProvider(iovCount: 8)
     let box = Box(try SingleThreadExecutor(name: "ste-exit"))
-    let executor = box.executor
-    let pool = try await executor?.run { try PagePool(provider: provider) }
+    let pool = try await box.executor?.run { try PagePool(provider: provider) }
     let remote = try #require(pool?.remote)
     #expect(throws: PagePoolError.ownedByAnotherThread) { try remote.claimFromEndedThread() }
     box.executor = nil
-    withExtendedLifetime(executor) {}
     try await Self.claimLater(remote)
     withExtendedLifetime(pool) {}
   }

@@ -117,7 +117,7 @@ extension PagePool.State {
   mutating func stackWholeBatch(_ top: inout Slot) -> Bool {
     let count = wholeBatchCount.load(ordering: .relaxed)
     // The cache may be declared full; an empty one has room for whatever it once had.
-    guard unsafe count <= capacity && (top == base || top + count <= limit.load()),
+    guard unsafe count <= capacity && (top == base || limit.isAtLeast(top + count)),
       let storage = takeWholeBatch(of: count)
     else { return false }
     unsafe top.update(from: storage.slots, count: count)

@@ -24,6 +24,7 @@ public struct Netmem: ~Copyable, @unchecked Sendable {
   /// Returns the buffer to its pool. On the owner's thread, with room in the cache: 14 instructions
   /// (held by `make check`).
   @inlinable
+  @inline(__always)
   deinit {
     // One holder means that nobody else can take or drop a reference: no atomic update is needed.
     if unsafe _fastPath(record.pointee.referenceCount.load(ordering: .acquiring) == 1) {

@@ -187,7 +187,7 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   @inlinable
   static func putBack(_ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference) {
     var top = unsafe pool.pointee.beginReturn()
-    if unsafe top + count <= pool.pointee.limit.load(), !storage.mayBeShared {
+    if unsafe pool.pointee.limit.isAtLeast(top + count), !storage.mayBeShared {
       if unsafe !pool.pointee.keepWhole(storage, count, &top) {
         unsafe top.update(from: storage.slots, count: count)
         unsafe top += count

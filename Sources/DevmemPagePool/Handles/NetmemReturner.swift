@@ -75,7 +75,7 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
     guard count > 0, let pool = unsafe pool else { return }
     if unsafe pool.pointee.isMine {
       let top = unsafe pool.pointee.beginReturn()
-      if unsafe top + count <= pool.pointee.limit.load() {
+      if unsafe pool.pointee.limit.isAtLeast(top + count) {
         unsafe top.update(from: slots, count: count)
         unsafe pool.pointee.top.publish(top + count)
         return

@@ -17,6 +17,7 @@ struct AtomicSlot: ~Copyable {
 
   init(_ slot: Slot) { bits = Atomic(UInt(bitPattern: slot)) }
 
+  /// The slot; not to be called where it may be 0.
   @inlinable
   func load() -> Slot {
     unsafe Slot(bitPattern: bits.load(ordering: .relaxed)).unsafelyUnwrapped
@@ -33,6 +34,17 @@ struct AtomicSlot: ~Copyable {
   func storeNull() { bits.store(0, ordering: .relaxed) }
 
   func publishNull() { bits.store(0, ordering: .releasing) }
+
+  /// Whether the slot lies before this one. 0 is above nothing.
+  @inlinable
+  func isAbove(_ slot: Slot) -> Bool {
+    UInt(bitPattern: slot) < bits.load(ordering: .relaxed)
+  }
+
+  @inlinable
+  func isAtLeast(_ slot: Slot) -> Bool {
+    UInt(bitPattern: slot) <= bits.load(ordering: .relaxed)
+  }
 
   @inlinable
   var isNull: Bool { bits.load(ordering: .acquiring) == 0 }

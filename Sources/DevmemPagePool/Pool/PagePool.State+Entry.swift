@@ -44,6 +44,7 @@ extension PagePool.State {
   // MARK: The owner, in longer sections
 
   /// Goes on the long way in an allocation that has begun, on the thread that `owner` named after that.
+  @inline(__always)
   static func enterFromAllocation(_ state: Reference) {
     unsafe state.pointee.nest()
     unsafe state.pointee.endAllocation(0)
@@ -51,6 +52,7 @@ extension PagePool.State {
 
   /// Goes on the long way in a return that has begun. False if the owner is being kept out: then it is
   /// out, and the buffer has to go the way of other threads'.
+  @inline(__always)
   static func enterFromReturn(_ state: Reference, _ top: Slot) -> Bool {
     let isWanted = unsafe !state.pointee.limit.isNull
     if isWanted { unsafe state.pointee.nest() }
@@ -69,6 +71,7 @@ extension PagePool.State {
     return false
   }
 
+  @inline(__always)
   private mutating func nest() {
     depth += 1
     if depth == 1 { section.store(Section.busy, ordering: .relaxed) }
@@ -76,12 +79,19 @@ extension PagePool.State {
 
   /// Ends a longer section. Unless it is one inside another, nothing of the pool may be touched after it:
   /// the exchange lets whoever closes the pool free it, or leaves that duty here.
+  @inline(__always)
   static func leave(_ state: Reference) {
     unsafe state.pointee.depth -= 1
     guard unsafe state.pointee.depth == 0 else { return }
     let left = unsafe state.pointee.section.exchange(0, ordering: .acquiringAndReleasing)
     guard left & Section.closing != 0 else { return }
-    unsafe state.pointee.parkedTop.store(state.pointee.top.load())
+    unsafe drainAfter(state)
+  }
+
+  /// The pool was closed while the owner was inside.
+  @inline(never)
+  private static func drainAfter(_ state: Reference) {
+    unsafe state.pointee.park()
     unsafe state.pointee.core._withUnsafeGuaranteedRef { $0.drain() }
   }
 
@@ -93,12 +103,14 @@ extension PagePool.State {
     limit.publishNull()
     cthreads_barrier()
     // What is under way on a fast path takes a few instructions, however long its thread is stopped.
-    while served.load(ordering: .acquiring) & 1 == 1 { cthreads_yield() }
+    while served.load(ordering: .acquiring) & 1 == 1 || top.isNull { cthreads_yield() }
+  }
+
+  /// Notes where the cache ends, once the owner is out of everything. Not before: in a longer section it
+  /// still moves. A return of the owner's that was begun before may yet put the same word there again.
+  func park() {
     while true {
-      if let top = unsafe top.acquire() {
-        unsafe parkedTop.publish(top)
-        return
-      }
+      if let top = unsafe top.acquire() { return unsafe parkedTop.publish(top) }
       cthreads_yield()
     }
   }

@@ -97,8 +97,6 @@ extension PagePool {
       static var nobody: UInt64 { 0 }
       /// Closed: never again.
       static var closed: UInt64 { 1 }
-      /// The cache of a thread whose buffers were called back; it takes the cache up again by itself.
-      static var parked: UInt64 { 2 }
     }
 
     /// Whether the calling thread is the owner.
@@ -111,7 +109,7 @@ extension PagePool {
     /// Buffers on the cache's stack. Exact on the owner thread, a snapshot elsewhere.
     private var visibleCount: Int {
       while true {
-        let isKeptOut = (Owner.closed...Owner.parked).contains(owner.load(ordering: .acquiring))
+        let isKeptOut = owner.load(ordering: .acquiring) == Owner.closed
         let seen =
           unsafe isKeptOut && section.load(ordering: .acquiring) & Section.busy == 0
           ? parkedTop.acquire() : top.acquire()
@@ -137,7 +135,7 @@ extension PagePool.State {
     let state = unsafe record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped
     guard unsafe _fastPath(state.pointee.isMine) else { return unsafe putElsewhere(record, state) }
     let top = unsafe state.pointee.beginReturn()
-    guard unsafe _fastPath(top < state.pointee.limit.load()) else {
+    guard unsafe _fastPath(state.pointee.limit.isAbove(top)) else {
       return unsafe putSlow(record, state, top)
     }
     unsafe top.initialize(to: RecordReference(record: record))

@@ -12,7 +12,7 @@ import Synchronization
 /// owner's thread may share one pool.
 ///
 /// What any thread may do is on ``remote``, which is `Sendable`. Buffers (``Netmem``) may die on any thread.
-/// Where threads and tasks come and go, use ``SharedPagePool``.
+/// An actor that owns a pool runs on a `SingleThreadExecutor`.
 ///
 /// Allocation tries the cache (a stack, last in first out), then what came back from other threads,
 /// then the provider, 64 buffers at a time. Mirrors net/core/page_pool.c.
@@ -210,7 +210,7 @@ public enum PagePoolError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .ownedByAnotherThread:
-      "another thread owns the pool: hand it over with relinquish() there and claim() here, keep its user on one thread (SingleThreadExecutor), or use a SharedPagePool"
+      "another thread owns the pool: hand it over with relinquish() there and claim() here, or keep its user on one thread (an actor on a SingleThreadExecutor)"
     case .closed:
       "the pool is closed: make a new one"
     case .timedOut:

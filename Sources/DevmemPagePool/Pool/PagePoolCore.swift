@@ -133,17 +133,15 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
   override func shutDown() {
     let previous = unsafe state.pointee.owner.exchange(
       PagePool.State.Owner.closed, ordering: .acquiringAndReleasing)
-    if previous == cthreads_self() {
-      // Also out of a callback: then `top` still moves, and whoever leaves last takes it as it is.
-      unsafe state.pointee.parkedTop.store(state.pointee.top.load())
+    if previous == cthreads_self() || previous == PagePool.State.Owner.nobody {
       unsafe state.pointee.limit.publishNull()
-    } else if previous != PagePool.State.Owner.nobody {
-      unsafe state.pointee.keepOut()
     } else {
-      unsafe state.pointee.parkedTop.store(state.pointee.top.load())
-      unsafe state.pointee.limit.publishNull()
+      unsafe state.pointee.keepOut()
     }
-    if unsafe !state.pointee.leaveDutyToOwner() { drain() }
+    // The owner may be in a longer section, also as the caller of this, out of a callback.
+    guard unsafe !state.pointee.leaveDutyToOwner() else { return }
+    unsafe state.pointee.park()
+    drain()
   }
 
   override func drain() {

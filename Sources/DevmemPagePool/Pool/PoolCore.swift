@@ -6,9 +6,8 @@ import Synchronization
 /// What every kind of pool has besides the hot words: provider, slabs, configuration, who waits, and how it
 /// ends.
 ///
-/// Two kinds derive from it: ``PagePoolCore`` with one owner, ``SharedPoolCore`` with a cache for each
-/// thread. What keeps it alive is `life` (docs/life-cycle.md): whoever takes that to 0 ends the pool, and
-/// nobody else touches anything after his own subtraction.
+/// ``PagePoolCore``, with one owner, derives from it. What keeps it alive is `life` (docs/life-cycle.md): whoever
+/// takes that to 0 ends the pool, and nobody else touches anything after his own subtraction.
 @safe
 class PoolCore: @unchecked Sendable {
   // SAFETY: what is not immutable here is atomic or behind a Mutex.

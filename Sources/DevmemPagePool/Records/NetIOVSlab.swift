@@ -13,7 +13,7 @@ public final class NetIOVSlab: Sendable {
   // SAFETY: `areas` and `records` are allocated in init for `areaCount` and `iovCount` elements,
   // fully initialised there and freed in deinit; neither pointer ever changes.
   nonisolated(unsafe) let areas: UnsafeMutablePointer<NetIOVArea>
-  nonisolated(unsafe) let records: UnsafeMutablePointer<NetIOV>
+  @usableFromInline nonisolated(unsafe) let records: UnsafeMutablePointer<NetIOV>
   /// Number of areas.
   public let areaCount: Int
   /// Number of IOVs in all areas.
@@ -23,7 +23,7 @@ public final class NetIOVSlab: Sendable {
   /// The object that keeps the memory valid: a binding, a mapping.
   public let backing: any AnyObject & Sendable
   /// First of `iovCount` indices that no other living slab of the process has.
-  let firstIndex: UInt32
+  @usableFromInline let firstIndex: UInt32
   /// Where the generations of its records began.
   private let firstGeneration: UInt32
 
@@ -132,6 +132,16 @@ public final class NetIOVSlab: Sendable {
   /// - Precondition: it is of this slab.
   public func isOut(_ iov: NetIOVReference) -> Bool {
     unsafe reference(of: iov).record.pointee.pool.load(ordering: .relaxed) != nil
+  }
+
+  /// Both at once, in few instructions: the number that the provider gave the run, and the position in it.
+  @inlinable
+  package func place(of iov: NetIOVReference) -> (context: UInt64, indexInArea: Int) {
+    let distance = Int(iov.index &- firstIndex)
+    precondition(distance < iovCount, "the IOV is not of this slab")
+    let record = unsafe records + distance
+    let area = unsafe record.pointee.area
+    return unsafe (area.pointee.context, record - area.pointee.records)
   }
 
   private func reference(of iov: NetIOVReference) -> RecordReference {

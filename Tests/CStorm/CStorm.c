@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "CStorm.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_t threads[64];
+static int count;
+static atomic_int running;
+static atomic_long hits;
+static unsigned period, nap;
+static pthread_t stopper;
+
+static void sleep_for(unsigned microseconds) {
+  struct timespec t = {0, (long)microseconds * 1000};
+  clock_nanosleep(CLOCK_MONOTONIC, 0, &t, 0);
+}
+
+static void stop_here(int signal) {
+  (void)signal;
+  int saved = errno;
+  atomic_fetch_add_explicit(&hits, 1, memory_order_relaxed);
+  sleep_for(nap);
+  errno = saved;
+}
+
+void cstorm_register(void) {
+  // Threads of a dispatch pool, and those that they make, have every signal blocked.
+  sigset_t mine;
+  sigemptyset(&mine);
+  sigaddset(&mine, SIGUSR2);
+  pthread_sigmask(SIG_UNBLOCK, &mine, 0);
+  pthread_mutex_lock(&lock);
+  if (count < 64) threads[count++] = pthread_self();
+  pthread_mutex_unlock(&lock);
+}
+
+void cstorm_unregister(void) {
+  pthread_mutex_lock(&lock);
+  for (int i = 0; i < count; i++)
+    if (pthread_equal(threads[i], pthread_self())) {
+      threads[i] = threads[--count];
+      break;
+    }
+  pthread_mutex_unlock(&lock);
+}
+
+static void *stop_others(void *unused) {
+  unsigned seed = 1;
+  while (atomic_load(&running)) {
+    sleep_for(period + (unsigned)rand_r(&seed) % (period + 1));
+    pthread_mutex_lock(&lock);
+    if (count) pthread_kill(threads[rand_r(&seed) % count], SIGUSR2);
+    pthread_mutex_unlock(&lock);
+  }
+  return unused;
+}
+
+void cstorm_start(unsigned period_us, unsigned sleep_us) {
+  period = period_us, nap = sleep_us;
+  struct sigaction action = {.sa_handler = stop_here, .sa_flags = SA_RESTART};
+  sigaction(SIGUSR2, &action, 0);
+  atomic_store(&running, 1);
+  if (pthread_create(&stopper, 0, stop_others, 0)) abort();
+}
+
+void cstorm_stop(void) {
+  atomic_store(&running, 0);
+  pthread_join(stopper, 0);
+}
+
+long cstorm_hits(void) { return atomic_load(&hits); }
+
+int cstorm_in_child(int (*body)(void *), void *context) {
+  pid_t child = fork();
+  if (child < 0) return -errno;
+  if (child == 0) _exit(body(context));
+  int status;
+  while (waitpid(child, &status, 0) < 0)
+    if (errno != EINTR) return -errno;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
