@@ -11,6 +11,7 @@ MAKEFLAGS += --no-print-directory
 
 # Passed on to devmemctl by demo, doctor and bench: make demo ARGS="--json --bytes 256M"
 ARGS ?=
+MINUTES ?= 1
 
 .PHONY: help
 help: ## list the targets
@@ -27,7 +28,9 @@ release: ## build devmemctl optimised, the Swift runtime linked in
 .PHONY: test
 test: ## check, then both tiers of tests
 	@$(MAKE) check
+	@$(MAKE) test-models
 	@$(MAKE) test-host
+	@$(MAKE) test-storm
 	@$(MAKE) test-device
 	@scripts/forced-calls.sh
 
@@ -35,9 +38,27 @@ test: ## check, then both tiers of tests
 test-host: ## tests that need neither privileges nor devices
 	@scripts/test-host.sh
 
+.PHONY: test-models
+test-models: ## every interleaving of the pool's protocols, and mutations that must fail
+	@python3 Tests/Models/life_cycle.py
+
+.PHONY: test-storm
+test-storm: ## races and misuse by the thousand, as they are and under AddressSanitizer
+	@scripts/test-storm.sh
+	@scripts/test-storm.sh address
+
+.PHONY: test-asan
+test-asan: ## the storms under AddressSanitizer, ten times the rounds
+	@STORM_TIMEOUT=1800 scripts/test-storm.sh address 10
+
 .PHONY: test-tsan
-test-tsan: ## the lock-free parts, allocator and pool, under ThreadSanitizer
+test-tsan: ## storms, allocator and pool under ThreadSanitizer
+	@scripts/test-storm.sh thread
 	@scripts/test-tsan.sh
+
+.PHONY: soak
+soak: ## random operations of everything against a holder map; MINUTES=10
+	@MINUTES=$(MINUTES) scripts/soak.sh
 
 .PHONY: test-device
 test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there is none
@@ -73,4 +94,4 @@ docs: ## DocC archives of the libraries, offline
 
 .PHONY: clean
 clean: ## remove what was built; downloads stay in the cache (see CONTRIBUTING.md)
-	@rm -rf .build .build-tsan
+	@rm -rf .build .build-tsan .build-asan

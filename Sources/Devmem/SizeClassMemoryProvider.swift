@@ -129,7 +129,9 @@ private final class SmallPieces: PieceSource {
     var last = (chunk: -1, iov: -1)
     for position in iovs.indices {
       let iov = iovs[position]
-      let place = (chunk: Int(slab.area(of: iov).context), iov: slab.indexInArea(of: iov) / piecesPerIOV)
+      let place = (
+        chunk: Int(slab.area(of: iov).context), iov: slab.indexInArea(of: iov) / piecesPerIOV
+      )
       guard place != last else { continue }
       last = place
       giveBackIfWhole(place.iov, chunk: place.chunk)

@@ -66,7 +66,9 @@ struct CloseTests {
     #expect(provider.outCount == 0)
   }
 
-  @Test("a closed pool allocates nothing, counts it, and cannot be claimed from a thread that has ended")
+  @Test(
+    "a closed pool allocates nothing, counts it, and cannot be claimed from a thread that has ended"
+  )
   func afterClose() async throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 64))
     try await pool.close()

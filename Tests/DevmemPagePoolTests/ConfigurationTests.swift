@@ -97,7 +97,8 @@ struct ConfigurationTests {
         #expect(start.value != 0)
         taken.append((start.value, count, start.generation))
       } else {
-        let (first, count, generation) = taken.remove(at: Int.random(in: 0..<taken.count, using: &random))
+        let (first, count, generation) = taken.remove(
+          at: Int.random(in: 0..<taken.count, using: &random))
         for index in first..<first + UInt32(count) { used.remove(index) }
         space.give(back: first, count: UInt32(count), nextGeneration: generation &+ 2)
       }

@@ -106,7 +106,8 @@ let lifeCycleStorms: [Storm] = [
     } _: {
       for round in 1...rounds {
         let pool = try PagePool(
-          provider: provider, configuration: .init(cacheCapacity: 4, refillCount: 3, ringCapacity: 2))
+          provider: provider,
+          configuration: .init(cacheCapacity: 4, refillCount: 3, ringCapacity: 2))
         remote.put(pool.remote)
         turns.begin(round)
         var step = 0
@@ -132,7 +133,8 @@ let lifeCycleStorms: [Storm] = [
     return count == rounds ? left(provider, 256) : "\(rounds - count) pools never ended"
   },
 
-  Storm(name: "a pool dropped elsewhere while its owner gives buffers back", rounds: 500) { rounds in
+  Storm(name: "a pool dropped elsewhere while its owner gives buffers back", rounds: 500) {
+    rounds in
     let provider = try HostMemoryProvider(byteCount: 256 * 4096)
     for _ in 0..<rounds {
       let calling = CallingProvider(provider)
@@ -140,7 +142,8 @@ let lifeCycleStorms: [Storm] = [
       var held: [Held] = []
       do {
         let pool = try PagePool(
-          provider: calling, configuration: .init(cacheCapacity: 4, refillCount: 4, ringCapacity: 0))
+          provider: calling, configuration: .init(cacheCapacity: 4, refillCount: 4, ringCapacity: 0)
+        )
         for _ in 0..<20 { held.append(Held(pool.allocate()!)) }
         box = Carrier(pool)
       }
@@ -153,7 +156,10 @@ let lifeCycleStorms: [Storm] = [
     return nil
   },
 
-  Storm(name: "the last buffer dies away from the owner after the pool was dropped elsewhere", rounds: 500) {
+  Storm(
+    name: "the last buffer dies away from the owner after the pool was dropped elsewhere",
+    rounds: 500
+  ) {
     rounds in
     let provider = try HostMemoryProvider(byteCount: 64 * 4096)
     for round in 0..<rounds {

@@ -40,7 +40,9 @@ func soak(seconds: Int) throws {
   let opened = Turns()
   cstorm_start(200, 60)
 
-  @Sendable func giveUp(_ netmem: consuming Netmem, _ random: UInt64, _ returner: inout NetmemReturner) {
+  @Sendable func giveUp(
+    _ netmem: consuming Netmem, _ random: UInt64, _ returner: inout NetmemReturner
+  ) {
     map.give(netmem.offset)
     switch random & 3 {
     case 0: returner.put(netmem)
@@ -63,7 +65,9 @@ func soak(seconds: Int) throws {
         ringCapacity: Int(random.next() % 300), reserveCount: Int(random.next() % 3),
         tunesRefill: true,
         watermarks: .init(low: 8, high: 200) { _ in })
-      guard let pool = try? PagePool(provider: provider, configuration: configuration) else { break }
+      guard let pool = try? PagePool(provider: provider, configuration: configuration) else {
+        break
+      }
       _ = opened.turn.add(1, ordering: .relaxed)
       let end = 2000 + random.next() % 60000
       for _ in 0..<end {
@@ -167,7 +171,8 @@ func soak(seconds: Int) throws {
   let open = pools - drained.turn.load(ordering: .relaxed)
   print(
     "\(map.operations.load(ordering: .relaxed)) operations on \(pools) pools, threads stopped"
-      + " \(cstorm_hits()) times: \(faults) faults, \(lost) buffers lost, \(open) pools never ended")
+      + " \(cstorm_hits()) times: \(faults) faults, \(lost) buffers lost, \(open) pools never ended"
+  )
   if faults + lost + open != 0 { exit(1) }
 }
 

@@ -90,14 +90,15 @@ enum Main {
     let factor = arguments.count > 1 ? Int(arguments[1]) ?? 1 : 1
     let chosen = arguments.count > 2 ? arguments[2] : ""
     var failed = 0
-    for storm in lifeCycleStorms + waiterStorms 
+    for storm in lifeCycleStorms + waiterStorms
     where chosen.isEmpty || storm.name.contains(chosen) {
       let rounds = storm.rounds * factor
       let fault = try await storm.run(rounds)
       print("\(storm.name): \(rounds) rounds, \(fault ?? "nothing found")")
       if fault != nil { failed += 1 }
     }
-    print("stopped threads \(cstorm_hits()) times; pools left: \(PagePoolRegistry.shared.pools.count)")
+    print(
+      "stopped threads \(cstorm_hits()) times; pools left: \(PagePoolRegistry.shared.pools.count)")
     if failed > 0 || !PagePoolRegistry.shared.pools.isEmpty { exit(1) }
   }
 }

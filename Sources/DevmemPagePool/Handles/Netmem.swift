@@ -30,7 +30,7 @@ public struct Netmem: ~Copyable, @unchecked Sendable {
     if unsafe _fastPath(record.pointee.referenceCount.load(ordering: .acquiring) == 1) {
       unsafe PagePool.State.put(record)
     } else {
-      unsafe PagePool.State.putShared(record)
+      unsafe putShared(record)
     }
   }
 

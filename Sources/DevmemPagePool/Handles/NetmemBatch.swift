@@ -230,7 +230,7 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
         unsafe slots[count] = unsafe slots[position]
         count += 1
       } else {
-        unsafe PagePool.State.putShared(record)
+        unsafe putShared(record)
       }
     }
     var start = 0

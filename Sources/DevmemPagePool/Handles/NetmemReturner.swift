@@ -48,7 +48,7 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
   public mutating func put(_ netmem: consuming Netmem) {
     let record = unsafe netmem.forget()
     guard unsafe record.pointee.referenceCount.load(ordering: .acquiring) == 1 else {
-      return unsafe PagePool.State.putShared(record)
+      return unsafe putShared(record)
     }
     let its = unsafe record.pointee.pool.load(ordering: .relaxed)
     if unsafe its != pool {

@@ -46,6 +46,8 @@ struct AtomicSlot: ~Copyable {
     UInt(bitPattern: slot) <= bits.load(ordering: .relaxed)
   }
 
+  func equals(_ slot: Slot) -> Bool { bits.load(ordering: .relaxed) == UInt(bitPattern: slot) }
+
   @inlinable
   var isNull: Bool { bits.load(ordering: .acquiring) == 0 }
 

@@ -219,6 +219,7 @@ extension PoolCore {
   func trapNotOwner() -> Never {
     if isForked { fatalError("PagePool: \(PagePoolError.forked)") }
     fatalError(
-      "PagePool: allocation on a thread that does not own the pool: \(PagePoolError.ownedByAnotherThread)")
+      "PagePool: allocation on a thread that does not own the pool: \(PagePoolError.ownedByAnotherThread)"
+    )
   }
 }

@@ -62,6 +62,8 @@ extension PagePool {
     let parkedTop: AtomicSlot
     /// Slots of the cache.
     let capacity: Int
+    /// Length below which the owner adds a buffer to the local list without asking; 0 in a pool with a ledger.
+    let listCapacity: Int
     @usableFromInline let slabs: SlabTable
     /// The object that this state belongs to; it frees the state.
     let core: Unmanaged<PoolCore>
@@ -76,7 +78,8 @@ extension PagePool {
     private let gap3 = InlineArray<8, UInt64>(repeating: 0)
 
     init(
-      base: Slot, capacity: Int, ringCapacity: Int, owner: UInt64, slabs: consuming SlabTable,
+      base: Slot, capacity: Int, ringCapacity: Int, listCapacity: Int, owner: UInt64,
+      slabs: consuming SlabTable,
       core: Unmanaged<PoolCore>, fragmentedByteCount: Int
     ) {
       top = unsafe AtomicSlot(base)
@@ -84,6 +87,7 @@ extension PagePool {
       limit = unsafe AtomicSlot(base + capacity)
       parkedTop = unsafe AtomicSlot(base)
       self.capacity = capacity
+      self.listCapacity = listCapacity
       self.owner = Atomic(owner)
       self.slabs = slabs
       queue = ReturnQueue(capacity: ringCapacity)
@@ -142,13 +146,6 @@ extension PagePool.State {
     unsafe state.pointee.top.publish(top + 1)
   }
 
-  /// One of several holders gives the buffer up; the last of them returns it.
-  @usableFromInline
-  @inline(never)
-  static func putShared(_ record: UnsafeMutablePointer<NetIOV>) {
-    unsafe drop(1, of: record)
-  }
-
   /// Takes `count` references away and returns the buffer if they were the last.
   static func drop(_ count: UInt32, of record: UnsafeMutablePointer<NetIOV>) {
     let left = unsafe record.pointee.referenceCount.subtract(
@@ -165,6 +162,15 @@ extension PagePool.State {
   static func putSlow(
     _ record: UnsafeMutablePointer<NetIOV>, _ state: Reference, _ top: Slot
   ) {
+    // Only full, and the list is short: nothing is called out to, so the return is still one that has begun.
+    if unsafe state.pointee.limit.equals(state.pointee.base + state.pointee.capacity),
+      unsafe state.pointee.localCount.load(ordering: .relaxed) < state.pointee.listCapacity
+    {
+      unsafe state.pointee.counters.cacheFull.addAsOnlyWriter(1)
+      unsafe state.pointee.counters.ring.addAsOnlyWriter(1)
+      unsafe pushLocal(record, state)
+      return unsafe state.pointee.top.publish(top)
+    }
     guard unsafe enterFromReturn(state, top) else { return unsafe putElsewhere(record, state) }
     unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
       unsafe core.returnOnOwner(RecordReference(record: record), state)
@@ -181,6 +187,13 @@ extension PagePool.State {
       unsafe core.returnAttended(RecordReference(record: record), state)
     }
   }
+}
+
+/// One of several holders gives the buffer up; the last of them returns it.
+@usableFromInline
+@inline(never)
+func putShared(_ record: UnsafeMutablePointer<NetIOV>) {
+  unsafe PagePool.State.drop(1, of: record)
 }
 
 /// A return on another thread than the owner's. Budget: 27 instructions.

@@ -58,14 +58,16 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
       to: PagePool.State(
         base: cache, capacity: configuration.cacheCapacity,
         // The kernel's ring has at most 16384 slots; below 64 one would not hold a burst.
-        ringCapacity: min(max(configuration.ringCapacity, 64), 16384), owner: cthreads_enter(),
+        ringCapacity: min(max(configuration.ringCapacity, 64), 16384),
+        listCapacity: ledger == nil ? configuration.ringCapacity : 0, owner: cthreads_enter(),
         slabs: SlabTable(slabs), core: Unmanaged.passUnretained(self),
         fragmentedByteCount: ledger == nil ? iovByteCount : 0))
     if configuration.reserveCount > 0 {
       let reserved = unsafe Self.allocateState()
       unsafe reserved.initialize(
         to: PagePool.State(
-          base: cache, capacity: 0, ringCapacity: 1, owner: PagePool.State.Owner.closed,
+          base: cache, capacity: 0, ringCapacity: 1, listCapacity: 0,
+          owner: PagePool.State.Owner.closed,
           slabs: SlabTable(slabs), core: Unmanaged.passUnretained(self), fragmentedByteCount: 0))
       unsafe reserved.pointee.queue.ring.close()
       unsafe reserveState = unsafe reserved

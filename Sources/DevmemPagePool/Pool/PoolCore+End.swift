@@ -114,7 +114,8 @@ extension PoolCore {
       let count = unsafe span.finalize(for: names)
       for position in 0..<count {
         guard let record = unsafe holder.pointee.slabs.record(at: names[position].index) else {
-          fatalError("the provider handed out a buffer of a slab that it did not name in attach(to:)")
+          fatalError(
+            "the provider handed out a buffer of a slab that it did not name in attach(to:)")
         }
         let (free, _) = unsafe record.pointee.pool.compareExchange(
           expected: nil, desired: holder, ordering: .relaxed)

@@ -39,7 +39,8 @@ public final class NetIOVSlab: Sendable {
     unsafe areas.deinitialize(count: areaCount)
     unsafe areas.deallocate()
     NetIOVIndexSpace.shared.give(
-      back: firstIndex, count: UInt32(iovCount), nextGeneration: (firstGeneration &+ used &+ 3) & ~1)
+      back: firstIndex, count: UInt32(iovCount), nextGeneration: (firstGeneration &+ used &+ 3) & ~1
+    )
   }
 
   /// Makes the records for the runs of `layout`, in that order.
