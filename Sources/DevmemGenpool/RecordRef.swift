@@ -89,7 +89,9 @@ public import Synchronization
   /// The record belongs to this pool.
   @inlinable @inline(__always)
   func belongs(to pool: PoolRef) -> Bool {
-    unsafe pointer.pointee.pool.load(ordering: .acquiring) == pool.pointer
+    // As numbers: comparing with an optional tests for nil first, two instructions on each path.
+    unsafe UInt(bitPattern: pointer.pointee.pool.load(ordering: .acquiring))
+      == UInt(bitPattern: pool.pointer)
   }
 
   /// The same record.

@@ -7,7 +7,7 @@ extension Netmem {
   /// ``PagePool/reclaim(_:)`` of its pool takes the token.
   ///
   /// A buffer of which another reference is detached already gets a token by serial number from a
-  /// side table of the pool (under a lock). Any thread may call it on a handle that it holds.
+  /// side table of the process (under a lock). Any thread may call it on a handle that it holds.
   @inlinable
   public consuming func detach() -> NetmemToken {
     let record = unsafe forget()

@@ -185,6 +185,7 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   /// Buffers of one pool on its owner's thread: into the cache all at once if there is room and nobody
   /// else can hold one of them.
   @inlinable
+  @inline(__always)
   static func putBack(_ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference) {
     var top = unsafe pool.pointee.beginReturn()
     if unsafe pool.pointee.limit.isAtLeast(top + count), !storage.mayBeShared {

@@ -80,6 +80,7 @@ public final class PagePool {
   /// many again (held by `make check`); about 4 where each buffer is copied.
   /// - Precondition: the calling thread owns the pool; `count` is at least 1.
   @inlinable
+  @inline(__always)
   public func allocateBatch(
     _ count: Int, fileID: StaticString = #fileID, line: UInt = #line
   ) -> NetmemBatch {
