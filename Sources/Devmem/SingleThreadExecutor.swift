@@ -17,8 +17,8 @@ internal import DevmemSystem
 ///   reference cannot go before.
 /// - *It ends.* No stop, no close: when the last reference goes, on whatever thread, the thread ends.
 ///   Dropped elsewhere, the drop waits until the thread is gone, which has nothing left to run (but for
-///   the destructors of thread-specific data: hold no lock that they need). Dropped by one of its own jobs, the thread ends after that job and all others that were
-///   enqueued.
+///   the destructors of thread-specific data: hold no lock that they need). Dropped by one of its own
+///   jobs, the thread ends after that job and all others that were enqueued.
 /// - *Idle is idle.* Without jobs the thread sleeps in the kernel and uses no processor time.
 /// - *Nothing is left behind* by an `init` that throws: neither thread nor memory.
 ///

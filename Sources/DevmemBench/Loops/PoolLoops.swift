@@ -55,13 +55,20 @@ private func return_queue(
   var done = 0
   while done < count {
     guard window.fill(from: pool) else { return done }
-    let right = pool.relinquish()
+    let right = giveUp(pool)
     window.drain()
-    _ = right.claim()
+    takeUp(right)
     done += window.capacity
   }
   return done
 }
+
+/// Once for 64 buffers: handing over counts references.
+@inline(never)
+private func giveUp(_ pool: PagePool) -> PagePool.Ownership { pool.relinquish() }
+
+@inline(never)
+private func takeUp(_ right: consuming PagePool.Ownership) { _ = right.claim() }
 
 /// A change of node empties the cache into the provider.
 @inline(never)
