@@ -22,7 +22,7 @@ actor Waiter: SingleThreadActor {
     defer { cstorm_unregister() }
     var lost = 0
     for _ in 0..<rounds {
-      do { cell.put(try await pool.allocate(waiting: .seconds(2))) } catch { lost += 1 }
+      do { cell.put(try await pool.allocate(waiting: .seconds(20))) } catch { lost += 1 }
     }
     return lost
   }
@@ -34,10 +34,13 @@ actor Waiter: SingleThreadActor {
     var none = 0
     for _ in 0..<rounds {
       for slot in slots where !slot.isFull.load(ordering: .acquiring) {
+        // Only this thread takes: what is there before the call is there in it, but for the two slots that the
+        // two others may not have filled.
+        let queued = pool.inFlight.queued
         if let netmem = pool.allocate() {
           slot.cell.put(netmem)
           slot.isFull.store(true, ordering: .releasing)
-        } else if pool.inFlight.queued > slots.count / 2 {
+        } else if queued > 8 {
           none += 1
         }
       }
@@ -103,6 +106,6 @@ let waiterStorms: [Storm] = [
     }
     cstorm_stop()
     for slot in slots { slot.cell.drop() }
-    return none == 0 ? nil : "\(none) times nil with more than \(count / 2) buffers in the queue"
+    return none == 0 ? nil : "\(none) times nil with more than 8 buffers in the queue"
   },
 ]
