@@ -6,13 +6,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 CTHREADS_LOCAL uint64_t cthreads_number;
-CTHREADS_LOCAL struct cthreads_slot cthreads_slots[CTHREADS_SLOTS];
 uint64_t cthreads_forks;
 uint64_t cthreads_unattended_limit = UINT64_C(1) << 62;
 
@@ -27,11 +25,9 @@ static struct node *running;
 static uint64_t last_number = 15;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t key;
-static void (*_Atomic end_action)(uint64_t);
 
-static void leave(void *number) {
-  void (*action)(uint64_t) = end_action;
-  if (action && cthreads_number == (uint64_t)(uintptr_t)number) action(cthreads_number);
+static void leave(void *unused) {
+  (void)unused;
   pthread_mutex_lock(&lock);
   if (here.link) {
     *here.link = here.next;
@@ -41,7 +37,6 @@ static void leave(void *number) {
   pthread_mutex_unlock(&lock);
   // What destructors after this one return is another thread's.
   cthreads_number = CTHREADS_ENDING;
-  memset(cthreads_slots, 0, sizeof cthreads_slots);
 }
 
 uint64_t cthreads_enter(void) {
@@ -67,8 +62,6 @@ bool cthreads_is_running(uint64_t number) {
   return found;
 }
 
-void cthreads_at_end(void (*action)(uint64_t)) { end_action = action; }
-
 void cthreads_yield(void) { sched_yield(); }
 
 // --- fork: the child has one thread, which is nobody's owner.
@@ -79,7 +72,6 @@ static void after_fork_in_child(void) {
   running = 0;
   here.link = 0;
   cthreads_number = 0;
-  memset(cthreads_slots, 0, sizeof cthreads_slots);
   __atomic_fetch_add(&cthreads_forks, 1, __ATOMIC_RELAXED);
   __atomic_store_n(&cthreads_unattended_limit, 0, __ATOMIC_RELAXED);
   pthread_mutex_unlock(&lock);

@@ -13,16 +13,7 @@
 /// Thread-local words at a fixed distance from the thread pointer: one instruction to reach.
 #define CTHREADS_LOCAL __thread __attribute__((tls_model("initial-exec"), visibility("default")))
 
-/// Places in which a thread remembers objects of its own, by owner's number.
-#define CTHREADS_SLOTS 16
-
-struct cthreads_slot {
-  uint64_t owner;
-  void *object;
-};
-
 extern CTHREADS_LOCAL uint64_t cthreads_number;
-extern CTHREADS_LOCAL struct cthreads_slot cthreads_slots[CTHREADS_SLOTS];
 extern uint64_t cthreads_forks, cthreads_unattended_limit;
 
 /// The number of the calling thread, unique in the process for ever; 0 for a thread that has never
@@ -30,7 +21,6 @@ extern uint64_t cthreads_forks, cthreads_unattended_limit;
 static inline uint64_t cthreads_self(void) { return cthreads_number; }
 
 #define CTHREADS_ENDING UINT64_MAX
-static inline uint64_t cthreads_ending(void) { return CTHREADS_ENDING; }
 
 /// The number of the calling thread, which gets one if it has none. Numbers begin at 16 (below are
 /// words with a meaning of their own) and are never used again, not even by a forked child.
@@ -38,22 +28,6 @@ uint64_t cthreads_enter(void);
 
 /// Whether the thread with that number still runs.
 bool cthreads_is_running(uint64_t number);
-
-/// Calls `action` at the end of every thread that has a number, on that thread. One for the process.
-void cthreads_at_end(void (*action)(uint64_t number));
-
-/// What the calling thread remembers under `owner`, null if nothing or no longer.
-static inline void *cthreads_find(uint64_t owner) {
-  struct cthreads_slot *slot = &cthreads_slots[owner % CTHREADS_SLOTS];
-  return slot->owner == owner ? slot->object : (void *)0;
-}
-
-/// Remembers `object` under `owner`; whoever had the place is forgotten.
-static inline void cthreads_remember(uint64_t owner, void *object) {
-  struct cthreads_slot *slot = &cthreads_slots[owner % CTHREADS_SLOTS];
-  slot->owner = owner;
-  slot->object = object;
-}
 
 /// Keeps the compiler from moving memory accesses across; no instruction.
 static inline void cthreads_compiler_fence(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
