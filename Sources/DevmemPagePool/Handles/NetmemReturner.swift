@@ -18,7 +18,7 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
   // for the only handle to its buffer. `poolBits` is only followed while `used` > 0.
   @usableFromInline let slots: AtomicSlot.Slot
   @usableFromInline var used = 0
-  /// Address of the pool's state, 0 at first: an optional pointer would be compared with nil each time.
+  /// Address of the pool's state, 0 at first.
   @usableFromInline var poolBits: UInt = 0
   /// Buffers that are collected at most, 1 or more.
   public let capacity: Int
