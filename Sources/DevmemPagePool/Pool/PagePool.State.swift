@@ -95,10 +95,11 @@ extension PagePool {
       self.fragmentedByteCount = fragmentedByteCount
     }
 
-    /// What `owner` says when it is no thread's number.
+    /// What `owner` says when it is no thread's number. Not 0 either, which is what a thread that has never asked
+    /// for a number compares with.
     enum Owner {
-      /// Handed over, or not yet claimed.
-      static var nobody: UInt64 { 0 }
+      /// Handed over, and not yet claimed.
+      static var nobody: UInt64 { 2 }
       /// Closed: never again.
       static var closed: UInt64 { 1 }
     }
@@ -118,7 +119,8 @@ extension PagePool {
           unsafe isKeptOut && section.load(ordering: .acquiring) & Section.busy == 0
           ? parkedTop.acquire() : top.acquire()
         if let seen = unsafe seen { return unsafe max(0, min(capacity, seen - base)) }
-        // The owner, another thread, is between the two stores of a return.
+        // The owner, another thread, is between the two stores of a return; in a forked child for ever.
+        if unsafe core._withUnsafeGuaranteedRef({ $0.isForked }) { return 0 }
         cthreads_yield()
       }
     }
