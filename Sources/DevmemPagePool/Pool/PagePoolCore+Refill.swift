@@ -189,7 +189,24 @@ extension PagePoolCore {
       butFirst: setCacheAside)
     unsafe state.pointee.top.store(cache + count)
     unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(count))
-    return count > 0
+    return hasAttention ? serveWaiters() : count > 0
+  }
+
+  /// Hands what is in the cache to the tasks that wait: they were here before. Returns whether anything is left.
+  ///
+  /// They wait because there was nothing; only the provider can have got something since that did not come past
+  /// them.
+  private func serveWaiters() -> Bool {
+    while waiterCount.load(ordering: .relaxed) > 0, unsafe state.pointee.stackedCount > 0 {
+      let iov = unsafe state.pointee.pop()
+      guard handOver(iov, isReturn: false, else: { false }) == .handedOver else {
+        unsafe state.pointee.push(iov.record)
+        break
+      }
+      unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
+      countSlow()
+    }
+    return unsafe state.pointee.stackedCount > 0
   }
 
   // MARK: Reserve
