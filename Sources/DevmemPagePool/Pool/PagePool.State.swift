@@ -129,7 +129,8 @@ extension PagePool {
           unsafe isKeptOut && section.load(ordering: .acquiring) & Section.busy == 0
           ? parkedTop.acquire() : top.acquire()
         if let seen = unsafe seen { return unsafe max(0, min(capacity, seen - base)) }
-        // The owner, another thread, is between the two stores of a return.
+        // The owner, another thread, is between the two stores of a return; in a forked child for ever.
+        if unsafe core._withUnsafeGuaranteedRef({ $0.isForked }) { return 0 }
         cthreads_yield()
       }
     }
