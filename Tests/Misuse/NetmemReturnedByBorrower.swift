@@ -6,4 +6,5 @@ func release(_ buffer: consuming Netmem) {}
 
 // expected-error: 'buffer' is borrowed and cannot be consumed
 func misuse(_ buffer: borrowing Netmem) {
-  release(buffer)}
+  release(buffer)
+}

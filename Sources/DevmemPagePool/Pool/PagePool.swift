@@ -114,7 +114,7 @@ public final class PagePool {
     get { core.node }
     set {
       let isDone: Void? = unsafe State.inside(state) { core.changeNode(to: newValue) }
-      precondition(isDone != nil, "only the owner thread can change a PagePool's node")
+      if isDone == nil { core.trapNotOwner("a change of the node") }
     }
   }
 
@@ -128,7 +128,7 @@ public final class PagePool {
   /// allocate, and every buffer that dies goes onto the return queue.
   /// - Precondition: the calling thread owns the pool, and is not in one of its callbacks.
   public func relinquish() -> Ownership {
-    precondition(isOwnedByCurrentThread, "only the owner thread can relinquish a PagePool")
+    guard isOwnedByCurrentThread else { core.trapNotOwner("relinquish()") }
     precondition(
       unsafe state.pointee.depth == 0, "a PagePool cannot be relinquished in one of its callbacks")
     unsafe state.pointee.owner.store(State.Owner.nobody, ordering: .releasing)
