@@ -52,6 +52,24 @@ struct OwnershipTests {
     func take() -> PagePool.Ownership { ownership.take()! }
   }
 
+  @Test(
+    "a pool that nobody owns is not the property of a thread that was never asked for its number")
+  func threadWithoutNumber() throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 8))
+    let held = Held(try pool.take())
+    let remote = pool.remote
+    let right = pool.relinquish()
+    let queued = remote.inFlight.queued
+    let worker = Worker()
+    worker.run {
+      #expect(!remote.isOwnedByCurrentThread)
+      held.drop()
+    }
+    worker.stop()
+    #expect(remote.inFlight.queued == queued + 1)
+    _ = right.claim()
+  }
+
   @Test("a pool that was handed over allocates on the new owner's thread only")
   func handOver() throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 8))

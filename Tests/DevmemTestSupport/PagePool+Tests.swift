@@ -15,3 +15,16 @@ extension PagePool {
   /// Whether an allocation gets a buffer; it goes back at once.
   package func canAllocate() -> Bool { allocate() != nil }
 }
+
+extension SharedPagePool {
+  /// A buffer, or an error that fails the test.
+  package func take() throws -> Netmem {
+    guard let netmem = allocate() else { throw NoBuffer() }
+    return netmem
+  }
+
+  /// Whether an allocation gets a buffer; it goes back at once.
+  package func canAllocate(_ priority: PagePool.Priority = .normal) -> Bool {
+    allocate(priority) != nil
+  }
+}

@@ -29,8 +29,6 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
 
   // Any thread.
   let reserveFill = Atomic<Int>(0)
-  /// Whether more is held than the high watermark, until no more is than the low one.
-  let isAboveWatermark = Atomic<Bool>(false)
   /// The object whose end closes the pool.
   let user = Mutex(User())
 
@@ -91,6 +89,8 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
     unsafe state.pointee.limit.store(isWanted ? cache : cache + configuration.cacheCapacity)
     unsafe state.pointee.queue.setWantsAttention(isWanted)
   }
+
+  override func watchReturns() { updateAttention() }
 
   override func allocateSlow(
     _ priority: PagePool.Priority, _ site: PagePool.CallSite, _ state: PagePool.State.Reference
