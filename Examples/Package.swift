@@ -16,6 +16,8 @@ let package = Package(
   name: "Examples",
   dependencies: [.package(name: "swift-devmem", path: "..")],
   targets: [
+    .executableTarget(name: "TopLevelAwait", dependencies: [devmem], swiftSettings: rules),
+    .executableTarget(name: "ReceivingActor", dependencies: [devmem], swiftSettings: rules),
     .executableTarget(name: "ThreadPerCore", dependencies: [devmem], swiftSettings: rules),
     .executableTarget(
       name: "EpollLoop", dependencies: [devmem, net, system], swiftSettings: rules),

@@ -18,7 +18,7 @@ binaries=.build/examples/debug
 line_limit=35
 
 # Programs that use a device where there is one: their line says of what kind the memory is.
-with_device=(ThreadPerCore EpollLoop CustomNIC AnotherProcess)
+with_device=(TopLevelAwait ThreadPerCore EpollLoop CustomNIC AnotherProcess)
 
 programs() { (cd Examples/Sources && ls); }
 
