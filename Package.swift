@@ -85,7 +85,8 @@ let package = Package(
       name: "DevmemGenpoolTests", dependencies: ["DevmemGenpool", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
-      name: "DevmemPagePoolTests", dependencies: ["DevmemPagePool", "DevmemTestSupport"],
+      name: "DevmemPagePoolTests",
+      dependencies: ["DevmemPagePool", "DevmemTesting", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemTests", dependencies: ["Devmem", "DevmemSystem", "DevmemTestSupport"],
