@@ -60,7 +60,8 @@ struct SharedPoolTests {
     worker.stop()
   }
 
-  @Test("what idle threads' caches hold is called back before an allocation fails", arguments: [1, 7])
+  @Test(
+    "what idle threads' caches hold is called back before an allocation fails", arguments: [1, 7])
   func calledBack(idleThreads: Int) throws {
     let provider = try ListProvider(iovCount: 100 * idleThreads)
     let pool = try SharedPagePool(provider: provider)

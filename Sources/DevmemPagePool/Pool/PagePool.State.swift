@@ -45,6 +45,8 @@ extension PagePool {
     /// Storages of batches that have gone, for the next ones: the first of a list, and how many.
     @usableFromInline var spareStorage: Slot?
     @usableFromInline var spareStorageCount = 0
+    /// An empty magazine of a shared pool, for when this part next overflows.
+    var magazine: BatchStorage?
     let counters = Counters()
 
     // Everybody reads this block. 128 bytes on either side keep it off the others' pairs of cache
