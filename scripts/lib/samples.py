@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles every ```swift block of README.md, docs/ and the DocC articles, from their own text.
+"""Compiles every ```swift block of README.md, docs/, the DocC articles and the documentation comments of Sources/, from their
+own text.
 
 A block is compiled as it is printed, as a program of its own, with nothing but what users can import. A comment in the line
 above it says what else it is:
@@ -38,12 +39,22 @@ class Block:
 
 def articles():
     names = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] + glob.glob("docs/**/*.md", recursive=True)
-    return sorted(names + glob.glob("Sources/*/*.docc/**/*.md", recursive=True))
+    names += glob.glob("Sources/*/*.docc/**/*.md", recursive=True)
+    return sorted(names + glob.glob("Sources/**/*.swift", recursive=True))
+
+
+def lines_of(path):
+    """An article's lines; of a source those of its documentation comments, the others empty."""
+    lines = open(path, encoding="utf-8").read().split("\n")
+    if not path.endswith(".swift"):
+        return lines
+    comments = (re.match(r"^\s*/// ?(.*)$", line) for line in lines)
+    return [comment[1] if comment else "" for comment in comments]
 
 
 def blocks(path):
     """The fenced blocks of an article."""
-    lines = open(path, encoding="utf-8").read().split("\n")
+    lines = lines_of(path)
     result, index = [], 0
     while index < len(lines):
         opening = re.match(r"^(\s*)(```+)\s*(\S*)\s*$", lines[index])
