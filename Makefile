@@ -30,6 +30,8 @@ test: ## check, then both tiers of tests
 	@$(MAKE) check
 	@$(MAKE) test-models
 	@$(MAKE) test-host
+	@$(MAKE) test-misuse
+	@$(MAKE) examples
 	@$(MAKE) test-storm
 	@$(MAKE) test-device
 	@scripts/forced-calls.sh
@@ -37,6 +39,14 @@ test: ## check, then both tiers of tests
 .PHONY: test-host
 test-host: ## tests that need neither privileges nor devices
 	@scripts/test-host.sh
+
+.PHONY: test-misuse
+test-misuse: ## programs that must not compile, each with the diagnostic that is expected
+	@scripts/test-misuse.sh
+
+.PHONY: examples
+examples: ## the programs of Examples/, built as a user's package and run
+	@scripts/examples.sh
 
 .PHONY: test-models
 test-models: ## every interleaving of the pool's protocols, and mutations that must fail
