@@ -78,5 +78,18 @@ struct cthreads_forked_word {
 void cthreads_clear_when_forked(struct cthreads_forked_word *entry, uint64_t *word);
 void cthreads_forget(struct cthreads_forked_word *entry);
 
+/// Asks for the cache line at an address, which another processor wrote, to read it soon. No access.
+static inline void cthreads_expect(const void *address) { __builtin_prefetch(address); }
+
+/// The same, to write it. No access.
+static inline void cthreads_expect_to_write(void *address) {
+#if defined(__x86_64__)
+  // Every x86-64 knows the instruction; those that have no use for it do nothing.
+  __asm__ volatile("prefetchw %0" : : "m"(*(char *)address));
+#else
+  __builtin_prefetch(address, 1);
+#endif
+}
+
 /// Gives the processor to somebody else for a moment.
 void cthreads_yield(void);

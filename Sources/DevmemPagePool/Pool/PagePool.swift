@@ -115,7 +115,7 @@ public final class PagePool {
     get { core.node }
     set {
       let isDone: Void? = unsafe State.inside(state) { core.changeNode(to: newValue) }
-      if unsafe isDone == nil, state.pointee.owner.load(ordering: .relaxed) != State.Owner.closed {
+      if isDone == nil, unsafe state.pointee.owner.load(ordering: .relaxed) != State.Owner.closed {
         core.trapNotOwner("a change of the node")
       }
     }

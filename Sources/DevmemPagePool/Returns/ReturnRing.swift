@@ -24,10 +24,7 @@ struct ReturnRing: ~Copyable {
   private typealias Slot = Atomic<UInt>
 
   /// What producers write.
-  @safe
   private struct Producers: ~Copyable {
-    // SAFETY: the entry is known to CThreads from the ring's init to its deinit, and stays where it is.
-
     /// The first position that is not known to be free: a ring's length beyond what was last seen of `head`,
     /// and never ahead of the truth. 0 in a forked child, whose pushes are refused. First: its address is
     /// the entry's word.
@@ -37,13 +34,12 @@ struct ReturnRing: ~Copyable {
     let tail = Atomic<UInt64>(0)
     /// Buffers that were pushed in batches, less one for each batch.
     let pushedBeyondSlots = Atomic<UInt64>(0)
-    var forkEntry = unsafe cthreads_forked_word()
 
     init(slotCount: UInt64) { limit = Atomic(slotCount) }
   }
 
-  // SAFETY: allocated in init for the producers' line and, 128 bytes behind its start, `mask` + 1 slots; all
-  // of it is freed in deinit.
+  // SAFETY: allocated in init for the producers' words, 64 bytes behind their start the entry that CThreads knows
+  // until deinit, and 128 behind it `mask` + 1 slots; all of it is freed in deinit.
   private let producers: UnsafeMutablePointer<Producers>
   private let mask: UInt64
   /// The lowest bit of a position that says which lap it is in.
@@ -57,7 +53,7 @@ struct ReturnRing: ~Copyable {
   private let gap2 = InlineArray<16, UInt64>(repeating: 0)
 
   deinit {
-    unsafe cthreads_forget(&producers.pointee.forkEntry)
+    unsafe cthreads_forget(forkEntry)
     unsafe slots.deinitialize(count: Int(mask) + 1)
     unsafe producers.deinitialize(count: 1)
     unsafe UnsafeMutableRawPointer(producers).deallocate()
@@ -74,13 +70,20 @@ struct ReturnRing: ~Copyable {
       byteCount: Self.slotsOffset + count * MemoryLayout<Slot>.stride, alignment: 128)
     unsafe producers = memory.bindMemory(to: Producers.self, capacity: 1)
     unsafe producers.initialize(to: Producers(slotCount: lapBit))
+    unsafe (memory + Self.forkEntryOffset).bindMemory(to: cthreads_forked_word.self, capacity: 1)
     unsafe (memory + Self.slotsOffset).bindMemory(to: Slot.self, capacity: count)
     for position in 0..<count { unsafe (slots + position).initialize(to: Slot(1)) }
-    unsafe cthreads_clear_when_forked(
-      &producers.pointee.forkEntry, memory.assumingMemoryBound(to: UInt64.self))
+    unsafe cthreads_clear_when_forked(forkEntry, memory.assumingMemoryBound(to: UInt64.self))
   }
 
+  private static var forkEntryOffset: Int { 64 }
   private static var slotsOffset: Int { 128 }
+  private static var slotsInLine: Int { 8 }
+
+  private var forkEntry: UnsafeMutablePointer<cthreads_forked_word> {
+    unsafe (UnsafeMutableRawPointer(producers) + Self.forkEntryOffset)
+      .assumingMemoryBound(to: cthreads_forked_word.self)
+  }
 
   @inline(__always)
   private var slots: UnsafeMutablePointer<Slot> {
@@ -125,13 +128,38 @@ struct ReturnRing: ~Copyable {
     var position: UInt64 = 0
     let outcome = reserve(count, below: flag, &position)
     guard outcome == .pushed else { return outcome }
-    var offset = 0
-    while offset < count {
-      unsafe fill(
-        position &+ UInt64(truncatingIfNeeded: offset), UInt(bitPattern: iovs[offset].record))
-      offset &+= 1
+    // To the end of the lap, then from the start of the next: the parity is the same within each. What is not
+    // filled yet keeps the pool.
+    let inLap = min(count, Int(truncatingIfNeeded: lapBit &- (position & mask)))
+    unsafe fillInLap(position, iovs, inLap)
+    if inLap < count {
+      unsafe fillInLap(
+        position &+ UInt64(truncatingIfNeeded: inLap), iovs + inLap, count &- inLap)
     }
     return .pushed
+  }
+
+  /// Fills slots of one lap.
+  @inline(__always)
+  private func fillInLap(
+    _ position: UInt64, _ iovs: UnsafePointer<RecordReference>, _ count: Int
+  ) {
+    let first = unsafe slot(position)
+    let parity = parity(position)
+    // The lines of the next push of as many, which the consumer's processor had last: they come while buffers
+    // are collected for it. Before the last fill, though it is no access.
+    var line = 0
+    while line < count {
+      unsafe cthreads_expect_to_write(
+        slot(position &+ UInt64(truncatingIfNeeded: count &+ line)))
+      line &+= Self.slotsInLine
+    }
+    var offset = 0
+    while offset < count {
+      unsafe first[offset].store(
+        UInt(bitPattern: iovs[offset].record) | parity, ordering: .releasing)
+      offset &+= 1
+    }
   }
 
   /// Adds all buffers of a batch as one entry, storage and all. Any thread.
@@ -197,8 +225,15 @@ struct ReturnRing: ~Copyable {
   ///   has not filled its slot yet, or the next entry is a batch.
   func take(into destination: UnsafeMutablePointer<RecordReference>, upTo count: Int) -> Int {
     let start = head.load(ordering: .relaxed)
-    let end = min(lookAhead(count, from: start), start &+ UInt64(truncatingIfNeeded: count))
+    let known = lookAhead(count, from: start)
+    let end = min(known, start &+ UInt64(truncatingIfNeeded: count))
     guard start < end else { return 0 }
+    // The lines of the next such call: by then they are here.
+    var line = end
+    while line < min(known, end &+ UInt64(truncatingIfNeeded: count)) {
+      unsafe cthreads_expect(slot(line))
+      line &+= UInt64(Self.slotsInLine)
+    }
     // To the end of the lap, then from the start of the next: the parity is the same within each.
     let lapEnd = min(end, (start | mask) &+ 1)
     var taken = unsafe takeInLap(into: destination, start..<lapEnd)
@@ -264,19 +299,37 @@ struct ReturnRing: ~Copyable {
     let parity = parity(positions.lowerBound)
     let first = unsafe slots + Int(truncatingIfNeeded: positions.lowerBound & mask)
     let count = Int(truncatingIfNeeded: positions.upperBound &- positions.lowerBound)
-    var offset = 0
-    // Two at a time: the loop's own three instructions would be more than a third of it.
-    while offset &+ 1 < count {
-      guard unsafe move(first + offset, to: destination + offset, parity) else { return offset }
-      guard unsafe move(first + offset + 1, to: destination + offset + 1, parity) else {
-        return offset &+ 1
-      }
-      offset &+= 2
+    // All lines at once: another processor wrote them.
+    var line = Self.slotsInLine
+    while line < count {
+      unsafe cthreads_expect(first + line)
+      line &+= Self.slotsInLine
     }
-    if offset < count, unsafe move(first + offset, to: destination + offset, parity) {
+    var offset = 0
+    // Four at a time, looked at together: one by one it would be half as many instructions again.
+    while offset &+ 3 < count {
+      let next = unsafe first + offset
+      let a = unsafe next[0].load(ordering: .acquiring) ^ parity
+      let b = unsafe next[1].load(ordering: .acquiring) ^ parity
+      let c = unsafe next[2].load(ordering: .acquiring) ^ parity
+      let d = unsafe next[3].load(ordering: .acquiring) ^ parity
+      guard (a | b | c | d) & (Self.batchMark | 1) == 0 else { break }
+      let place = unsafe destination + offset
+      unsafe place.initialize(to: Self.reference(a))
+      unsafe (place + 1).initialize(to: Self.reference(b))
+      unsafe (place + 2).initialize(to: Self.reference(c))
+      unsafe (place + 3).initialize(to: Self.reference(d))
+      offset &+= 4
+    }
+    while offset < count, unsafe move(first + offset, to: destination + offset, parity) {
       offset &+= 1
     }
     return offset
+  }
+
+  @inline(__always)
+  private static func reference(_ bits: UInt) -> RecordReference {
+    unsafe RecordReference(record: UnsafeMutablePointer(bitPattern: bits).unsafelyUnwrapped)
   }
 
   /// Takes one slot's buffer; false if it has not been filled in this lap, or holds a batch.
@@ -287,8 +340,7 @@ struct ReturnRing: ~Copyable {
   ) -> Bool {
     let bits = unsafe slot.pointee.load(ordering: .acquiring) ^ parity
     guard bits & (Self.batchMark | 1) == 0 else { return false }
-    unsafe place.initialize(
-      to: RecordReference(record: UnsafeMutablePointer(bitPattern: bits).unsafelyUnwrapped))
+    unsafe place.initialize(to: Self.reference(bits))
     return true
   }
 
