@@ -6,11 +6,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 CTHREADS_LOCAL uint64_t cthreads_number;
+CTHREADS_LOCAL struct cthreads_place cthreads_places[CTHREADS_PLACES];
 uint64_t cthreads_forks;
 
 // The threads that have a number, linked through their own thread-local memory: whoever ends takes
@@ -24,9 +26,27 @@ static struct node *running;
 static uint64_t last_number = 15;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t key;
+static __thread bool has_kept;
+static void (*at_end)(uint64_t);
+
+void cthreads_keep(uint64_t key, void *value) {
+  struct cthreads_place *place = cthreads_place_of(key);
+  place->value = value;
+  place->key = key;
+  has_kept = true;
+}
+
+void cthreads_at_end(void (*action)(uint64_t)) { __atomic_store_n(&at_end, action, __ATOMIC_RELEASE); }
 
 static void leave(void *unused) {
   (void)unused;
+  void (*action)(uint64_t) = __atomic_load_n(&at_end, __ATOMIC_ACQUIRE);
+  if (has_kept && action) {
+    uint64_t number = cthreads_number;
+    memset(cthreads_places, 0, sizeof cthreads_places);
+    cthreads_number = CTHREADS_ENDING;
+    action(number);
+  }
   pthread_mutex_lock(&lock);
   if (here.link) {
     *here.link = here.next;
@@ -89,6 +109,8 @@ static void after_fork_in_parent(void) { pthread_mutex_unlock(&lock); }
 static void after_fork_in_child(void) {
   running = 0;
   here.link = 0;
+  memset(cthreads_places, 0, sizeof cthreads_places);
+  has_kept = false;
   cthreads_number = 0;
   __atomic_fetch_add(&cthreads_forks, 1, __ATOMIC_RELAXED);
   for (struct cthreads_forked_word *w = forked_words; w; w = w->next) {

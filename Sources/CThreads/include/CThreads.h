@@ -26,6 +26,30 @@ static inline uint64_t cthreads_self(void) { return cthreads_number; }
 /// words with a meaning of their own) and are never used again, not even by a forked child.
 uint64_t cthreads_enter(void);
 
+/// What a thread has of its own in things that several share: a value for a key. Keys are multiples of 16,
+/// never 0 and never used for a second thing. Where two share a place, the later one has it, and who asks
+/// for the other has to look elsewhere.
+enum { CTHREADS_PLACES = 16, CTHREADS_KEY_SHIFT = 4 };
+struct cthreads_place {
+  uint64_t key;
+  void *value;
+};
+extern CTHREADS_LOCAL struct cthreads_place cthreads_places[CTHREADS_PLACES];
+
+static inline struct cthreads_place *cthreads_place_of(uint64_t key) {
+  return (struct cthreads_place *)((char *)cthreads_places +
+                                   (key & ((CTHREADS_PLACES - 1) << CTHREADS_KEY_SHIFT)));
+}
+/// Whether the calling thread has a value for the key at hand.
+static inline bool cthreads_has(uint64_t key) { return cthreads_place_of(key)->key == key; }
+/// The value, where there is one.
+static inline void *cthreads_value(uint64_t key) { return cthreads_place_of(key)->value; }
+/// Keeps a value at hand for the calling thread, which has a number.
+void cthreads_keep(uint64_t key, void *value);
+/// What is called at the end of every thread that ever kept a value, on that thread, with its number. Set
+/// once.
+void cthreads_at_end(void (*action)(uint64_t number));
+
 /// Whether the thread with that number still runs.
 bool cthreads_is_running(uint64_t number);
 

@@ -215,8 +215,11 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   static func putBackElsewhere(
     _ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference?
   ) {
-    if count > 0, let pool = unsafe pool, unsafe pool.pointee.queue.push(storage, count, to: pool) {
-      return
+    if count > 0, let pool = unsafe pool {
+      if unsafe pool.pointee.queue.push(storage, count, to: pool) { return }
+      if unsafe pool.pointee.key != 0, !storage.mayBeShared {
+        return unsafe PagePool.State.putHere(storage, count, pool)
+      }
     }
     unsafe putBackMixed(storage.slots, count)
     storage.deallocate()
@@ -253,12 +256,12 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
       end += 1
     }
     let first = unsafe slots + range.lowerBound
-    let isPushed =
-      unsafe !target.pointee.isMine
-      && target.pointee.queue.push(first, count: end - range.lowerBound)
-    if !isPushed {
+    let count = end - range.lowerBound
+    if unsafe target.pointee.key != 0 {
+      unsafe PagePool.State.putHere(first, count, target)
+    } else if unsafe target.pointee.isMine || !target.pointee.queue.push(first, count: count) {
       // The owner itself, a closed pool, or one that wants to see each return.
-      unsafe putBackSingly(first, end - range.lowerBound)
+      unsafe putBackSingly(first, count)
     }
     return end
   }

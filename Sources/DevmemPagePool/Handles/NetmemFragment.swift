@@ -235,6 +235,8 @@ extension PagePool.State {
     }
     unsafe endFragments(state)
     guard let iov = unsafe takeInside(site, state, core) else { return false }
+    // The provider may have called back, and somebody there have begun another one.
+    while unsafe state.pointee.fragments.record != nil { unsafe endFragments(state) }
     unsafe beginFragments(iov.record, state)
     return true
   }

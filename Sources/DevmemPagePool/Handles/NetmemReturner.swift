@@ -89,6 +89,9 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
   @inline(never)
   static func putBack(_ slots: AtomicSlot.Slot, _ count: Int, _ pool: PagePool.State.Reference?) {
     guard count > 0, let pool = unsafe pool else { return }
+    if unsafe pool.pointee.key != 0 {
+      return unsafe PagePool.State.putHere(slots, count, pool)
+    }
     if unsafe pool.pointee.isMine {
       let top = unsafe pool.pointee.beginReturn()
       if unsafe pool.pointee.limit.isAtLeast(top + count) {

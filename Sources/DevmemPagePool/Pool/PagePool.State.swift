@@ -45,6 +45,8 @@ extension PagePool {
     /// Storages of batches that have gone, for the next ones: the first of a list, and how many.
     @usableFromInline var spareStorage: Slot?
     @usableFromInline var spareStorageCount = 0
+    /// An empty magazine of a shared pool, for when this part next overflows.
+    var magazine: BatchStorage?
     let counters = Counters()
 
     // Everybody reads this block. 128 bytes on either side keep it off the others' pairs of cache
@@ -60,6 +62,11 @@ extension PagePool {
     @usableFromInline let limit: AtomicSlot
     /// Where `top` was when the owner was kept out: as long as it is, the truth about the cache.
     let parkedTop: AtomicSlot
+    /// What `top` has to be above for an allocation from a thread's part of a shared pool: the bottom of the
+    /// cache, or no slot at all while that thread is kept out. Of no use in another pool.
+    @usableFromInline let floor: AtomicSlot
+    /// By which thread-local storage finds a thread's part of a shared pool; 0 in a pool with one owner.
+    @usableFromInline let key: UInt64
     /// Slots of the cache.
     let capacity: Int
     /// Length below which the owner adds a buffer to the local list without asking; 0 in a pool with a ledger.
@@ -80,12 +87,14 @@ extension PagePool {
     init(
       base: Slot, capacity: Int, ringCapacity: Int, listCapacity: Int, owner: UInt64,
       slabs: consuming SlabTable,
-      core: Unmanaged<PoolCore>, fragmentedByteCount: Int
+      core: Unmanaged<PoolCore>, fragmentedByteCount: Int, key: UInt64 = 0
     ) {
       top = unsafe AtomicSlot(base)
       unsafe self.base = unsafe base
       limit = unsafe AtomicSlot(base + capacity)
       parkedTop = unsafe AtomicSlot(base)
+      floor = unsafe AtomicSlot(base)
+      self.key = key
       self.capacity = capacity
       self.listCapacity = listCapacity
       self.owner = Atomic(owner)
@@ -96,11 +105,13 @@ extension PagePool {
     }
 
     /// What `owner` says when it is no thread's number.
+    ///
+    /// Never 0: that is what a thread has that never asked for a number.
     enum Owner {
-      /// Handed over, or not yet claimed.
-      static var nobody: UInt64 { 0 }
       /// Closed: never again.
       static var closed: UInt64 { 1 }
+      /// Handed over, or not yet claimed.
+      static var nobody: UInt64 { 2 }
     }
 
     /// Whether the calling thread is the owner.
@@ -118,7 +129,8 @@ extension PagePool {
           unsafe isKeptOut && section.load(ordering: .acquiring) & Section.busy == 0
           ? parkedTop.acquire() : top.acquire()
         if let seen = unsafe seen { return unsafe max(0, min(capacity, seen - base)) }
-        // The owner, another thread, is between the two stores of a return.
+        // The owner, another thread, is between the two stores of a return; in a forked child for ever.
+        if unsafe core._withUnsafeGuaranteedRef({ $0.isForked }) { return 0 }
         cthreads_yield()
       }
     }
@@ -160,6 +172,10 @@ extension PagePool.State {
   static func putSlow(
     _ record: UnsafeMutablePointer<NetIOV>, _ state: Reference, _ top: Slot
   ) {
+    guard unsafe state.pointee.key == 0 else {
+      unsafe state.pointee.top.publish(top)
+      return unsafe takeBackShared(record, state)
+    }
     // Only full, and the list is short: nothing is called out to, so the return is still one that has begun.
     if unsafe state.pointee.limit.equals(state.pointee.base + state.pointee.capacity),
       unsafe state.pointee.localCount.load(ordering: .relaxed) < state.pointee.listCapacity
@@ -181,6 +197,7 @@ extension PagePool.State {
   fileprivate static func putAttended(
     _ record: UnsafeMutablePointer<NetIOV>, _ state: Reference
   ) {
+    guard unsafe state.pointee.key == 0 else { return unsafe putHere(record, state) }
     unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
       unsafe core.returnAttended(RecordReference(record: record), state)
     }

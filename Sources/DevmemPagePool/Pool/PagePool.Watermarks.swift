@@ -31,14 +31,14 @@ extension PagePool {
   }
 }
 
-extension PagePoolCore {
+extension PoolCore {
   /// Looked at when the cache is refilled, so up to a refill late. Inside.
   func checkHighWatermark() {
     guard let marks = configuration.watermarks, !isAboveWatermark.load(ordering: .relaxed),
       inFlight.held >= marks.high
     else { return }
     isAboveWatermark.store(true, ordering: .releasing)
-    updateAttention()
+    watchReturns()
     marks.onCrossing(.high)
     // What came back between the two lines above went unattended.
     checkLowWatermark()

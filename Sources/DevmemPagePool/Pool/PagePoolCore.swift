@@ -29,8 +29,6 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
 
   // Any thread.
   let reserveFill = Atomic<Int>(0)
-  /// Whether more is held than the high watermark, until no more is than the low one.
-  let isAboveWatermark = Atomic<Bool>(false)
   /// The object whose end closes the pool.
   let user = Mutex(User())
 
@@ -46,6 +44,8 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
   }
 
   init(provider: any MemoryProvider, configuration: PagePool.Configuration) throws {
+    let owner = cthreads_enter()
+    guard owner != PoolCore.endingThread else { throw PagePoolError.ownedByAnotherThread }
     let attachment = try Attachment(provider, configuration)
     unsafe cache = .allocate(capacity: configuration.cacheCapacity)
     unsafe state = Self.allocateState()
@@ -59,7 +59,7 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
         base: cache, capacity: configuration.cacheCapacity,
         // The kernel's ring has at most 16384 slots; below 64 one would not hold a burst.
         ringCapacity: min(max(configuration.ringCapacity, 64), 16384),
-        listCapacity: ledger == nil ? configuration.ringCapacity : 0, owner: cthreads_enter(),
+        listCapacity: ledger == nil ? configuration.ringCapacity : 0, owner: owner,
         slabs: SlabTable(slabs), core: Unmanaged.passUnretained(self),
         fragmentedByteCount: ledger == nil ? iovByteCount : 0))
     if configuration.reserveCount > 0 {
@@ -91,6 +91,8 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
     unsafe state.pointee.limit.store(isWanted ? cache : cache + configuration.cacheCapacity)
     unsafe state.pointee.queue.setWantsAttention(isWanted)
   }
+
+  override func watchReturns() { updateAttention() }
 
   override func allocateSlow(
     _ priority: PagePool.Priority, _ site: PagePool.CallSite, _ state: PagePool.State.Reference

@@ -34,10 +34,12 @@ public final class PagePoolRegistry: Sendable {
   /// What keeps a pool's core alive, also when the user's reference to the pool is gone.
   private let contents = Mutex(Contents())
 
+  /// Any thread.
+  var cores: [PoolCore] { contents.withLock { Array($0.cores.values) } }
+
   /// All pools, oldest first. A pool is gone from here at once when it is closed and its last buffer
   /// is back.
   public var pools: [Entry] {
-    let cores = contents.withLock { Array($0.cores.values) }
     return cores.sorted { $0.identity.id < $1.identity.id }.map { core in
       Entry(
         identity: core.identity, provider: core.provider.name, iovByteCount: core.iovByteCount,
@@ -48,7 +50,6 @@ public final class PagePoolRegistry: Sendable {
   /// Who holds what: a line for each pool with buffers out, and below it, for pools with a ledger, one
   /// for each place in the source that some were taken at, the longest held first.
   public func report() -> String {
-    let cores = contents.withLock { Array($0.cores.values) }
     return cores.sorted { $0.identity.id < $1.identity.id }
       .filter { $0.inFlight.held > 0 }.map(Self.report).joined(separator: "\n")
   }

@@ -6,7 +6,7 @@ import Synchronization
 /// What every kind of pool has besides the hot words: provider, slabs, configuration, who waits, and how it
 /// ends.
 ///
-/// ``PagePoolCore``, with one owner, derives from it. What keeps it alive is `life` (docs/life-cycle.md): whoever
+/// ``PagePoolCore``, with one owner, and ``SharedPoolCore``, with a part for each thread, derive from it. What keeps it alive is `life` (docs/life-cycle.md): whoever
 /// takes that to 0 ends the pool, and nobody else touches anything after his own subtraction.
 @safe
 class PoolCore: @unchecked Sendable {
@@ -30,6 +30,8 @@ class PoolCore: @unchecked Sendable {
   let ending = Mutex(Ending())
   let waiters = Mutex(WaiterList())
   let waiterCount = Atomic<Int>(0)
+  /// Whether more is held than the high watermark, until no more is than the low one.
+  let isAboveWatermark = Atomic<Bool>(false)
   let nodeFilter: Mutex<Int?>
   /// Whether `nodeFilter` has a value: spares the refill the lock.
   let hasNodeFilter: Atomic<Bool>
@@ -68,6 +70,9 @@ class PoolCore: @unchecked Sendable {
     hasNodeFilter = Atomic(configuration.node != nil)
   }
 
+  /// The number that all threads have which are in their last destructors.
+  static var endingThread: UInt64 { .max }
+
   /// Whether this is a forked child of the process that made the pool: its memory is the parent's as
   /// well, and the parent goes on handing it out.
   var isForked: Bool { forkCount != cthreads_fork_count() }
@@ -85,6 +90,7 @@ class PoolCore: @unchecked Sendable {
     if let whole = unsafe state.pointee.wholeBatch {
       unsafe BatchStorage(slots: whole).deallocate()
     }
+    unsafe state.pointee.magazine?.deallocate()
     unsafe state.deinitialize(count: 1)
     unsafe UnsafeMutableRawPointer(state).deallocate()
   }
@@ -108,6 +114,15 @@ class PoolCore: @unchecked Sendable {
   func returnAttended(_ iov: RecordReference, _ holder: PagePool.State.Reference) {
     fatalError("a pool of no kind")
   }
+
+  /// Returns of buffers of a shared pool that the calling thread's part has no room for. Any thread.
+  func takeBack(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
+    fatalError("a pool of no kind")
+  }
+
+  /// Makes every return come past the core, or no longer, as `ledger`, `waiterCount` and
+  /// `isAboveWatermark` want it. Inside.
+  func watchReturns() { fatalError("a pool of no kind") }
 
   /// Takes the right to allocate away from everybody and gives back what nobody holds, or leaves that to who is
   /// inside. Called once, with the pool's open pin held. Any thread.

@@ -8,8 +8,8 @@ public import Synchronization
 /// of buffers shares has moved to ``NetIOVArea``, and buffers are linked by 32-bit index instead
 /// of by pointer. Two records fit into a cache line.
 ///
-/// Who writes what: `area` and `index` never change; `pool` is written by the pool's owner thread
-/// when a buffer comes from or goes back to the provider; `next` by whoever just put the buffer on
+/// Who writes what: `area` and `index` never change; `pool` is written by whoever
+/// takes a buffer from the provider or gives it back, and by who allocates it from a shared pool; `next` by whoever just put the buffer on
 /// a list; `referenceCount` and `generation` by any holder.
 @frozen
 @safe
