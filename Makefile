@@ -41,6 +41,7 @@ test-host: ## tests that need neither privileges nor devices
 .PHONY: test-models
 test-models: ## every interleaving of the pool's protocols, and mutations that must fail
 	@python3 Tests/Models/life_cycle.py
+	@python3 Tests/Models/return_ring.py
 
 .PHONY: test-storm
 test-storm: ## races and misuse by the thousand, as they are and under AddressSanitizer
