@@ -30,6 +30,8 @@ test: ## check, then both tiers of tests
 	@$(MAKE) check
 	@$(MAKE) test-models
 	@$(MAKE) test-host
+	@$(MAKE) test-misuse
+	@$(MAKE) examples
 	@$(MAKE) test-storm
 	@$(MAKE) test-device
 	@scripts/forced-calls.sh
@@ -38,10 +40,19 @@ test: ## check, then both tiers of tests
 test-host: ## tests that need neither privileges nor devices
 	@scripts/test-host.sh
 
+.PHONY: test-misuse
+test-misuse: ## programs that must not compile, each with the diagnostic that is expected
+	@scripts/test-misuse.sh
+
+.PHONY: examples
+examples: ## the programs of Examples/, built as a user's package and run
+	@scripts/examples.sh
+
 .PHONY: test-models
 test-models: ## every interleaving of the pool's protocols, and mutations that must fail
 	@python3 Tests/Models/life_cycle.py
 	@python3 Tests/Models/return_ring.py
+	@python3 Tests/Models/shared_pool.py
 
 .PHONY: test-storm
 test-storm: ## races and misuse by the thousand, as they are and under AddressSanitizer

@@ -20,6 +20,7 @@ let package = Package(
     .library(name: "DevmemPagePool", targets: ["DevmemPagePool"]),
     .library(name: "DevmemGenpool", targets: ["DevmemGenpool"]),
     .library(name: "DevmemSystem", targets: ["DevmemSystem"]),
+    .library(name: "DevmemTesting", targets: ["DevmemTesting"]),
     .executable(name: "devmemctl", targets: ["devmemctl"]),
     // For the package in Benchmarks/ alone; not a promise to anybody.
     .library(name: "_DevmemBench", targets: ["DevmemBench"]),
@@ -51,6 +52,7 @@ let package = Package(
       name: "DevmemNet",
       dependencies: ["Devmem", "DevmemSystem"],
       swiftSettings: rules),
+    .target(name: "DevmemTesting", dependencies: ["DevmemPagePool"], swiftSettings: rules),
     .target(
       name: "DevmemBench",
       dependencies: ["CBenchSupport", "Devmem", "DevmemGenpool", "DevmemPagePool"],
@@ -67,7 +69,9 @@ let package = Package(
     .target(name: "CTestSupport", path: "Tests/CTestSupport"),
     .target(
       name: "DevmemTestSupport",
-      dependencies: ["Devmem", "DevmemPagePool", "DevmemSystem", "CLibcrypto", "CTestSupport"],
+      dependencies: [
+        "Devmem", "DevmemPagePool", "DevmemSystem", "DevmemTesting", "CLibcrypto", "CTestSupport",
+      ],
       path: "Tests/DevmemTestSupport", swiftSettings: rules),
     // Races and misuse by the thousand: run by make test, under the sanitizers, and by make soak.
     .target(name: "CStorm", path: "Tests/CStorm"),
@@ -83,7 +87,8 @@ let package = Package(
       name: "DevmemGenpoolTests", dependencies: ["DevmemGenpool", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
-      name: "DevmemPagePoolTests", dependencies: ["DevmemPagePool", "DevmemTestSupport"],
+      name: "DevmemPagePoolTests",
+      dependencies: ["DevmemPagePool", "DevmemTesting", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemTests", dependencies: ["Devmem", "DevmemSystem", "DevmemTestSupport"],

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The tests on a real /dev/udmabuf, as root: on this machine when it has all that they need, else in
+# The examples and the tests on a real /dev/udmabuf, as root: on this machine when it has all that they need, else in
 # the virtual machine. DEVICE_TESTS=off leaves them out (and says so), =host or =vm chooses the
 # place.
 #
@@ -32,7 +32,7 @@ lacking_here() {
 
 results="$PWD/.build/test-results"
 mkdir -p "$results"
-rm -f "$results"/device.*
+rm -f "$results"/device.* "$results"/device-*
 
 place="${DEVICE_TESTS:-auto}"
 case "$place" in
@@ -59,12 +59,14 @@ if [ "$place" = vm ]; then
   NCDEVMEM="$(Tests/KernelModules/build.sh ncdevmem)"
 fi
 scripts/build.sh debug
+scripts/examples.sh build
 binary="$(swift build --show-bin-path)/swift-devmemPackageTests.xctest"
 [ -x "$binary" ] || die "no test binary at $binary; run: make build"
 
 job=(env "PATH=$PATH:/usr/sbin:/sbin" "DEVMEMSIM_MODULE=$DEVMEMSIM_MODULE" "NCDEVMEM=$NCDEVMEM"
   "DEVMEM_FORCED_CALLS=$results/device.forced"
   scripts/lib/watch-kernel.sh "$results/device.kernel"
+  scripts/lib/device-tier.sh "$results"
   "$binary" --testing-library swift-testing --no-parallel --filter DevmemDeviceTests
   --event-stream-output-path "$results/device.events")
 status=0

@@ -17,6 +17,7 @@
 #include "csystem_dmabuf.h"
 #include "csystem_dmaheap.h"
 #include "csystem_drm.h"
+#include "csystem_epoll.h"
 #include "csystem_errno.h"
 #include "csystem_ethtool.h"
 #include "csystem_file.h"

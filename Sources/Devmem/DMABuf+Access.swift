@@ -62,6 +62,19 @@ extension DMABuf {
     }
   }
 
+  /// Reads all bytes of the buffer inside a bracket of CPU access.
+  ///
+  /// - Parameter body: gets the bytes in dma-buf order.
+  /// - Throws: as ``withBytes(_:_:)``.
+  public func withBytes<Result: ~Copyable>(
+    _ body: (RawSpan) throws -> Result
+  ) throws -> Result {
+    try withBytes(.read) { bytes in
+      // SAFETY: valid during the call, which the span cannot outlive.
+      try body(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(bytes)))
+    }
+  }
+
   /// Whether a bracket that allows reading, or writing, is open now, on whatever thread.
   public func isCPUAccessOpen(for access: DMABufAccess) -> Bool {
     accessRecord.isOpen(for: access)

@@ -6,6 +6,8 @@
 /// All it takes is the executor, in a `nonisolated let`:
 ///
 /// ```swift
+/// import Devmem
+///
 /// actor Receiver: SingleThreadActor {
 ///   nonisolated let executor: SingleThreadExecutor
 ///   private let pool: PagePool
@@ -15,7 +17,9 @@
 ///     pool = try await executor.run { try PagePool(provider: provider) }
 ///   }
 ///
-///   func receive() { while let buffer = pool.allocate() { … } }
+///   func receive(_ post: (DeviceAddress) -> Void) {
+///     while let buffer = pool.allocate() { post(buffer.deviceAddress) }
+///   }
 /// }
 /// ```
 ///

@@ -11,10 +11,13 @@ import Synchronization
 /// one, in an empty one and in one that is nearly full.
 ///
 /// ```swift
+/// import DevmemGenpool
+///
 /// let pool = try GenPool(granuleByteCount: 4096)
-/// let chunk = try pool.addChunk(base: 0x1_0000_0000, byteCount: 64 << 20)
-/// guard let buffer = pool.allocate(byteCount: 10_000) else { return }  // nil: nothing fits
-/// try pool.free(buffer)
+/// _ = try pool.addChunk(base: 0x1_0000_0000, byteCount: 64 << 20)
+/// if let buffer = pool.allocate(byteCount: 10_000) {  // nil: nothing fits
+///   try pool.free(buffer)
+/// }
 /// ```
 ///
 /// A pool that goes away with granules still out just forgets them, where the kernel has `BUG_ON`:

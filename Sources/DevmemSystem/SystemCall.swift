@@ -23,6 +23,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case unixPair, unixListen, unixConnect, unixAccept, unixSend, unixReceive
   case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpEndConnection, tcpSend
   case tcpReceive, tcpReadCompletion, wait, setBlocking
+  case epollCreate, epollAdd, epollRemove, epollWait
   case devmemReceive, devmemReturnTokens, devmemSend
   case xdpOpen, xdpRegisterMemory
   // Network interfaces and netlink

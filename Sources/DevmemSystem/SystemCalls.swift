@@ -488,6 +488,40 @@ func system_wait(_ number: Int32, interest: Int32, milliseconds: Int32) throws(E
   }
 }
 
+// MARK: - Many descriptors
+
+func system_epollCreate() throws(Errno) -> OwnedFileDescriptor {
+  OwnedFileDescriptor(owning: Int32(try perform(.epollCreate) { csystem_epoll_create() }))
+}
+
+func system_epollAdd(_ epoll: Int32, _ number: Int32, interest: Int32) throws(Errno) {
+  try perform(.epollAdd) { csystem_epoll_add(epoll, number, interest) }
+}
+
+func system_epollRemove(_ epoll: Int32, _ number: Int32) throws(Errno) {
+  try perform(.epollRemove) { csystem_epoll_remove(epoll, number) }
+}
+
+func system_epollWait(
+  _ epoll: Int32, _ ready: inout [Int32], milliseconds: Int32
+) throws(Errno) -> Int {
+  let deadline = Deadline(milliseconds: milliseconds)
+  var left = milliseconds
+  while true {
+    do {
+      return try unsafe ready.withUnsafeMutableBufferPointer { ready throws(Errno) in
+        try perform(.epollWait, .hasTimeLimit) {
+          unsafe csystem_epoll_wait(epoll, ready.baseAddress, Int32(clamping: ready.count), left)
+        }
+      }
+    } catch {
+      guard error == .EINTR else { throw error }
+      if left == 0 { return 0 }
+      left = deadline.milliseconds
+    }
+  }
+}
+
 // MARK: - Device memory TCP
 
 /// Fills `control`'s messages. EFAULT is a fact about the vectors' memory.

@@ -144,6 +144,22 @@ public final class TCPSocket: Sendable {
     try unsafe system_tcpSend(descriptor.rawValue, vectors, zerocopy: isZerocopy)
   }
 
+  /// Sends bytes.
+  ///
+  /// - Returns: bytes taken, possibly fewer than given if the socket does not block.
+  /// - Throws: `EPIPE`, `ECONNRESET`.
+  @discardableResult
+  public func send(_ bytes: [UInt8]) throws(Errno) -> Int {
+    try unsafe bytes.withUnsafeBufferPointer { bytes throws(Errno) in
+      // Only read: a piece of memory to send from and one to receive into are of one type.
+      let base = unsafe UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+      let vector = unsafe IOVector(baseAddress: base, byteCount: bytes.count)
+      return try unsafe withUnsafePointer(to: vector) { vector throws(Errno) in
+        try unsafe send(UnsafeBufferPointer(start: vector, count: 1))
+      }
+    }
+  }
+
   /// Receives into pieces of memory, one after the other.
   ///
   /// - Parameters:

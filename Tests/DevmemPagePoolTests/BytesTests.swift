@@ -86,4 +86,31 @@ struct BytesTests {
     let netmem = try pool.take()
     #expect(throws: Mine.self) { try netmem.withBytes { _ in throw Mine() } }
   }
+
+  @Test("integers are read at any offset, up to the last byte")
+  func integers() throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 1))
+    var netmem = try pool.take()
+    try netmem.withMutableBytes { bytes in
+      for offset in 0..<256 {
+        bytes.storeBytes(of: UInt8(offset), toByteOffset: offset, as: UInt8.self)
+      }
+      bytes.storeBytes(of: UInt8(0xFF), toByteOffset: 4095, as: UInt8.self)
+    }
+    try netmem.withBytes { bytes in
+      #expect(bytes.integer(at: 0, as: UInt8.self) == 0)
+      #expect(bytes.integer(at: 3, as: UInt16.self).littleEndian == 0x0403)
+      #expect(bytes.integer(at: 1, as: UInt64.self).littleEndian == 0x0807_0605_0403_0201)
+      #expect(bytes.integer(at: 4095, as: Int8.self) == -1)
+    }
+  }
+
+  @Test("an integer that is not all inside traps", arguments: [-1, 4093, 4096, Int.max])
+  func integerOutside(offset: Int) async {
+    await #expect(processExitsWith: .failure) { [offset] in
+      let pool = try PagePool(provider: ListProvider(iovCount: 1))
+      let netmem = try pool.take()
+      try netmem.withBytes { _ = $0.integer(at: offset, as: UInt32.self) }
+    }
+  }
 }

@@ -180,7 +180,8 @@ func useUntilClosed(_ pool: borrowing PagePool) throws {
   for step in 1... {
     switch step % 7 {
     case 0: _ = pool.allocateBatch(1 + step % 5)
-    case 1: _ = pool.allocateFragment(byteCount: 100)
+    // Of the larger ones each is the first or the last of its IOV.
+    case 1: _ = pool.allocateFragment(byteCount: step % 2 == 0 ? 100 : 2000)
     case 2:
       var batch = NetmemBatch()
       for _ in 0..<9 { if let netmem = pool.allocate() { batch.append(netmem) } }

@@ -75,6 +75,22 @@ import Testing
     ForcedErrnos.expectCleanVerdict(result)
   }
 
+  @Test("a poll of many descriptors leaves nothing behind, whichever call fails")
+  func eventPoll() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      ForcedErrnos.printVerdict {
+        let (left, right) = try UnixSocket.pair()
+        let poll = try EventPoll()
+        try poll.add(right.descriptor.rawValue)
+        try left.send([1])
+        var ready: [Int32] = []
+        try poll.wait(into: &ready)
+        try poll.remove(right.descriptor.rawValue)
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+
   @Test("device memory's socket calls leave nothing behind, whichever fails")
   func devmemSockets() async {
     let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {

@@ -39,6 +39,20 @@ import Testing
     #expect(try unsafe scattered.withUnsafeBufferPointer { try server.receive(into: $0) } == 0)
   }
 
+  @Test("bytes of an array are sent as they are, none as well")
+  func bytes() throws {
+    let (client, server) = try Self.connection()
+    #expect(try client.send([]) == 0)
+    #expect(try client.send([1, 2, 3]) == 3)
+    let into = try MemoryMapping.anonymous(byteCount: 4096)
+    let vector = unsafe IOVector(baseAddress: into.baseAddress, byteCount: 3)
+    let count = try unsafe withUnsafePointer(to: vector) {
+      unsafe try server.receive(into: UnsafeBufferPointer(start: $0, count: 1), waitsForAll: true)
+    }
+    #expect(count == 3)
+    #expect(unsafe Array(into.bytes[0..<3]) == [1, 2, 3])
+  }
+
   @Test("every zero-copy send is completed exactly once")
   func zerocopy() throws {
     let (client, server) = try Self.connection()

@@ -32,6 +32,24 @@ import Testing
     #expect(!buffer.isCPUAccessOpen(for: .write))
   }
 
+  @Test("all bytes as a span, in a bracket for reading that ends with the call")
+  func span() throws {
+    let buffer = try DMABuf.memoryFile(byteCount: 8192)
+    try buffer.withBytes(.write) { bytes in
+      unsafe bytes.storeBytes(of: 42, toByteOffset: 8184, as: UInt64.self)
+    }
+    let value = try buffer.withBytes { bytes in
+      #expect(bytes.byteCount == 8192)
+      #expect(buffer.isCPUAccessOpen(for: .read))
+      #expect(!buffer.isCPUAccessOpen(for: .write))
+      return bytes.integer(at: 8184, as: UInt64.self)
+    }
+    #expect(value == 42)
+    #expect(!buffer.isCPUAccessOpen(for: .read))
+    #expect(throws: BodyError.self) { try buffer.withBytes { _ in throw BodyError() } }
+    #expect(!buffer.isCPUAccessOpen(for: .read))
+  }
+
   @Test("an inner bracket ends without ending the outer one")
   func nests() throws {
     let buffer = try DMABuf.memoryFile(byteCount: 4096)

@@ -21,7 +21,7 @@ SIZE = 1 << K
 MASK = SIZE - 1
 EMPTY = (1, "nothing", 0)
 
-Memory = namedtuple("Memory", "tail attention closed seen_head head slots beyond written got away producers consumer")
+Memory = namedtuple("Memory", "tail attention closed limit head slots beyond written got away producers consumer")
 Producer = namedtuple("Producer", "pc group seen offset attended buffer")
 Consumer = namedtuple("Consumer", "pc op head seen_tail beyond start at end taken quiet progress buffer")
 Group = namedtuple("Group", "kind buffers")
@@ -140,17 +140,16 @@ class Ring:
             elif attention and not p.attended:
                 # Attended: counted, looked at, and then put in all the same.
                 yield new(m, pc="load", attended=True, seen=None)
-            elif 0 <= position + count - 1 - self.load(m, p.buffer, ("seen_head",)) <= MASK:
+            elif position + count <= self.load(m, p.buffer, ("limit",)):
                 yield new(m, pc="reserve")
             else:
                 yield new(m, pc="look")
         elif p.pc == "look":
-            head = m.head
-            if self.mutation == "what is seen of the head is ahead of it":
-                head += 1
-            buffer = p.buffer + ((("seen_head",), head, True),)
-            position = p.seen[0]
-            if 0 <= position + count - 1 - head <= MASK:
+            limit = m.head + SIZE
+            if self.mutation == "the limit is ahead of the head":
+                limit += 1
+            buffer = p.buffer + ((("limit",), limit, True),)
+            if p.seen[0] + count <= limit:
                 yield new(m, pc="reserve", buffer=buffer)
             else:
                 m = m._replace(away=m.away | bits(group.buffers))
@@ -346,7 +345,7 @@ class Ring:
         """Visits every state. Returns how many there are, and the first fault or None."""
         producer = Producer("load", 0, None, 0, False, ())
         consumer = Consumer("begin", 0, 0, 0, 0, 0, 0, 0, 0, False, False, ())
-        start = Memory(0, False, False, 0, 0, (EMPTY,) * SIZE, 0, 0, 0, 0,
+        start = Memory(0, False, False, SIZE, 0, (EMPTY,) * SIZE, 0, 0, 0, 0,
                        tuple(producer if p else producer._replace(pc="done") for p in self.producers), consumer)
         seen, todo = {start}, deque([start])
         while todo:
@@ -394,7 +393,7 @@ MUTATIONS = {
     "fill before the reservation": "three producers",
     "taken out of turn without a tombstone": "two at once, and one by one",
     "tombstone with the wrong parity": "two at once, and one by one",
-    "what is seen of the head is ahead of it": "one producer, three laps",
+    "the limit is ahead of the head": "one producer, three laps",
     "what was taken out of turn is not skipped": "two at once, and one by one",
     "skip whatever the parity": "two producers, two laps",
     "head before the slots are read": "one producer, three laps",

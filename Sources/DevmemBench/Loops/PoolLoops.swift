@@ -10,6 +10,14 @@ extension BenchCase {
       let pool = try PagePool.forBench()
       return Loop { fast_path(pool, $0) }
     },
+    BenchCase("shared_fast_path", "allocate + return through a thread's part of a shared pool") {
+      let pool = try SharedPagePool(provider: SlabProvider(iovCount: 256))
+      return Loop { shared_fast_path(pool, $0) }
+    },
+    BenchCase("shared_bulk_64", "the same in batches of 64, per buffer", step: 64) {
+      let pool = try SharedPagePool(provider: SlabProvider(iovCount: 256))
+      return Loop { shared_bulk(pool, 64, $0) }
+    },
     BenchCase("return_queue", "allocate + return over the queue of other threads", step: 64) {
       let pool = try PagePool.forBench()
       let window = NetmemWindow(capacity: 64)
@@ -45,6 +53,26 @@ private func fast_path(_ pool: PagePool, _ count: Int) -> Int {
     left &-= 1
   }
   return count - left
+}
+
+@inline(never)
+private func shared_fast_path(_ pool: SharedPagePool, _ count: Int) -> Int {
+  var left = count
+  while left != 0 {
+    guard pool.allocate() != nil else { break }
+    left &-= 1
+  }
+  return count - left
+}
+
+@inline(never)
+private func shared_bulk(_ pool: SharedPagePool, _ size: Int, _ count: Int) -> Int {
+  var done = 0
+  while done < count {
+    let batch = pool.allocateBatch(size)
+    done += batch.count
+  }
+  return done
 }
 
 /// Without an owner, every return is one from another thread.

@@ -12,6 +12,10 @@ extension BenchCase {
         let pool = try PagePool.forBench(iovCount: 4096)
         return { cross_thread_single(pool, $0) }
       },
+      threadCase("shared_cross_thread_single", "the same over a shared pool") {
+        let pool = try SharedPagePool(provider: SlabProvider(iovCount: 4096))
+        return { shared_cross_thread_single(pool, $0) }
+      },
       threadCase(
         "cross_thread_burst32", "the same in batches of 32, per buffer", step: 32
       ) {
@@ -65,6 +69,21 @@ private func cross_thread_single(_ pool: PagePool, _ count: Int) -> Int {
     for _ in 0..<count { _ = ring.wait() }
   }
   for _ in 0..<count { ring.give(allocateWaiting(pool)) }
+  returner.join()
+  return count
+}
+
+@inline(never)
+private func shared_cross_thread_single(_ pool: SharedPagePool, _ count: Int) -> Int {
+  let ring = HandoverRing<Netmem>(capacity: 1024)
+  let returner = BenchThread {
+    for _ in 0..<count { _ = ring.wait() }
+  }
+  for _ in 0..<count {
+    // More buffers than fit in the ring and the other thread's cache: none can be missing.
+    guard let netmem = pool.allocate() else { fatalError("the pool ran out") }
+    ring.give(netmem)
+  }
   returner.join()
   return count
 }

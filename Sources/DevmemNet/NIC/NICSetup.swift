@@ -10,13 +10,20 @@ internal import Synchronization
 /// else's packets; and rules that steer the receiver's flows to those queues. Only what is not so already
 /// is changed, and only what was changed is put back, in the reverse order:
 ///
-///     let setup = try NICSetup(eth0, queues: [7], rules: [
-///       SteeringRule(.tcp4, destination: .init(port: 5201), queue: 7)
-///     ])
-///     let binding = try NetdevBinding.receive(buffer, interface: eth0, queues: [7])
-///     …
-///     binding.close()
-///     try setup.restore()
+/// ```swift
+/// import Devmem
+/// import DevmemNet
+/// import DevmemSystem
+///
+/// func bind(_ buffer: DMABuf, to card: NetworkInterface) throws {
+///   let rule = SteeringRule(.tcp4, destination: .init(port: 5201), queue: 7)
+///   let setup = try NICSetup(card, queues: [7], rules: [rule])
+///   let binding = try NetdevBinding.receive(buffer, interface: card, queues: [7])
+///   // Receive.
+///   binding.close()
+///   try setup.restore()
+/// }
+/// ```
 ///
 /// Bound memory pins the split: end the binding before. An error on the way undoes what was done until
 /// then. The end of the object restores as well, but has nobody to tell an error to. A process that is

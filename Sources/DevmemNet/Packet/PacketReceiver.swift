@@ -7,14 +7,30 @@
 /// differs:
 ///
 /// ```swift
-/// func drain(_ receiver: inout some PacketReceiver & ~Copyable) throws {
+/// import Devmem
+/// import DevmemNet
+///
+/// func drain(_ receiver: inout some PacketReceiver & ~Copyable) throws -> Int {
 ///   var packet = receiver.makePacket()
+///   var byteCount = 0
 ///   while try receiver.receive(into: &packet) == .packet {
-///     while let fragment = packet.popFirstFragment() { consume(fragment) }
+///     while let fragment = packet.popFirstFragment() { byteCount += fragment.byteCount }
 ///   }
+///   return byteCount
 /// }
-/// var plain = try HeaderSplitReceiver(unframed: socket, maximumByteCount: 256 << 10, payload: pool)
-/// var devmem = try DevmemReceiver(stream: socket, binding: binding, linear: hostPool)
+///
+/// func plain(_ socket: consuming OwnedFileDescriptor, _ pool: PagePool) throws -> Int {
+///   var receiver = try HeaderSplitReceiver(
+///     unframed: socket, maximumByteCount: 256 << 10, payload: pool)
+///   return try drain(&receiver)
+/// }
+///
+/// func devmem(
+///   _ socket: consuming OwnedFileDescriptor, _ binding: NetdevBinding, _ pool: PagePool
+/// ) throws -> Int {
+///   var receiver = try DevmemReceiver(stream: socket, binding: binding, linear: pool)
+///   return try drain(&receiver)
+/// }
 /// ```
 public protocol PacketReceiver: ~Copyable {
   /// Why receiving failed.

@@ -10,9 +10,9 @@ public import Synchronization
 @frozen
 @usableFromInline
 @safe
-struct BatchStorage {
+struct BatchStorage: @unchecked Sendable {
   // SAFETY: made by `allocate`, which puts an initialised header before the slots; whoever holds the
-  // storage (one batch, one ring entry or one pool) frees it.
+  // storage (one batch, one ring entry or one pool), on whatever thread, frees it.
   @usableFromInline let slots: AtomicSlot.Slot
 
   @frozen

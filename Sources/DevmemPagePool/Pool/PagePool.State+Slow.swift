@@ -215,11 +215,11 @@ extension PoolCore {
     return .failure(original == token.generation &+ 1 ? .alreadyReclaimed : .stale)
   }
 
-  /// An allocation on a thread that does not own the pool.
-  func trapNotOwner() -> Never {
+  /// What only the owner may do, on a thread that does not own the pool.
+  func trapNotOwner(_ what: StaticString = "allocation") -> Never {
     if isForked { fatalError("PagePool: \(PagePoolError.forked)") }
     fatalError(
-      "PagePool: allocation on a thread that does not own the pool: \(PagePoolError.ownedByAnotherThread)"
+      "PagePool: \(what) on a thread that does not own the pool: \(PagePoolError.ownedByAnotherThread)"
     )
   }
 }

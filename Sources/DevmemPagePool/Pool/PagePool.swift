@@ -115,9 +115,9 @@ public final class PagePool {
     get { core.node }
     set {
       let isDone: Void? = unsafe State.inside(state) { core.changeNode(to: newValue) }
-      precondition(
-        unsafe isDone != nil || state.pointee.owner.load(ordering: .relaxed) == State.Owner.closed,
-        "only the owner thread can change a PagePool's node")
+      if isDone == nil, unsafe state.pointee.owner.load(ordering: .relaxed) != State.Owner.closed {
+        core.trapNotOwner("a change of the node")
+      }
     }
   }
 
@@ -138,8 +138,7 @@ public final class PagePool {
     // Whoever closes the pool writes the same word: that must not be lost.
     let (isMine, owner) = unsafe state.pointee.owner.compareExchange(
       expected: cthreads_self(), desired: State.Owner.nobody, ordering: .acquiringAndReleasing)
-    precondition(
-      isMine || owner == State.Owner.closed, "only the owner thread can relinquish a PagePool")
+    if !isMine && owner != State.Owner.closed { core.trapNotOwner("relinquish()") }
     return Ownership(self)
   }
 

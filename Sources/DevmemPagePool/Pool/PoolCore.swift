@@ -90,6 +90,7 @@ class PoolCore: @unchecked Sendable {
     if let whole = unsafe state.pointee.wholeBatch {
       unsafe BatchStorage(slots: whole).deallocate()
     }
+    unsafe state.pointee.magazine?.deallocate()
     unsafe state.deinitialize(count: 1)
     unsafe UnsafeMutableRawPointer(state).deallocate()
   }

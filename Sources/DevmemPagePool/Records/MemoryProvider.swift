@@ -3,7 +3,7 @@
 /// Where a pool gets its buffers from (`struct memory_provider_ops`).
 ///
 /// The kernel's providers have to lie in its read-only data; here anybody may write one. A provider
-/// owns one or more ``NetIOVSlab``s and decides which of their IOVs are out. `DevmemTestSupport`
+/// owns one or more ``NetIOVSlab``s and decides which of their IOVs are out. `DevmemTesting`
 /// has a conformance suite, `checkMemoryProvider(_:)`, that every provider should pass.
 ///
 /// Thread rules: several pools may share a provider, and buffers that come back after their pool

@@ -86,6 +86,43 @@ extension PagePool.State {
     unsafe origin.pointee.core._withUnsafeGuaranteedRef { unsafe $0.takeBack(iovs) }
   }
 
+  // MARK: The thread itself
+
+  /// Fills the empty cache from a full magazine, and takes the last buffer.
+  /// - Returns: nil, and nothing taken, if the thread is kept out, or the cache is not empty.
+  static func load(
+    _ magazine: BatchStorage, _ count: Int, _ state: Reference
+  ) -> RecordReference? {
+    unsafe state.pointee.beginAllocation()
+    defer { unsafe state.pointee.endAllocation(0) }
+    let base = unsafe state.pointee.base
+    guard unsafe !state.pointee.limit.isNull, unsafe state.pointee.top.load() == base else {
+      return nil
+    }
+    unsafe base.update(from: magazine.slots, count: count - 1)
+    unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(count - 1))
+    unsafe state.pointee.top.store(base + count - 1)
+    return unsafe magazine.slots[count - 1]
+  }
+
+  /// Moves the topmost `count` buffers of the full cache to an empty magazine, and puts one onto what is left.
+  /// - Returns: false, and nothing done, if the thread is kept out, or the cache is not full.
+  static func unload(
+    _ count: Int, to magazine: BatchStorage, _ iov: RecordReference, _ state: Reference
+  ) -> Bool {
+    let top = unsafe state.pointee.beginReturn()
+    guard unsafe state.pointee.limit.equals(top) else {
+      unsafe state.pointee.top.publish(top)
+      return false
+    }
+    let rest = unsafe top - count
+    unsafe magazine.slots.update(from: rest, count: count)
+    unsafe rest.initialize(to: iov)
+    unsafe state.pointee.counters.unloaded.addAsOnlyWriter(UInt64(count))
+    unsafe state.pointee.top.publish(rest + 1)
+    return true
+  }
+
   // MARK: Under the pool's lock
 
   /// Whether the thread has been told to keep out.
@@ -173,12 +210,11 @@ extension PagePool.State {
     return taken
   }
 
-  /// Moves the lowest `count` buffers of the stack to the end of `iovs`.
+  /// Moves the topmost `count` buffers of the stack to the end of `iovs`.
   mutating func unload(_ count: Int, to iovs: inout [RecordReference]) {
-    unsafe iovs.append(contentsOf: UnsafeBufferPointer(start: base, count: count))
-    let left = stackedCount - count
-    unsafe base.update(from: base + count, count: left)
-    unsafe top.publish(base + left)
+    let rest = unsafe top.load() - count
+    unsafe iovs.append(contentsOf: UnsafeBufferPointer(start: rest, count: count))
+    unsafe top.publish(rest)
     counters.unloaded.addAsOnlyWriter(UInt64(count))
   }
 }

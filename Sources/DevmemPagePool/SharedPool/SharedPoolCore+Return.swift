@@ -11,6 +11,43 @@ extension SharedPoolCore {
     guard !isForked, !iovs.isEmpty else { return }
     // Once they are given away nothing but this keeps the pool.
     keep()
+    if unsafe iovs.count > 1 || !unloadMagazine(iovs[0]) { unsafe takeBackSingly(iovs) }
+    if isAboveWatermark.load(ordering: .relaxed) { checkLowWatermark() }
+    drop(Self.pin)
+  }
+
+  /// Makes room in the full cache by one magazine, which goes to the depot. False, and nothing done, if that is
+  /// not what there is to do. With a pin.
+  ///
+  /// The lock is held for a few instructions: magazines are filled without it.
+  private func unloadMagazine(_ iov: RecordReference) -> Bool {
+    guard cthreads_has(key) else { return false }
+    let count = configuration.refillCount
+    let part = unsafe PagePool.State.here(key)
+    let magazine = unsafe part.pointee.magazine.take() ?? .allocate(capacity: count)
+    guard unsafe PagePool.State.unload(count, to: magazine, iov, part) else {
+      unsafe part.pointee.magazine = magazine
+      return false
+    }
+    unsafe part.pointee.counters.cacheFull.addAsOnlyWriter(1)
+    var surplus: [RecordReference] = []
+    let isKept = depot.withLock { depot in
+      guard !depot.isClosed, !seesEverything else { return false }
+      depot.magazines.append(magazine)
+      unsafe part.pointee.magazine = depot.emptyMagazines.popLast()
+      surplus = takeSurplus(&depot)
+      return true
+    }
+    if isKept {
+      giveBack(&surplus)
+    } else {
+      unsafe pass(UnsafeMutableBufferPointer(start: magazine.slots, count: count))
+      unsafe part.pointee.magazine = magazine
+    }
+    return true
+  }
+
+  private func takeBackSingly(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     for position in iovs.indices { unsafe ledger?.returned(iovs[position]) }
     let part = unsafe partHere()
     var surplus: [RecordReference] = []
@@ -22,33 +59,39 @@ extension SharedPoolCore {
       surplus = takeSurplus(&depot)
       return .kept
     }
-    switch way {
-    case .refused: unsafe refuse(iovs)
-    case .none: for position in iovs.indices { unsafe handOverOrKeep(iovs[position]) }
-    default: giveBack(&surplus)
+    guard way != .kept else { return giveBack(&surplus) }
+    for position in iovs.indices {
+      switch unsafe way ?? handOverOrKeep(iovs[position]) {
+      case .handedOver: break
+      case .kept: counters.ring.add(1, ordering: .relaxed)
+      case .refused:
+        counters.releasedReferenceCount.add(1, ordering: .relaxed)
+        unsafe giveBack(iovs[position])
+      }
     }
-    if isAboveWatermark.load(ordering: .relaxed) { checkLowWatermark() }
-    drop(Self.pin)
+  }
+
+  /// Buffers of the pool's own, which nobody returns now, to where they belong: a task that waits, the depot, the
+  /// provider of a closed pool. With a pin.
+  func pass(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
+    for position in iovs.indices {
+      switch unsafe handOverOrKeep(iovs[position], isReturn: false) {
+      case .handedOver: unsafe note(1, false, home)
+      case .kept: break
+      case .refused: unsafe giveBack(iovs[position])
+      }
+    }
   }
 
   /// To the first task that waits, or into the depot, where such tasks look.
-  private func handOverOrKeep(_ iov: RecordReference) {
-    var refused = [iov]
-    let outcome = handOver(iov) {
+  private func handOverOrKeep(_ iov: RecordReference, isReturn: Bool = true) -> Handover {
+    handOver(iov, isReturn: isReturn) {
       depot.withLock { depot in
         guard !depot.isClosed else { return false }
         depot.iovs.append(iov)
-        counters.ring.add(1, ordering: .relaxed)
         return true
       }
     }
-    if outcome == .refused { unsafe refused.withUnsafeMutableBufferPointer { unsafe refuse($0) } }
-  }
-
-  /// The pool is closed.
-  private func refuse(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
-    counters.releasedReferenceCount.add(UInt64(iovs.count), ordering: .relaxed)
-    unsafe giveBack(iovs)
   }
 
   /// Onto the thread's cache, of which a part goes to the depot first if it is full.
@@ -58,7 +101,7 @@ extension SharedPoolCore {
     if let part = unsafe part {
       unsafe part.pointee.letIn()
       if unsafe part.pointee.stackedCount == part.pointee.capacity {
-        counters.cacheFull.add(1, ordering: .relaxed)
+        unsafe part.pointee.counters.cacheFull.addAsOnlyWriter(1)
         unsafe part.pointee.unload(configuration.refillCount, to: &depot.iovs)
       }
       unsafe part.pointee.push(iov.record)
@@ -71,11 +114,17 @@ extension SharedPoolCore {
   /// Takes out of the depot what is above the ring capacity: the oldest, which are the least likely to be in a
   /// processor's cache.
   private func takeSurplus(_ depot: inout Depot) -> [RecordReference] {
-    let over = depot.iovs.count - configuration.ringCapacity
+    let over = count(depot) - configuration.ringCapacity
     guard over > 0 else { return [] }
-    let surplus = Array(depot.iovs[0..<over])
-    depot.iovs.removeFirst(over)
-    counters.ringFull.add(UInt64(over), ordering: .relaxed)
+    var surplus = Array(depot.iovs.prefix(over))
+    depot.iovs.removeFirst(surplus.count)
+    while surplus.count < over {
+      let magazine = depot.magazines.removeFirst()
+      unsafe surplus.append(
+        contentsOf: UnsafeBufferPointer(start: magazine.slots, count: configuration.refillCount))
+      depot.emptyMagazines.append(magazine)
+    }
+    counters.ringFull.add(UInt64(surplus.count), ordering: .relaxed)
     return surplus
   }
 
@@ -108,7 +157,7 @@ extension SharedPoolCore {
     while !isForked {
       let seen = depot.withLock { depot -> PagePool.InFlight? in
         guard let cached = Self.cachedCount(depot) else { return nil }
-        let (queued, reserved) = (depot.iovs.count, depot.reserve.count)
+        let (queued, reserved) = (count(depot), depot.reserve.count)
         return PagePool.InFlight(
           held: max(0, outCount - cached - queued - reserved), cached: cached, queued: queued,
           reserved: reserved)
@@ -132,15 +181,16 @@ extension SharedPoolCore {
         unsafe result.alloc.fast += read(part.state.pointee.served) >> 1
         unsafe balance &+= read(part.state.pointee.counters.unloaded)
         unsafe balance &-= read(part.state.pointee.counters.loaded)
+        unsafe result.alloc.refill += read(part.state.pointee.counters.refill)
+        unsafe result.recycle.cacheFull += read(part.state.pointee.counters.cacheFull)
       }
     }
     result.alloc.slow = read(counters.slow)
     result.alloc.slowHighOrder = read(counters.slowHighOrder)
     result.alloc.empty = read(counters.empty)
-    result.alloc.refill = read(counters.refill) + handedOver
+    result.alloc.refill += read(counters.refill) + handedOver
     result.recycle.cached = balance &+ result.alloc.fast
-    result.recycle.cacheFull = read(counters.cacheFull)
-    result.recycle.ring = read(counters.ring) + handedOver
+    result.recycle.ring = read(counters.ring) &+ handedOver
     result.recycle.ringFull = read(counters.ringFull)
     result.recycle.releasedRefcnt = read(counters.releasedReferenceCount)
     result.exhausted = read(counters.exhausted)

@@ -8,13 +8,46 @@ extension SharedPoolCore {
   /// One buffer: from the calling thread's part, the depot, the provider, the other threads' parts, and
   /// for a critical allocation the reserve, in this order.
   func takeOne(_ priority: PagePool.Priority, _ site: PagePool.CallSite) -> RecordReference? {
-    unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: 1) { slots in
+    if let iov = takeFromMagazine() { return iov }
+    return unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: 1) { slots in
       let slot = unsafe slots.baseAddress.unsafelyUnwrapped
       guard unsafe take(1, to: slot, site) == 1 else {
         return takeFromReserve(priority, site)
       }
       return unsafe slot.pointee
     }
+  }
+
+  /// One buffer of a magazine that fills the calling thread's cache. Nil if that is not what there is to do.
+  ///
+  /// The lock is held for a few instructions: magazines are emptied without it.
+  private func takeFromMagazine() -> RecordReference? {
+    guard !isForked, cthreads_has(key), configuration.watermarks == nil,
+      configuration.reserveCount == 0
+    else { return nil }
+    let part = unsafe PagePool.State.here(key)
+    guard unsafe part.pointee.wholeBatch == nil else { return nil }
+    let magazine = depot.withLock { depot -> BatchStorage? in
+      guard !depot.isClosed, !seesEverything, let magazine = depot.magazines.popLast() else {
+        return nil
+      }
+      if let empty = unsafe part.pointee.magazine.take() { depot.emptyMagazines.append(empty) }
+      unsafe part.pointee.letIn()
+      return magazine
+    }
+    guard let magazine else { return nil }
+    if let iov = unsafe PagePool.State.load(magazine, configuration.refillCount, part) {
+      unsafe part.pointee.magazine = magazine
+      unsafe part.pointee.counters.refill.addAsOnlyWriter(1)
+      return iov
+    }
+    // Called back in between.
+    keep()
+    unsafe pass(
+      UnsafeMutableBufferPointer(start: magazine.slots, count: configuration.refillCount))
+    drop(Self.pin)
+    unsafe part.pointee.magazine = magazine
+    return nil
   }
 
   /// Up to `count` buffers.
@@ -53,7 +86,7 @@ extension SharedPoolCore {
   }
 
   /// As `Statistics` has it: one counts as what made it slow, the others as if the cache had served them.
-  private func note(
+  func note(
     _ taken: Int, _ hasAskedProvider: Bool, _ part: PagePool.State.Reference
   ) {
     if taken > 1 {
@@ -87,9 +120,10 @@ extension SharedPoolCore {
           unsafe part.pointee.empty(into: &depot.iovs)
         }
       }
-      let direct = min(count - taken, depot.iovs.count)
-      for _ in 0..<direct {
-        unsafe (slots + taken).initialize(to: depot.iovs.removeLast())
+      while taken < count {
+        openMagazine(&depot)
+        guard let iov = depot.iovs.popLast() else { break }
+        unsafe (slots + taken).initialize(to: iov)
         taken += 1
       }
       if unsafe part != home, mayCache, taken == count {
@@ -127,7 +161,10 @@ extension SharedPoolCore {
   /// is seen here. Something else must keep the pool.
   private func serveWaiters() {
     while waiterCount.load(ordering: .acquiring) > 0,
-      let iov = depot.withLock({ $0.iovs.popLast() })
+      let iov = depot.withLock({ depot in
+        openMagazine(&depot)
+        return depot.iovs.popLast()
+      })
     {
       let outcome = handOver(iov, isReturn: false) {
         depot.withLock { depot in
@@ -207,7 +244,11 @@ extension SharedPoolCore {
     guard let number else { return .refused(.closed) }
     // From here on everybody comes the long way; what came back before has to be looked for.
     callBack(.everybody)
-    guard let iov = depot.withLock({ $0.iovs.popLast() }) else { return .number(number) }
+    let found = depot.withLock { depot in
+      openMagazine(&depot)
+      return depot.iovs.popLast()
+    }
+    guard let iov = found else { return .number(number) }
     if case .buffer(let other) = withWaiters({ $0.withdraw(number) }) {
       // Another thread was as fast; one is enough.
       unsafe PagePool.State.put(other.record)

@@ -29,9 +29,13 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
   }
 
   /// What the threads have in common; behind the lock.
-  struct Depot: Sendable {
-    /// Buffers in nobody's cache, last in first out.
+  struct Depot {
+    /// Buffers in nobody's cache: magazines of one refill each, which change hands as they are, and single ones,
+    /// last in first out.
+    var magazines: [BatchStorage] = []
     var iovs: [RecordReference] = []
+    /// Magazines without buffers.
+    var emptyMagazines: [BatchStorage] = []
     /// Buffers set aside for critical allocations.
     var reserve: [RecordReference] = []
     /// The threads' parts: those in use by their thread's number, and those whose thread has ended.
@@ -46,6 +50,7 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
   deinit {
     unsafe home.pointee.base.deallocate()
     unsafe PoolCore.free(home)
+    for magazine in depot.withLock({ $0.emptyMagazines }) { magazine.deallocate() }
     for part in depot.withLock({ $0.allParts }) {
       unsafe part.state.pointee.base.deallocate()
       unsafe PoolCore.free(part.state)
@@ -144,6 +149,7 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
     while true {
       let (isDone, hasSome) = depot.withLock { depot in
         let isDone = Self.callBack(whom, &depot)
+        openMagazine(&depot)
         return (isDone, !depot.iovs.isEmpty)
       }
       if isDone || patience == 0 || (hasSome && whom == .whoHas) { return hasSome }
@@ -172,6 +178,19 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
       }
     }
     return isDone
+  }
+
+  /// Sees to it that if there is a buffer in the depot there is a single one.
+  func openMagazine(_ depot: inout Depot) {
+    guard depot.iovs.isEmpty, let magazine = depot.magazines.popLast() else { return }
+    unsafe depot.iovs.append(
+      contentsOf: UnsafeBufferPointer(start: magazine.slots, count: configuration.refillCount))
+    depot.emptyMagazines.append(magazine)
+  }
+
+  /// Buffers in the depot.
+  func count(_ depot: borrowing Depot) -> Int {
+    depot.iovs.count + depot.magazines.count * configuration.refillCount
   }
 
   /// At the end of every thread that had a part in some pool: what is in it goes to the depot, and the part to
@@ -221,8 +240,12 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
     depot.withLock { $0.isClosed = true }
     callBack(.everybody)
     var all = depot.withLock { depot in
-      let all = depot.iovs + depot.reserve
-      depot.iovs = []
+      var all = depot.reserve
+      repeat {
+        openMagazine(&depot)
+        all += depot.iovs
+        depot.iovs = []
+      } while !depot.magazines.isEmpty
       depot.reserve = []
       return all
     }

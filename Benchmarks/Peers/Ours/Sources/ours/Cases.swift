@@ -15,12 +15,18 @@ struct Cases {
   static let bufferCount = 8192
 
   let pool: PagePool
+  let sharedPool: SharedPagePool
 
   init() throws {
-    let provider = try HostMemoryProvider(byteCount: Self.bufferCount * 4096)
     // What DPDK's cache of 256 holds before it goes to its ring, and how many it gets there.
+    let configuration = PagePool.Configuration(
+      cacheCapacity: 384, refillCount: 256, ringCapacity: Self.bufferCount)
     pool = try PagePool(
-      provider: provider, configuration: .init(cacheCapacity: 384, refillCount: 256))
+      provider: HostMemoryProvider(byteCount: Self.bufferCount * 4096),
+      configuration: .init(cacheCapacity: 384, refillCount: 256))
+    sharedPool = try SharedPagePool(
+      provider: HostMemoryProvider(byteCount: Self.bufferCount * 4096),
+      configuration: configuration)
   }
 
   func run(_ name: String, _ count: Int) throws -> Result? {
@@ -33,7 +39,10 @@ struct Cases {
     case "bulk_64_constant": timed(count) { bulk($0, 64) }
     case "share_and_two_returns": timed(count, shareAndTwoReturns)
     case "cross_thread_single": SingleCrossing(pool, count, collecting: true).run()
-    case "cross_thread_single_at_once": SingleCrossing(pool, count, collecting: false).run()
+    case "cross_thread_single_at_once": SingleCrossing(sharedPool, count, collecting: false).run()
+    case "cross_thread_single_queued": SingleCrossing(pool, count, collecting: false).run()
+    case "shared_fast_path": timed(count, sharedFastPath)
+    case "shared_bulk_64": timed(count) { sharedBulk($0, Int(peer_hide(64))) }
     case "cross_thread_burst32": BurstCrossing(pool, count).run()
     default: try KernelCases.run(name, count)
     }
@@ -53,6 +62,25 @@ struct Cases {
       _ = netmem
     }
     return count
+  }
+
+  @inline(never)
+  private func sharedFastPath(_ count: Int) -> Int {
+    for _ in 0..<count {
+      guard let netmem = sharedPool.allocate() else { fatalError("the pool is empty") }
+      _ = netmem
+    }
+    return count
+  }
+
+  @inline(never)
+  private func sharedBulk(_ count: Int, _ size: Int) -> Int {
+    var done = 0
+    while done < count {
+      let batch = sharedPool.allocateBatch(size)
+      done += batch.count
+    }
+    return done
   }
 
   @inline(never)

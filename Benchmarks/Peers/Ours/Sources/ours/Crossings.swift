@@ -3,19 +3,34 @@
 import CPeerBench
 import Devmem
 
+/// What the loops need of a pool of either kind.
+protocol BufferSource {
+  func next() -> Netmem?
+}
+
+extension PagePool: BufferSource {
+  @inline(__always)
+  func next() -> Netmem? { allocate() }
+}
+
+extension SharedPagePool: BufferSource {
+  @inline(__always)
+  func next() -> Netmem? { allocate() }
+}
+
 /// Buffers that are allocated here and end on another thread, one at a time: they just die there, or go
 /// through a returner, which collects them as DPDK's cache of that thread does.
 @safe
-final class SingleCrossing {
+final class SingleCrossing<Pool: BufferSource> {
   // SAFETY: ring and slots are made in init and freed in deinit; the ring's counts say which side may
   // touch a slot.
   private let ring: UnsafeMutablePointer<peer_ring>
   private let slots: UnsafeMutablePointer<Netmem>
-  private let pool: PagePool
+  private let pool: Pool
   private let count: Int
   private let collects: Bool
 
-  init(_ pool: PagePool, _ count: Int, collecting collects: Bool) {
+  init(_ pool: Pool, _ count: Int, collecting collects: Bool) {
     self.collects = collects
     unsafe ring = peer_ring_make(UInt64(peer_single_slots))
     unsafe slots = .allocate(capacity: peer_single_slots)
@@ -29,18 +44,14 @@ final class SingleCrossing {
   }
 
   func run() -> Cases.Result {
+    // The harness takes C functions, which cannot be generic.
+    let sides = Sides(
+      produce: produce, consume: { self.collects ? self.collect() : self.consume() })
     let spent = unsafe peer_time_pair(
-      { context in unsafe SingleCrossing.of(context).produce() },
-      { context in
-        let crossing = unsafe SingleCrossing.of(context)
-        if crossing.collects { crossing.collect() } else { crossing.consume() }
-      },
-      nil, nil, Unmanaged.passUnretained(self).toOpaque())
-    return (count, spent)
-  }
-
-  private static func of(_ context: UnsafeMutableRawPointer?) -> SingleCrossing {
-    unsafe Unmanaged<SingleCrossing>.fromOpaque(context.unsafelyUnwrapped).takeUnretainedValue()
+      { context in unsafe Sides.of(context).produce() },
+      { context in unsafe Sides.of(context).consume() },
+      nil, nil, Unmanaged.passUnretained(sides).toOpaque())
+    return withExtendedLifetime(sides) { (count, spent) }
   }
 
   private func produce() {
@@ -48,7 +59,7 @@ final class SingleCrossing {
     let slots = unsafe self.slots
     let pool = self.pool
     for _ in 0..<count {
-      guard let netmem = pool.allocate() else { fatalError("the pool is empty") }
+      guard let netmem = pool.next() else { fatalError("the pool is empty") }
       unsafe (slots + Int(peer_ring_claim(ring))).initialize(to: netmem)
       unsafe peer_ring_publish(ring)
     }
@@ -74,6 +85,20 @@ final class SingleCrossing {
       unsafe peer_ring_release(ring)
       returner.put(netmem)
     }
+  }
+}
+
+/// What the two threads do.
+private final class Sides {
+  let produce: () -> Void
+  let consume: () -> Void
+  init(produce: @escaping () -> Void, consume: @escaping () -> Void) {
+    self.produce = produce
+    self.consume = consume
+  }
+
+  static func of(_ context: UnsafeMutableRawPointer?) -> Sides {
+    unsafe Unmanaged<Sides>.fromOpaque(context.unsafelyUnwrapped).takeUnretainedValue()
   }
 }
 

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import DevmemPagePool
-import Synchronization
+public import DevmemPagePool
+internal import Synchronization
 
-/// The plainest provider there is: heap memory and a list of free indices. It remembers enough to
-/// catch a pool that breaks the contract.
-package final class ListProvider: MemoryProvider {
-  package let name = "list"
-  package let slab: NetIOVSlab
+/// The plainest provider there is: heap memory and a list of free indices.
+///
+/// For tests of what stands on a pool: it says how many buffers are out and how large each refill was, can
+/// pretend to be device memory with or without a CPU mapping, and traps when a pool breaks the contract
+/// (releases a buffer twice or one that it was not given, detaches without being attached). Takes a lock in
+/// every call; any thread.
+public final class ListProvider: MemoryProvider {
+  /// `list`
+  public let name = "list"
+  /// All the buffers.
+  public let slab: NetIOVSlab
   private let contents: Mutex<Contents>
 
   private struct Contents {
@@ -36,8 +42,16 @@ package final class ListProvider: MemoryProvider {
   }
   private let backing: Backing
 
-  /// - Parameter hasCPUFace: false makes device memory that the CPU cannot read.
-  package init(
+  /// Allocates the memory.
+  /// - Parameters:
+  ///   - iovCount: number of buffers, 1 or more.
+  ///   - iovByteCount: size of each in bytes, a power of two, 256 B ... 1 GiB.
+  ///   - kind: what the buffers say that they are. `.device` ones can be read and written while
+  ///     ``setAccess(readers:writers:)`` says so, and have made-up physical addresses.
+  ///   - node: the NUMA node that they say they lie on.
+  ///   - hasCPUFace: false makes memory that the CPU cannot read.
+  /// - Throws: `NetIOVSlabError` for counts that cannot be.
+  public init(
     iovCount: Int, iovByteCount: Int = 4096, kind: Netmem.Kind = .host, node: Int? = nil,
     hasCPUFace: Bool = true
   ) throws {
@@ -56,27 +70,30 @@ package final class ListProvider: MemoryProvider {
     contents = Mutex(Contents(free: Array((0..<iovCount).reversed())))
   }
 
-  /// Opens or closes a pretended CPU access bracket.
-  package func setAccess(readers: UInt32, writers: UInt32) {
+  /// Opens or closes pretended CPU access brackets of device memory: how many allow reading, and how
+  /// many writing. Both are 0 at the start.
+  public func setAccess(readers: UInt32, writers: UInt32) {
     unsafe backing.access.pointee.readerCount.store(readers, ordering: .relaxed)
     unsafe backing.access.pointee.writerCount.store(writers, ordering: .relaxed)
   }
 
   /// IOVs that pools have now.
-  package var outCount: Int { contents.withLock { $0.out.count } }
+  public var outCount: Int { contents.withLock { $0.out.count } }
   /// Pools attached now.
-  package var attachedCount: Int { contents.withLock { $0.attached.count } }
-  /// How many IOVs each refill gave.
-  package var refillSizes: [Int] { contents.withLock { $0.refillSizes } }
+  public var attachedCount: Int { contents.withLock { $0.attached.count } }
+  /// How many IOVs each refill gave, the first one first.
+  public var refillSizes: [Int] { contents.withLock { $0.refillSizes } }
 
-  package func attach(
+  /// The one slab. Never fails.
+  public func attach(
     to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
   ) -> [NetIOVSlab] {
     contents.withLock { _ = $0.attached.insert(pool.id) }
     return [slab]
   }
 
-  package func refill(
+  /// Appends free buffers, those that came back last first.
+  public func refill(
     _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
   ) {
     let taken = contents.withLock { contents in
@@ -89,7 +106,9 @@ package final class ListProvider: MemoryProvider {
     for index in taken { span.append(slab[index]) }
   }
 
-  package func release(
+  /// Takes buffers back.
+  /// - Precondition: each is out.
+  public func release(
     _ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess
   ) {
     for position in iovs.indices {
@@ -103,7 +122,9 @@ package final class ListProvider: MemoryProvider {
     }
   }
 
-  package func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {
+  /// Forgets the pool.
+  /// - Precondition: it is attached.
+  public func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {
     contents.withLock {
       precondition($0.attached.remove(pool.id) != nil, "detached without being attached")
     }
