@@ -69,7 +69,9 @@ let package = Package(
     .target(name: "CTestSupport", path: "Tests/CTestSupport"),
     .target(
       name: "DevmemTestSupport",
-      dependencies: ["Devmem", "DevmemPagePool", "DevmemSystem", "DevmemTesting", "CLibcrypto"],
+      dependencies: [
+        "Devmem", "DevmemPagePool", "DevmemSystem", "DevmemTesting", "CLibcrypto", "CTestSupport",
+      ],
       path: "Tests/DevmemTestSupport", swiftSettings: rules),
     // Races and misuse by the thousand: run by make test, under the sanitizers, and by make soak.
     .target(name: "CStorm", path: "Tests/CStorm"),

@@ -130,7 +130,7 @@ enum Main {
   static func main() async throws {
     let arguments = CommandLine.arguments
     if arguments.count > 2, arguments[1] == "soak" {
-      try soak(seconds: Int(arguments[2]) ?? 60)
+      try await soak(seconds: Int(arguments[2]) ?? 60)
       return
     }
     let factor = arguments.count > 1 ? Int(arguments[1]) ?? 1 : 1

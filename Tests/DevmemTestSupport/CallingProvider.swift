@@ -11,15 +11,21 @@ package final class CallingProvider: MemoryProvider {
     case release
   }
 
+  /// A struct: a closure that lies in a Mutex by itself gets wrapped once more each time that is locked.
+  private struct Hook: Sendable {
+    var call: Call
+    var body: @Sendable () -> Void
+  }
+
   private let inner: any MemoryProvider
-  private let hook = Mutex<(Call, @Sendable () -> Void)?>(nil)
+  private let hook = Mutex<Hook?>(nil)
   private let attached = Atomic<Int>(0)
 
   package init(_ inner: any MemoryProvider) { self.inner = inner }
 
   /// Calls `body` in the next call of that kind, before anything else.
   package func callOnce(in call: Call, _ body: @escaping @Sendable () -> Void) {
-    hook.withLock { $0 = (call, body) }
+    hook.withLock { $0 = Hook(call: call, body: body) }
   }
 
   /// Pools that are attached and not detached.
@@ -27,9 +33,9 @@ package final class CallingProvider: MemoryProvider {
 
   private func call(_ call: Call) {
     let body = hook.withLock { hook -> (@Sendable () -> Void)? in
-      guard let (wanted, body) = hook, wanted == call else { return nil }
+      guard let wanted = hook, wanted.call == call else { return nil }
       hook = nil
-      return body
+      return wanted.body
     }
     body?()
   }

@@ -9,5 +9,6 @@ package final class DrainFlag: Sendable {
   package init() {}
 
   package func set() { flag.store(true, ordering: .releasing) }
+  package func clear() { flag.store(false, ordering: .releasing) }
   package var isSet: Bool { flag.load(ordering: .acquiring) }
 }

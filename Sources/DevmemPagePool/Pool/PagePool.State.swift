@@ -22,6 +22,9 @@ extension PagePool {
 
     // The owner thread writes this block.
 
+    /// How many sections (see `section`) are nested in each other. The first word, so that it is nobody else's:
+    /// ThreadSanitizer takes a change of any plain word here for one of the first.
+    var depth = 0
     /// One past the topmost buffer in the cache; 0 while the owner is inside a return.
     @usableFromInline let top: AtomicSlot
     /// Twice the allocations that the cache served (`alloc_stats.fast`); odd while the owner is inside an
@@ -29,8 +32,6 @@ extension PagePool {
     @usableFromInline let served = Atomic<UInt64>(0)
     /// Whether the owner is inside something longer, which may call out; and who is to end the pool.
     let section = Atomic<UInt8>(0)
-    /// How many such sections are nested in each other.
-    var depth = 0
     /// Buffers taken off the return queue and not yet used: first index of a list, 0 = none.
     var localHead: UInt32 = 0
     /// Length of that list.
