@@ -18,7 +18,8 @@ static pthread_t threads[64];
 static int count;
 static atomic_int running;
 static atomic_long hits;
-static unsigned period, nap;
+// Atomic: a thread that outlives one storm may still be stopped by the last signal of it.
+static atomic_uint period, nap;
 static pthread_t stopper;
 
 static void sleep_for(unsigned microseconds) {
@@ -58,7 +59,8 @@ void cstorm_unregister(void) {
 static void *stop_others(void *unused) {
   unsigned seed = 1;
   while (atomic_load(&running)) {
-    sleep_for(period + (unsigned)rand_r(&seed) % (period + 1));
+    unsigned shortest = period;
+    sleep_for(shortest + (unsigned)rand_r(&seed) % (shortest + 1));
     pthread_mutex_lock(&lock);
     if (count) pthread_kill(threads[rand_r(&seed) % count], SIGUSR2);
     pthread_mutex_unlock(&lock);

@@ -327,9 +327,15 @@ func soak(seconds: Int) async throws {
   let soak = try Soak()
   var found: [String] = []
   let part = 20
-  for start in stride(from: 0, to: seconds, by: part) {
-    try await soakPart(soak, min(part, seconds - start), number: start / part)
+  let end = ContinuousClock.now + .seconds(seconds)
+  for number in 0... {
+    // Coming to rest takes its time as well: what counts is when all of it is over.
+    let left = Int((end - .now).components.seconds)
+    guard left > 0 || number == 0 else { break }
+    try await soakPart(soak, min(part, max(1, left)), number: number)
     found += soak.settle()
+    print("part \(number + 1): \(soak.counts.counts.reduce(0, +)) operations so far")
+    fflush(nil)
     // Threads that were given something back last may be on their way out.
     for _ in 0..<200 where soak.lost() != (0, 0) { try await Task.sleep(for: .milliseconds(50)) }
     if soak.lost() != (0, 0) { break }

@@ -133,7 +133,8 @@ public final class PagePool {
   /// - Precondition: the calling thread owns the pool, and is not in one of its callbacks.
   public func relinquish() -> Ownership {
     precondition(
-      unsafe !isOwnedByCurrentThread || state.pointee.depth == 0,
+      unsafe !isOwnedByCurrentThread
+        || state.pointee.section.load(ordering: .relaxed) & State.Section.busy == 0,
       "a PagePool cannot be relinquished in one of its callbacks")
     // Whoever closes the pool writes the same word: that must not be lost.
     let (isMine, owner) = unsafe state.pointee.owner.compareExchange(
