@@ -51,6 +51,7 @@ examples: ## the programs of Examples/, built as a user's package and run
 .PHONY: test-models
 test-models: ## every interleaving of the pool's protocols, and mutations that must fail
 	@python3 Tests/Models/life_cycle.py
+	@python3 Tests/Models/shared_pool.py
 
 .PHONY: test-storm
 test-storm: ## races and misuse by the thousand, as they are and under AddressSanitizer

@@ -14,7 +14,6 @@
 CTHREADS_LOCAL uint64_t cthreads_number;
 CTHREADS_LOCAL struct cthreads_place cthreads_places[CTHREADS_PLACES];
 uint64_t cthreads_forks;
-uint64_t cthreads_unattended_limit = UINT64_C(1) << 62;
 
 // The threads that have a number, linked through their own thread-local memory: whoever ends takes
 // himself off the list before that memory goes.
@@ -86,6 +85,25 @@ void cthreads_yield(void) { sched_yield(); }
 
 // --- fork: the child has one thread, which is nobody's owner.
 
+static struct cthreads_forked_word *forked_words;
+
+void cthreads_clear_when_forked(struct cthreads_forked_word *entry, uint64_t *word) {
+  pthread_mutex_lock(&lock);
+  entry->word = word;
+  entry->next = forked_words;
+  entry->link = &forked_words;
+  if (forked_words) forked_words->link = &entry->next;
+  forked_words = entry;
+  pthread_mutex_unlock(&lock);
+}
+
+void cthreads_forget(struct cthreads_forked_word *entry) {
+  pthread_mutex_lock(&lock);
+  *entry->link = entry->next;
+  if (entry->next) entry->next->link = entry->link;
+  pthread_mutex_unlock(&lock);
+}
+
 static void before_fork(void) { pthread_mutex_lock(&lock); }
 static void after_fork_in_parent(void) { pthread_mutex_unlock(&lock); }
 static void after_fork_in_child(void) {
@@ -95,7 +113,9 @@ static void after_fork_in_child(void) {
   has_kept = false;
   cthreads_number = 0;
   __atomic_fetch_add(&cthreads_forks, 1, __ATOMIC_RELAXED);
-  __atomic_store_n(&cthreads_unattended_limit, 0, __ATOMIC_RELAXED);
+  for (struct cthreads_forked_word *w = forked_words; w; w = w->next) {
+    __atomic_store_n(w->word, 0, __ATOMIC_RELAXED);
+  }
   pthread_mutex_unlock(&lock);
 }
 

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -87,4 +89,47 @@ int cstorm_in_child(int (*body)(void *), void *context) {
   while (waitpid(child, &status, 0) < 0)
     if (errno != EINTR) return -errno;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+void cstorm_give_up_after(unsigned seconds) {
+  signal(SIGALRM, SIG_DFL);
+  alarm(seconds);
+}
+
+long cstorm_resident_bytes(void) {
+  FILE *file = fopen("/proc/self/statm", "re");
+  long pages = 0;
+  if (file) {
+    if (fscanf(file, "%*d %ld", &pages) != 1) pages = 0;
+    fclose(file);
+  }
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
+void cstorm_yield(void) { sched_yield(); }
+
+// --- the end of a thread
+
+struct last {
+  void (*body)(void *);
+  void *context;
+};
+static pthread_key_t last_key;
+static pthread_once_t last_once = PTHREAD_ONCE_INIT;
+
+static void run_last(void *value) {
+  struct last *last = value;
+  last->body(last->context);
+  free(last);
+}
+static void make_last_key(void) {
+  if (pthread_key_create(&last_key, run_last)) abort();
+}
+
+void cstorm_at_thread_end(void (*body)(void *), void *context) {
+  pthread_once(&last_once, make_last_key);
+  struct last *last = malloc(sizeof *last);
+  if (!last) abort();
+  *last = (struct last){body, context};
+  if (pthread_setspecific(last_key, last)) abort();
 }

@@ -72,6 +72,44 @@ struct FragmentTests {
     #expect(pool.inFlight.held == 0)
   }
 
+  @Test("the last fragment is its IOV's only holder once the others have died, before it or after")
+  func lastOfItsIOV() throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 8))
+    for othersFirst in [true, false] {
+      let first = Box(pool.allocateFragment(byteCount: 2048)!)
+      if othersFirst { first.fragment = nil }
+      let last = Box(pool.allocateFragment(byteCount: 2048)!)
+      #expect(last.with { $0.iovReferenceCount } == (othersFirst ? 1 : 2))
+      first.fragment = nil
+      #expect(last.with { $0.iovReferenceCount } == 1)
+      #expect(pool.inFlight.held == 1)
+      last.fragment = nil
+      #expect(pool.inFlight.held == 0)
+    }
+    // Each IOV counts as one allocation and one return, however it was cut.
+    #expect(pool.statistics.allocationCount == 2)
+    #expect(pool.statistics.returnCount == 2)
+  }
+
+  @Test(
+    "an IOV with too little left for a larger fragment is given up, or cut anew if nobody has a part of it"
+  )
+  func givenUp() throws {
+    let pool = try PagePool(provider: ListProvider(iovCount: 8))
+    let small = Box(pool.allocateFragment(byteCount: 1024)!)
+    let first = small.offset
+    small.fragment = nil
+    _ = pool.allocateFragment(byteCount: 1024)
+    let held = Box(pool.allocateFragment(byteCount: 64)!)
+    #expect(held.offset == first + 2048)
+    let elsewhere = Box(pool.allocateFragment(byteCount: 2048)!)
+    #expect(elsewhere.with { $0.offsetInIOV } == 0)
+    #expect(elsewhere.with { $0.iovOffset } != first)
+    held.fragment = nil
+    elsewhere.fragment = nil
+    #expect(pool.inFlight.held == 0)
+  }
+
   @Test("fragments do not overlap, whatever their sizes", arguments: 0..<10 as Range<UInt64>)
   func noOverlap(seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)

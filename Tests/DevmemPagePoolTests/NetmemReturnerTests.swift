@@ -46,6 +46,29 @@ struct NetmemReturnerTests {
     #expect(pool.statistics.returnCount == 21)
   }
 
+  @Test(
+    "buffers come back across the end of the ring, as often as it goes round",
+    arguments: [1, 7, 48])
+  func goesRound(count: Int) throws {
+    let pool = try PagePool(
+      provider: ListProvider(iovCount: 64),
+      configuration: .init(cacheCapacity: 64, refillCount: 64, ringCapacity: 64))
+    let box = Box()
+    box.returner = NetmemReturner(capacity: 64)
+    let worker = Worker()
+    for _ in 0..<200 {
+      for _ in 0..<count { box.held.append(Held(try pool.take())) }
+      #expect(Set(box.held.map { held in held.with { $0.offset } }).count == count)
+      worker.run {
+        try? box.putAll()
+        box.returner?.flush()
+      }
+      #expect(pool.inFlight.held == 0)
+    }
+    worker.stop()
+    #expect(pool.statistics.returnCount == UInt64(200 * count))
+  }
+
   @Test("a buffer of another pool sends the others back first")
   func pools() throws {
     let pools = try (0..<2).map { _ in try PagePool(provider: ListProvider(iovCount: 64)) }

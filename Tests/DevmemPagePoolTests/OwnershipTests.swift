@@ -100,6 +100,42 @@ struct OwnershipTests {
     #expect(!pool.canAllocate())
   }
 
+  @Test("a thread that never had a pool does not own one that nobody owns")
+  func nobodyIsNotEverybody() throws {
+    let provider = try ListProvider(iovCount: 8)
+    let pool = try PagePool(provider: provider)
+    let held = Held(try pool.take())
+    let before = pool.inFlight
+    let remote = pool.remote
+    let right = pool.relinquish()
+    let worker = Worker()
+    worker.run {
+      #expect(!remote.isOwnedByCurrentThread)
+      held.drop()
+    }
+    worker.stop()
+    #expect(
+      remote.inFlight
+        == PagePool.InFlight(held: 0, cached: before.cached, queued: before.queued + 1))
+    _ = right.claim()
+  }
+
+  @Test("a pool that was closed elsewhere can be handed over and configured, and stays closed")
+  func handOverClosed() throws {
+    let provider = try ListProvider(iovCount: 8)
+    let pool = try PagePool(provider: provider)
+    _ = pool.canAllocate()
+    let remote = pool.remote
+    let worker = Worker()
+    worker.run { remote.close {} }
+    worker.stop()
+    pool.node = 1
+    let back = pool.relinquish().claim()
+    #expect(back === pool)
+    #expect(!pool.canAllocate())
+    #expect(provider.outCount == 0)
+  }
+
   @Test("a buffer that dies on another thread waits on the queue and is taken at the next refill")
   func foreignReturn() throws {
     let provider = try ListProvider(iovCount: 256)

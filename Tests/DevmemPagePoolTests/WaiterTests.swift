@@ -54,6 +54,26 @@ struct WaiterTests {
     #expect(netmem.byteCount == 4096)
   }
 
+  @Test("what another pool gave to the provider goes to who waits when it is noticed")
+  func noticed() async throws {
+    let provider = try ListProvider(iovCount: 4)
+    let other = try PagePool(provider: provider)
+    let held = Held(try other.take())
+    let pool = try PagePool(provider: provider)
+    let tasks = (0..<2).map { _ in
+      Task { @PoolThread in _ = try await pool.allocate(waiting: .seconds(100)) }
+    }
+    while pool.core.waiterCount.load(ordering: .relaxed) < 2 { await Task.yield() }
+    held.drop()
+    other.close {}
+    // The four that are there now go to the two tasks, to this allocation, and into the cache.
+    let here = Held(try pool.take())
+    for task in tasks { try await task.value }
+    here.drop()
+    #expect(pool.inFlight.held == 0)
+    #expect(pool.statistics.allocationCount == pool.statistics.returnCount)
+  }
+
   @Test("tasks are served in their order")
   func order() async throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 1))

@@ -49,6 +49,25 @@ struct WatermarkTests {
     #expect(pool.statistics.returnCount == pool.statistics.allocationCount)
   }
 
+  @Test("the low crossing is reported by the last buffer of the reserve, too")
+  func lastOfReserve() throws {
+    let log = Log()
+    let pool = try PagePool(
+      provider: ListProvider(iovCount: 4),
+      configuration: .init(
+        refillCount: 1, reserveCount: 1,
+        watermarks: .init(low: 0, high: 2) { level in log.levels.withLock { $0.append(level) } }))
+    var held: [Held] = []
+    for _ in 0..<3 { held.append(Held(try pool.take())) }
+    let reserved = Held(try pool.take(.critical))
+    #expect(log.all.count == 1)
+    held.removeAll()
+    #expect(log.all.count == 1)
+    reserved.drop()
+    #expect(pool.inFlight.held == 0)
+    #expect(log.all.count == 2)
+  }
+
   @Test("marks that make no sense are refused", arguments: [(-1, 5), (5, 5), (6, 5)])
   func invalid(low: Int, high: Int) {
     #expect(throws: PagePoolError.self) {

@@ -53,25 +53,71 @@ final class Turns: Sendable {
   func awaitEnd(_ round: Int) { while done.load(ordering: .acquiring) < round {} }
 }
 
-/// Runs `body` on a second thread that is stopped at random, beside the calling one.
+/// Runs `second` on another thread beside `first` on the calling one, both stopped at random.
 func beside(_ second: @escaping @Sendable () -> Void, _ first: () throws -> Void) rethrows {
-  let worker = Worker()
-  let ended = DispatchSemaphore(value: 0)
-  cstorm_start(20, 60)
+  let others = Background([second])
   cstorm_register()
-  worker.start {
-    cstorm_register()
-    second()
-    cstorm_unregister()
-    ended.signal()
-  }
   defer {
-    ended.wait()
-    worker.stop()
     cstorm_unregister()
-    cstorm_stop()
+    others.join()
   }
   try first()
+}
+
+/// The same round by round: `first` says when `second` may begin; the round ends when both have.
+func beside(
+  _ rounds: Int, _ second: @escaping @Sendable (_ round: Int) -> Void,
+  _ first: (_ round: Int, _ go: () -> Void) throws -> Void
+) rethrows {
+  let turns = Turns()
+  try beside {
+    for round in 1...rounds {
+      turns.await(round)
+      second(round)
+      turns.end(round)
+    }
+  } _: {
+    for round in 1...rounds {
+      try first(round) { turns.begin(round) }
+      turns.begin(round)
+      turns.awaitEnd(round)
+    }
+  }
+}
+
+/// Threads that are stopped at random instructions until they end.
+final class Background: Sendable {
+  private let workers: [Worker]
+
+  init(
+    every period: UInt32 = 20, for nap: UInt32 = 60, _ bodies: [@Sendable () -> Void]
+  ) {
+    cstorm_start(period, nap)
+    workers = bodies.map { body in
+      let worker = Worker()
+      worker.start {
+        cstorm_register()
+        body()
+        cstorm_unregister()
+      }
+      return worker
+    }
+  }
+
+  /// Waits until all have ended.
+  func join() {
+    for worker in workers {
+      worker.run {}
+      worker.stop()
+    }
+    cstorm_stop()
+  }
+}
+
+/// Passes some hundred instructions.
+func linger(_ count: Int) {
+  let nothing = Atomic<Int>(0)
+  for _ in 0..<count { _ = nothing.load(ordering: .relaxed) }
 }
 
 func left(_ provider: HostMemoryProvider, _ iovCount: Int) -> String? {
@@ -90,11 +136,12 @@ enum Main {
     let factor = arguments.count > 1 ? Int(arguments[1]) ?? 1 : 1
     let chosen = arguments.count > 2 ? arguments[2] : ""
     var failed = 0
-    for storm in lifeCycleStorms + waiterStorms
+    for storm in lifeCycleStorms + ownershipStorms + waiterStorms + tokenStorms + sharedPoolStorms
     where chosen.isEmpty || storm.name.contains(chosen) {
       let rounds = storm.rounds * factor
       let fault = try await storm.run(rounds)
       print("\(storm.name): \(rounds) rounds, \(fault ?? "nothing found")")
+      fflush(nil)
       if fault != nil { failed += 1 }
     }
     print(

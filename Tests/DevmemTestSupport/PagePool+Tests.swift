@@ -7,8 +7,8 @@ package struct NoBuffer: Error {}
 
 extension PagePool {
   /// A buffer, or an error that fails the test. (`#require` cannot take what cannot be copied.)
-  package func take() throws -> Netmem {
-    guard let netmem = allocate() else { throw NoBuffer() }
+  package func take(_ priority: Priority = .normal) throws -> Netmem {
+    guard let netmem = allocate(priority) else { throw NoBuffer() }
     return netmem
   }
 

@@ -14,7 +14,7 @@
 #define CTHREADS_LOCAL __thread __attribute__((tls_model("initial-exec"), visibility("default")))
 
 extern CTHREADS_LOCAL uint64_t cthreads_number;
-extern uint64_t cthreads_forks, cthreads_unattended_limit;
+extern uint64_t cthreads_forks;
 
 /// The number of the calling thread, unique in the process for ever; 0 for a thread that has never
 /// asked for one (`cthreads_enter`), `CTHREADS_ENDING` for one that runs its last destructors.
@@ -69,10 +69,26 @@ static inline uint64_t cthreads_fork_count(void) {
   return __atomic_load_n(&cthreads_forks, __ATOMIC_RELAXED);
 }
 
-/// A return queue takes what is below this without asking: all without a flag in bit 62 or above; in a forked
-/// child nothing, so that every return there comes past whoever knows of forks.
-static inline uint64_t cthreads_unattended(void) {
-  return __atomic_load_n(&cthreads_unattended_limit, __ATOMIC_RELAXED);
+/// A word that is set to 0 in every forked child: who has to look at it anyway need not ask for forks.
+struct cthreads_forked_word {
+  uint64_t *word;
+  struct cthreads_forked_word *next, **link;
+};
+/// Begins that; the entry and the word stay where they are until `cthreads_forget`.
+void cthreads_clear_when_forked(struct cthreads_forked_word *entry, uint64_t *word);
+void cthreads_forget(struct cthreads_forked_word *entry);
+
+/// Asks for the cache line at an address, which another processor wrote, to read it soon. No access.
+static inline void cthreads_expect(const void *address) { __builtin_prefetch(address); }
+
+/// The same, to write it. No access.
+static inline void cthreads_expect_to_write(void *address) {
+#if defined(__x86_64__)
+  // Every x86-64 knows the instruction; those that have no use for it do nothing.
+  __asm__ volatile("prefetchw %0" : : "m"(*(char *)address));
+#else
+  __builtin_prefetch(address, 1);
+#endif
 }
 
 /// Gives the processor to somebody else for a moment.

@@ -19,6 +19,8 @@ struct FragmentCursor {
   // SAFETY: nil, or a record of the pool of which the cursor holds `bias - given` references.
   @usableFromInline var record: UnsafeMutablePointer<NetIOV>?
   @usableFromInline var offset = 0
+  /// Where the IOV ends; 0 if there is none, and in a pool with a ledger, which cuts the long way only.
+  @usableFromInline var end = 0
   @usableFromInline var given: UInt32 = 0
 
   /// Whether there is an IOV of which no fragment lives.
@@ -41,6 +43,7 @@ extension PagePool.State {
   static func beginFragments(_ record: UnsafeMutablePointer<NetIOV>, _ state: Reference) {
     unsafe record.pointee.referenceCount.store(FragmentCursor.bias, ordering: .relaxed)
     unsafe state.pointee.fragments = FragmentCursor()
+    unsafe state.pointee.fragments.end = state.pointee.fragmentedByteCount
     unsafe state.pointee.fragments.record = unsafe record
   }
 

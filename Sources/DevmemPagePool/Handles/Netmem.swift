@@ -106,7 +106,8 @@ extension Netmem {
   /// - Precondition: fewer than 2^31 handles to one buffer.
   @inlinable
   public func share() -> Netmem {
-    let count = unsafe record.pointee.referenceCount.add(1, ordering: .relaxed).newValue
+    // Wrapping: one instruction, and the next line finds what a check for overflow would.
+    let count = unsafe record.pointee.referenceCount.wrappingAdd(1, ordering: .relaxed).newValue
     precondition(count < 1 << 31, "more than 2^31 handles to one buffer")
     return unsafe Netmem(record: record)
   }

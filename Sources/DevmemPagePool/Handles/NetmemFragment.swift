@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Synchronization
+
 /// A part of a buffer: several packets share one IOV (`page_pool_alloc_netmem` with a size below a
 /// page).
 ///
@@ -82,6 +84,7 @@ extension PagePool {
   /// - Parameter byteCount: 1 ... `iovByteCount`; otherwise nil, counted as `tooLarge`.
   /// - Precondition: the calling thread owns the pool.
   @inlinable
+  @inline(__always)
   public func allocateFragment(
     byteCount: Int, fileID: StaticString = #fileID, line: UInt = #line
   ) -> NetmemFragment? {
@@ -91,23 +94,87 @@ extension PagePool {
       _ = unsafe State.allocateNotOwner(state)
       return nil
     }
-    let capacity = unsafe state.pointee.fragmentedByteCount
     let start = unsafe state.pointee.fragments.offset
     let size = (byteCount &+ 63) & ~63
-    // Neither the first of an IOV nor, with what is left, the last.
-    guard byteCount > 0, byteCount <= capacity, start > 0, start + 2 * size <= capacity,
+    // 1 GiB: the largest IOV. Neither the first of an IOV nor, with what is left, the last.
+    guard
+      unsafe _fastPath(
+        byteCount > 0 && byteCount <= 1 &<< 30
+          && start &+ 2 &* size <= state.pointee.fragments.end),
       let record = unsafe state.pointee.fragments.record
-    else { return unsafe State.allocateFragmentSlow(byteCount, CallSite(fileID, line), state) }
-    unsafe state.pointee.fragments.offset = start + size
+    else {
+      if let fragment = unsafe cutAtOnce(byteCount, state) { return fragment }
+      return unsafe State.allocateFragmentSlow(byteCount, CallSite(fileID, line), state)
+    }
+    unsafe state.pointee.fragments.offset = start &+ size
     unsafe state.pointee.fragments.given &+= 1
     unsafe state.pointee.endAllocation(0)
     return unsafe NetmemFragment(Netmem(record: record), start: start, count: size)
   }
 }
 
+/// The first or the last fragment of an IOV, if the cache has one. Calls nothing out, so that it needs no more
+/// than the allocation that has begun, and ends it; nil, and it goes on.
+///
+/// Not a member: see ``putElsewhere``.
+@usableFromInline
+@inline(never)
+func cutAtOnce(_ byteCount: Int, _ state: PagePool.State.Reference) -> NetmemFragment? {
+  let capacity = unsafe state.pointee.fragmentedByteCount
+  // Of one of which two would not fit, the long way gives the whole IOV.
+  guard byteCount > 0, byteCount <= capacity / 2 else { return nil }
+  let size = (byteCount &+ 63) & ~63
+  var taken = 0
+  if unsafe state.pointee.fragments.end &- state.pointee.fragments.offset < size {
+    guard let count = unsafe PagePool.State.beginNext(state) else { return nil }
+    taken = count
+  }
+  let start = unsafe state.pointee.fragments.offset
+  guard let record = unsafe state.pointee.fragments.record else { return nil }
+  if start &+ 2 &* size <= capacity {
+    unsafe state.pointee.fragments.offset = start &+ size
+    unsafe state.pointee.fragments.given &+= 1
+    unsafe state.pointee.endAllocation(taken)
+    return unsafe NetmemFragment(Netmem(record: record), start: start, count: size)
+  }
+  // The last: what the cursor holds goes, but for this one's reference. Where nobody else has one, nobody can
+  // change their number.
+  let left = unsafe FragmentCursor.bias &- state.pointee.fragments.given
+  if unsafe record.pointee.referenceCount.load(ordering: .acquiring) == left {
+    unsafe record.pointee.referenceCount.store(1, ordering: .relaxed)
+  } else {
+    unsafe record.pointee.referenceCount.wrappingSubtract(left &- 1, ordering: .releasing)
+  }
+  unsafe state.pointee.fragments = FragmentCursor()
+  unsafe state.pointee.endAllocation(taken)
+  return unsafe NetmemFragment(Netmem(record: record), start: start, count: capacity &- start)
+}
+
 extension PagePool.State {
-  /// A fragment, begun on the owner thread, that is the first or the last of its IOV, has one to itself, or has
-  /// to be looked at.
+  /// Begins to cut the present IOV anew, if all its fragments have died, or else one from the cache. Calls
+  /// nothing out. Returns how many were taken from the cache; nil if that is empty.
+  @inline(__always)
+  fileprivate static func beginNext(_ state: Reference) -> Int? {
+    if let record = unsafe state.pointee.fragments.record {
+      let left = unsafe FragmentCursor.bias &- state.pointee.fragments.given
+      if unsafe record.pointee.referenceCount.load(ordering: .acquiring) == left
+        || record.pointee.referenceCount.wrappingSubtract(left, ordering: .acquiringAndReleasing)
+          .newValue == 0
+      {
+        unsafe beginFragments(record, state)
+        return 0
+      }
+      unsafe state.pointee.fragments = FragmentCursor()
+    }
+    let top = unsafe state.pointee.top.load()
+    guard unsafe top != state.pointee.base else { return nil }
+    unsafe state.pointee.top.store(top - 1)
+    unsafe beginFragments((top - 1).pointee.record, state)
+    return 1
+  }
+
+  /// A fragment, begun on the owner thread, for which there is no IOV at hand, that has one to itself, or has to
+  /// be looked at.
   @usableFromInline
   @inline(never)
   static func allocateFragmentSlow(
@@ -168,6 +235,8 @@ extension PagePool.State {
     }
     unsafe endFragments(state)
     guard let iov = unsafe takeInside(site, state, core) else { return false }
+    // The provider may have called back, and somebody there have begun another one.
+    while unsafe state.pointee.fragments.record != nil { unsafe endFragments(state) }
     unsafe beginFragments(iov.record, state)
     return true
   }

@@ -15,10 +15,11 @@ public import Synchronization
 @safe
 public struct NetmemReturner: ~Copyable, @unchecked Sendable {
   // SAFETY: `slots` has room for `capacity` references; the first `used` are initialised, each standing
-  // for the only handle to its buffer. `pool` is only followed while `used` > 0.
+  // for the only handle to its buffer. `poolBits` is only followed while `used` > 0.
   @usableFromInline let slots: AtomicSlot.Slot
   @usableFromInline var used = 0
-  @usableFromInline var pool: PagePool.State.Reference?
+  /// Address of the pool's state, 0 at first: an optional pointer would be compared with nil each time.
+  @usableFromInline var poolBits: UInt = 0
   /// Buffers that are collected at most, 1 or more.
   public let capacity: Int
 
@@ -28,7 +29,6 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
     precondition(capacity > 0, "a returner of at least one buffer")
     self.capacity = capacity
     unsafe slots = .allocate(capacity: capacity)
-    unsafe pool = nil
   }
 
   @inlinable
@@ -36,6 +36,10 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
     unsafe Self.putBack(slots, used, pool)
     unsafe slots.deallocate()
   }
+
+  /// The pool of those that wait.
+  @inlinable
+  var pool: PagePool.State.Reference? { unsafe PagePool.State.Reference(bitPattern: poolBits) }
 
   /// Number of buffers that wait here.
   @inlinable public var count: Int { used }
@@ -51,12 +55,24 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
       return unsafe putShared(record)
     }
     let its = unsafe record.pointee.pool.load(ordering: .relaxed)
-    if unsafe its != pool {
-      flush()
-      unsafe pool = unsafe its
+    guard _fastPath(UInt(bitPattern: its) == poolBits) else {
+      return unsafe putFirst(record, its)
     }
     unsafe (slots + used).initialize(to: RecordReference(record: record))
     used &+= 1
+    if used == capacity { flush() }
+  }
+
+  /// Takes a buffer of another pool than those that wait.
+  @usableFromInline
+  @inline(never)
+  mutating func putFirst(
+    _ record: UnsafeMutablePointer<NetIOV>, _ its: PagePool.State.Reference?
+  ) {
+    flush()
+    poolBits = UInt(bitPattern: its)
+    unsafe slots.initialize(to: RecordReference(record: record))
+    used = 1
     if used == capacity { flush() }
   }
 

@@ -61,21 +61,25 @@ extension PagePool {
     /// Closes the pool and calls `whenDrained` when the last buffer is back: at once on this thread if
     /// none is out, else on the thread where the last one dies. In a forked child nothing happens.
     public func close(whenDrained: @escaping @Sendable () -> Void) {
+      guard !core.isForked else { return }
       core.beginClosing()
       core.whenDrained { _ in whenDrained() }
     }
 
     /// Makes the calling thread the owner of a pool whose owner has ended without handing it over.
     /// - Throws: ``PagePoolError/ownedByAnotherThread`` while that thread runs or nobody owns the pool,
-    ///   ``PagePoolError/closed``.
+    ///   ``PagePoolError/closed``; ``PagePoolError/forked`` in a child of the process that made the pool.
     public func claimFromEndedThread() throws(PagePoolError) -> PagePool {
+      guard !core.isForked else { throw .forked }
+      let number = cthreads_enter()
       let seen = unsafe state.pointee.owner.load(ordering: .acquiring)
       guard seen != State.Owner.closed, let pool = core.user.withLock({ $0.pool }) else {
         throw .closed
       }
-      guard seen != State.Owner.nobody, !cthreads_is_running(seen),
+      guard seen != State.Owner.nobody, number != PoolCore.endingThread,
+        !cthreads_is_running(seen),
         unsafe state.pointee.owner.compareExchange(
-          expected: seen, desired: cthreads_enter(), ordering: .acquiringAndReleasing
+          expected: seen, desired: number, ordering: .acquiringAndReleasing
         ).exchanged
       else { throw .ownedByAnotherThread }
       return pool

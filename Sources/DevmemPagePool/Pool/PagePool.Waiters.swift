@@ -170,13 +170,16 @@ extension PoolCore {
 
   /// Gives a dying buffer to the first task that waits, or to `keep`, under one lock: a task that begins
   /// to wait is either seen here, or sees what was kept. Something else must keep the pool. Any thread.
-  func handOver(_ iov: RecordReference, else keep: () -> Bool) -> Handover {
+  /// - Parameter isReturn: false for a buffer that comes from the provider: the caller counts it.
+  func handOver(
+    _ iov: RecordReference, isReturn: Bool = true, else keep: () -> Bool
+  ) -> Handover {
     var continuation: CheckedContinuation<WaiterOutcome, Never>?
     let outcome: Handover = waiters.withLock { waiters in
       guard let first = waiters.serveFirst(.buffer(iov)) else { return keep() ? .kept : .refused }
       waiterCount.store(waiters.count, ordering: .releasing)
       ledger?.taken(iov, at: first.site)
-      countHandedOver()
+      if isReturn { countHandedOver() }
       continuation = first.continuation
       return .handedOver
     }

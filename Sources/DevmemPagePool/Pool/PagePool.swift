@@ -33,8 +33,8 @@ public final class PagePool {
   /// - Parameters:
   ///   - provider: where the buffers come from.
   ///   - configuration: sizes of cache, refill and list, node and name.
-  /// - Throws: ``PagePoolError`` for a configuration that cannot be, or what the provider's
-  ///   `attach` throws. Nothing is left behind then.
+  /// - Throws: ``PagePoolError`` for a configuration that cannot be, or on a thread that is in its last
+  ///   destructors; or what the provider's `attach` throws. Nothing is left behind then.
   public init(
     provider: any MemoryProvider, configuration: Configuration = Configuration()
   ) throws {
@@ -108,13 +108,16 @@ public final class PagePool {
   /// The NUMA node that buffers should lie on, nil = any (`page_pool_update_nid`). Owner thread only.
   ///
   /// After a change, buffers of other nodes that come back are given back to the provider and counted
-  /// as `waive`; those in the cache go back at once.
+  /// as `waive`; those in the cache go back at once. On a pool that is closed, or is being closed on another
+  /// thread, nothing happens.
   /// - Precondition: the calling thread owns the pool.
   public var node: Int? {
     get { core.node }
     set {
       let isDone: Void? = unsafe State.inside(state) { core.changeNode(to: newValue) }
-      if isDone == nil { core.trapNotOwner("a change of the node") }
+      if isDone == nil, unsafe state.pointee.owner.load(ordering: .relaxed) != State.Owner.closed {
+        core.trapNotOwner("a change of the node")
+      }
     }
   }
 
@@ -125,13 +128,17 @@ public final class PagePool {
   public var isOwnedByCurrentThread: Bool { unsafe state.pointee.isMine }
 
   /// Gives the right to allocate up, as a value that another thread claims. Until then nobody can
-  /// allocate, and every buffer that dies goes onto the return queue.
+  /// allocate, and every buffer that dies goes onto the return queue. A pool that is closed, or is being
+  /// closed on another thread, stays so.
   /// - Precondition: the calling thread owns the pool, and is not in one of its callbacks.
   public func relinquish() -> Ownership {
-    guard isOwnedByCurrentThread else { core.trapNotOwner("relinquish()") }
     precondition(
-      unsafe state.pointee.depth == 0, "a PagePool cannot be relinquished in one of its callbacks")
-    unsafe state.pointee.owner.store(State.Owner.nobody, ordering: .releasing)
+      unsafe !isOwnedByCurrentThread || state.pointee.depth == 0,
+      "a PagePool cannot be relinquished in one of its callbacks")
+    // Whoever closes the pool writes the same word: that must not be lost.
+    let (isMine, owner) = unsafe state.pointee.owner.compareExchange(
+      expected: cthreads_self(), desired: State.Owner.nobody, ordering: .acquiringAndReleasing)
+    if !isMine && owner != State.Owner.closed { core.trapNotOwner("relinquish()") }
     return Ownership(self)
   }
 
@@ -151,10 +158,18 @@ public final class PagePool {
     public var remote: Remote? { pool?.remote }
 
     /// Makes the calling thread the owner. A pool that was closed meanwhile stays closed: it allocates nothing.
+    /// In a forked child nobody becomes the owner, and allocating traps. A thread that is in its last destructors
+    /// (pthread_key_create(3)) can own nothing: the pool closes.
     public consuming func claim() -> PagePool {
       guard let claimed = pool.take() else { fatalError("an ownership is claimed once") }
+      if claimed.core.isForked { return claimed }
+      let number = cthreads_enter()
+      guard number != PoolCore.endingThread else {
+        claimed.core.beginClosing()
+        return claimed
+      }
       _ = unsafe claimed.state.pointee.owner.compareExchange(
-        expected: State.Owner.nobody, desired: cthreads_enter(), ordering: .acquiringAndReleasing)
+        expected: State.Owner.nobody, desired: number, ordering: .acquiringAndReleasing)
       return claimed
     }
   }
@@ -192,7 +207,7 @@ extension PagePool {
 
 /// Why a pool could not be made, claimed or closed.
 public enum PagePoolError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// Another thread owns the pool.
+  /// Another thread owns the pool, or the calling one is ending and can own none.
   case ownedByAnotherThread
   /// The pool was closed.
   case closed

@@ -13,7 +13,10 @@ extension PagePoolCore {
     // Closed by a callback in this very section.
     guard !isClosing.load(ordering: .relaxed) else { return nil }
     updateAttention()
-    if reserve.count < configuration.reserveCount { fillReserve() }
+    if reserve.count < configuration.reserveCount {
+      fillReserve()
+      setCacheAside()
+    }
     let found: RecordReference
     if refillCache() {
       unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
@@ -64,7 +67,7 @@ extension PagePoolCore {
         return false
       }
       loaded = hasNodeFilter.load(ordering: .relaxed) ? waiveCache(moved) : moved
-    } while loaded == 0
+    } while unsafe loaded == 0 && state.pointee.stackedCount == 0
     unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(loaded))
     trimQueue()
     tuner.refilledFromQueue()
@@ -123,19 +126,24 @@ extension PagePoolCore {
   /// The kernel stops its refill at the first; the rest may well be on the right node.
   private func waiveCache(_ count: Int) -> Int {
     guard let node else { return count }
-    var kept = 0
-    for position in 0..<count {
-      let iov = unsafe cache[position]
-      if let its = iov.area.node, its != node {
-        unsafe state.pointee.counters.waive.addAsOnlyWriter(1)
-        giveBack(iov)
-      } else {
-        unsafe cache[kept] = iov
-        kept += 1
+    return unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: count) {
+      waived in
+      var kept = 0
+      for position in 0..<count {
+        let iov = unsafe cache[position]
+        if let its = iov.area.node, its != node {
+          unsafe waived.initializeElement(at: position - kept, to: iov)
+        } else {
+          unsafe cache[kept] = iov
+          kept += 1
+        }
       }
+      // Out of the cache before the provider, which may call back, sees the first.
+      unsafe state.pointee.top.store(cache + kept)
+      unsafe state.pointee.counters.waive.addAsOnlyWriter(UInt64(count - kept))
+      unsafe giveBack(UnsafeMutableBufferPointer(rebasing: waived[..<(count - kept)]))
+      return kept
     }
-    unsafe state.pointee.top.store(cache + kept)
-    return kept
   }
 
   /// Gives what waits above the ring capacity back to the provider.
@@ -177,10 +185,28 @@ extension PagePoolCore {
         capacity: configuration.cacheCapacity)
     }
     let count = unsafe take(
-      into: UnsafeMutableBufferPointer(start: cache, count: refillCount), for: state)
+      into: UnsafeMutableBufferPointer(start: cache, count: refillCount), for: state,
+      butFirst: setCacheAside)
     unsafe state.pointee.top.store(cache + count)
     unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(count))
-    return count > 0
+    return hasAttention ? serveWaiters() : count > 0
+  }
+
+  /// Hands what is in the cache to the tasks that wait: they were here before. Returns whether anything is left.
+  ///
+  /// They wait because there was nothing; only the provider can have got something since that did not come past
+  /// them.
+  private func serveWaiters() -> Bool {
+    while waiterCount.load(ordering: .relaxed) > 0, unsafe state.pointee.stackedCount > 0 {
+      let iov = unsafe state.pointee.pop()
+      guard handOver(iov, isReturn: false, else: { false }) == .handedOver else {
+        unsafe state.pointee.push(iov.record)
+        break
+      }
+      unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
+      countSlow()
+    }
+    return unsafe state.pointee.stackedCount > 0
   }
 
   // MARK: Reserve
@@ -195,6 +221,14 @@ extension PagePoolCore {
       for position in 0..<count { unsafe reserve.append(buffer[position]) }
     }
     reserveFill.store(reserve.count, ordering: .relaxed)
+  }
+
+  /// Empties the cache of what has come in while the provider was called, which may call back.
+  private func setCacheAside() {
+    while unsafe state.pointee.stackedCount > 0 {
+      unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
+      unsafe PagePool.State.pushLocal(state.pointee.pop().record, state)
+    }
   }
 
   private func takeFromReserve() -> RecordReference? {

@@ -66,6 +66,7 @@ extension PagePoolCore {
     case .refused:
       unsafe state.pointee.counters.releasedReferenceCount.add(1, ordering: .relaxed)
       giveBack(iov)
+      checkLowWatermark()
     }
     drop(Self.pin)
   }

@@ -44,6 +44,8 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
   }
 
   init(provider: any MemoryProvider, configuration: PagePool.Configuration) throws {
+    let owner = cthreads_enter()
+    guard owner != PoolCore.endingThread else { throw PagePoolError.ownedByAnotherThread }
     let attachment = try Attachment(provider, configuration)
     unsafe cache = .allocate(capacity: configuration.cacheCapacity)
     unsafe state = Self.allocateState()
@@ -57,7 +59,7 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
         base: cache, capacity: configuration.cacheCapacity,
         // The kernel's ring has at most 16384 slots; below 64 one would not hold a burst.
         ringCapacity: min(max(configuration.ringCapacity, 64), 16384),
-        listCapacity: ledger == nil ? configuration.ringCapacity : 0, owner: cthreads_enter(),
+        listCapacity: ledger == nil ? configuration.ringCapacity : 0, owner: owner,
         slabs: SlabTable(slabs), core: Unmanaged.passUnretained(self),
         fragmentedByteCount: ledger == nil ? iovByteCount : 0))
     if configuration.reserveCount > 0 {

@@ -102,8 +102,10 @@ extension PoolCore {
   /// Takes buffers from the provider, in the name of a state. Returns how many.
   ///
   /// The caller has the pool open: it is inside, or holds a pin.
+  /// - Parameter makeRoom: called after the provider, which may have called back, and before the first is written.
   func take(
-    into buffer: UnsafeMutableBufferPointer<RecordReference>, for holder: PagePool.State.Reference
+    into buffer: UnsafeMutableBufferPointer<RecordReference>, for holder: PagePool.State.Reference,
+    butFirst makeRoom: () -> Void = {}
   ) -> Int {
     unsafe withUnsafeTemporaryAllocation(
       of: NetIOVReference.self, capacity: max(1, buffer.count)
@@ -112,6 +114,7 @@ extension PoolCore {
       if buffer.count < names.count { return 0 }
       provider.refill(&span, MemoryProviderAccess())
       let count = unsafe span.finalize(for: names)
+      makeRoom()
       for position in 0..<count {
         guard let record = unsafe holder.pointee.slabs.record(at: names[position].index) else {
           fatalError(

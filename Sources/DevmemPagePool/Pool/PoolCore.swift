@@ -70,6 +70,9 @@ class PoolCore: @unchecked Sendable {
     hasNodeFilter = Atomic(configuration.node != nil)
   }
 
+  /// The number that all threads have which are in their last destructors.
+  static var endingThread: UInt64 { .max }
+
   /// Whether this is a forked child of the process that made the pool: its memory is the parent's as
   /// well, and the parent goes on handing it out.
   var isForked: Bool { forkCount != cthreads_fork_count() }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CThreads
 import Synchronization
 
 /// Where other threads leave buffers for the owner: a ring, and behind it a stack without limit, so that
@@ -12,12 +11,18 @@ struct ReturnQueue: ~Copyable {
   /// - Parameter capacity: slots of the ring, rounded up to a power of two.
   init(capacity: Int) { ring = ReturnRing(capacity: capacity) }
 
-  /// Adds a buffer. Any thread. False, and the buffer not taken, when the queue is closed or wants
-  /// attention, and always in a forked child (`cthreads_unattended`).
+  /// Adds a buffer if the ring is known to have room. Any thread. False, and the buffer not taken, where
+  /// ``push(_:)`` has to be asked.
   @inline(__always)
+  func pushAtOnce(_ record: UnsafeMutablePointer<NetIOV>) -> Bool {
+    unsafe ring.pushAtOnce(record)
+  }
+
+  /// Adds a buffer. Any thread. False, and the buffer not taken, when the queue is closed or wants
+  /// attention, and always in a forked child.
   func push(_ record: UnsafeMutablePointer<NetIOV>) -> Bool {
     var iov = unsafe RecordReference(record: record)
-    switch unsafe ring.push(&iov, count: 1, below: cthreads_unattended()) {
+    switch unsafe ring.push(&iov, count: 1, below: ReturnRing.attentionBit) {
     case .pushed: return true
     case .refused: return false
     case .full: return unsafe overflow.push(record)
@@ -26,7 +31,7 @@ struct ReturnQueue: ~Copyable {
 
   /// Adds buffers in one operation, all or none. Any thread. False as above.
   func push(_ iovs: UnsafePointer<RecordReference>, count: Int) -> Bool {
-    switch unsafe ring.push(iovs, count: count, below: cthreads_unattended()) {
+    switch unsafe ring.push(iovs, count: count, below: ReturnRing.attentionBit) {
     case .pushed: return true
     case .refused: return false
     case .full:
@@ -45,10 +50,11 @@ struct ReturnQueue: ~Copyable {
     guard storage.capacity == BatchStorage.keptCapacity, !storage.mayBeShared,
       unsafe count <= pool.pointee.capacity
     else { return false }
-    return ring.push(storage, count: count, below: cthreads_unattended()) == .pushed
+    return ring.push(storage, count: count, below: ReturnRing.attentionBit) == .pushed
   }
 
-  /// Adds a buffer whether attention is wanted or not. Any thread. False when the queue is closed.
+  /// Adds a buffer whether attention is wanted or not. Any thread. False when the queue is closed, and in a
+  /// forked child.
   func pushUnattended(_ record: UnsafeMutablePointer<NetIOV>) -> Bool {
     var iov = unsafe RecordReference(record: record)
     switch unsafe ring.push(&iov, count: 1, below: ReturnRing.closedBit) {

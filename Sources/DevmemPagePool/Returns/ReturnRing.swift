@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CThreads
 import Synchronization
 
 /// Where other threads leave buffers for the owner: a ring of handles with many producers and one
@@ -22,37 +23,72 @@ import Synchronization
 struct ReturnRing: ~Copyable {
   private typealias Slot = Atomic<UInt>
 
-  // SAFETY: `slots` is allocated in init for `mask` + 1 elements and freed in deinit.
-  private let slots: UnsafeMutablePointer<Slot>
+  /// What producers write.
+  private struct Producers: ~Copyable {
+    /// The first position that is not known to be free: a ring's length beyond what was last seen of `head`,
+    /// and never ahead of the truth. 0 in a forked child, whose pushes are refused. First: its address is
+    /// the entry's word.
+    let limit: Atomic<UInt64>
+    /// The next free position in bits 0...61; bit 62: returns want attention; bit 63: closed. With a flag it
+    /// is above every limit, so that one comparison is all that a push has to ask.
+    let tail = Atomic<UInt64>(0)
+    /// Buffers that were pushed in batches, less one for each batch.
+    let pushedBeyondSlots = Atomic<UInt64>(0)
+
+    init(slotCount: UInt64) { limit = Atomic(slotCount) }
+  }
+
+  // SAFETY: allocated in init for the producers' words, 64 bytes behind their start the entry that CThreads knows
+  // until deinit, and 128 behind it `mask` + 1 slots; all of it is freed in deinit.
+  private let producers: UnsafeMutablePointer<Producers>
   private let mask: UInt64
-  private let shift: UInt64
+  /// The lowest bit of a position that says which lap it is in.
+  private let lapBit: UInt64
   private let gap1 = InlineArray<16, UInt64>(repeating: 0)
-  /// Producers: the next free position in bits 0...61; bit 62: returns want attention; bit 63: closed.
-  private let tail = Atomic<UInt64>(0)
-  /// What producers last saw of `head`; never ahead of it.
-  private let seenHead = Atomic<UInt64>(0)
-  /// Buffers that were pushed in batches, less one for each batch.
-  private let pushedBeyondSlots = Atomic<UInt64>(0)
-  private let gap2 = InlineArray<16, UInt64>(repeating: 0)
   /// Consumer: the first position that has not been taken.
   private let head = Atomic<UInt64>(0)
   /// What the consumer last saw of `tail`, without its flags.
   private let seenTail = Atomic<UInt64>(0)
   private let takenBeyondSlots = Atomic<UInt64>(0)
-  private let gap3 = InlineArray<16, UInt64>(repeating: 0)
+  private let gap2 = InlineArray<16, UInt64>(repeating: 0)
 
   deinit {
+    unsafe cthreads_forget(forkEntry)
     unsafe slots.deinitialize(count: Int(mask) + 1)
-    unsafe slots.deallocate()
+    unsafe producers.deinitialize(count: 1)
+    unsafe UnsafeMutableRawPointer(producers).deallocate()
   }
 
   /// A ring of at least `capacity` slots, rounded up to a power of two.
   init(capacity: Int) {
     let bits = capacity <= 1 ? 0 : Int.bitWidth - (capacity - 1).leadingZeroBitCount
-    unsafe slots = .allocate(capacity: 1 << bits)
-    for position in 0..<1 << bits { unsafe (slots + position).initialize(to: Slot(1)) }
-    mask = 1 << UInt64(bits) - 1
-    shift = UInt64(bits)
+    let count = 1 << bits
+    lapBit = UInt64(count)
+    mask = lapBit - 1
+    // 128: a pair of cache lines, which processors fetch together.
+    let memory = UnsafeMutableRawPointer.allocate(
+      byteCount: Self.slotsOffset + count * MemoryLayout<Slot>.stride, alignment: 128)
+    unsafe producers = memory.bindMemory(to: Producers.self, capacity: 1)
+    unsafe producers.initialize(to: Producers(slotCount: lapBit))
+    unsafe (memory + Self.forkEntryOffset).bindMemory(to: cthreads_forked_word.self, capacity: 1)
+    unsafe (memory + Self.slotsOffset).bindMemory(to: Slot.self, capacity: count)
+    for position in 0..<count { unsafe (slots + position).initialize(to: Slot(1)) }
+    unsafe cthreads_clear_when_forked(forkEntry, memory.assumingMemoryBound(to: UInt64.self))
+  }
+
+  private static var forkEntryOffset: Int { 64 }
+  private static var slotsOffset: Int { 128 }
+  private static var slotsInLine: Int { 8 }
+
+  private var forkEntry: UnsafeMutablePointer<cthreads_forked_word> {
+    unsafe (UnsafeMutableRawPointer(producers) + Self.forkEntryOffset)
+      .assumingMemoryBound(to: cthreads_forked_word.self)
+  }
+
+  @inline(__always)
+  private var slots: UnsafeMutablePointer<Slot> {
+    unsafe (UnsafeMutableRawPointer(producers) + Self.slotsOffset)
+      .assumingMemoryBound(to: Slot.self)
   }
 
   /// What became of a push.
@@ -68,22 +104,62 @@ struct ReturnRing: ~Copyable {
   static var attentionBit: UInt64 { 1 << 62 }
   private static var positionMask: UInt64 { attentionBit - 1 }
 
+  /// Adds a buffer if there is room that is known of, and no flag is up. Any thread. Budget: 15 instructions.
+  @inline(__always)
+  func pushAtOnce(_ record: UnsafeMutablePointer<NetIOV>) -> Bool {
+    var seen = unsafe producers.pointee.tail.load(ordering: .relaxed)
+    while unsafe seen < producers.pointee.limit.load(ordering: .acquiring) {
+      let (exchanged, original) = unsafe producers.pointee.tail.weakCompareExchange(
+        expected: seen, desired: seen &+ 1, successOrdering: .relaxed, failureOrdering: .relaxed)
+      if exchanged {
+        fill(seen, UInt(bitPattern: record))
+        return true
+      }
+      seen = original
+    }
+    return false
+  }
+
   /// Adds buffers, all or none. Any thread.
   /// - Parameter flag: refuse when this flag, or a higher one, is up.
-  @inline(__always)
   func push(
     _ iovs: UnsafePointer<RecordReference>, count: Int, below flag: UInt64
   ) -> Outcome {
     var position: UInt64 = 0
     let outcome = reserve(count, below: flag, &position)
     guard outcome == .pushed else { return outcome }
-    var offset = 0
-    while offset < count {
-      unsafe fill(
-        position &+ UInt64(truncatingIfNeeded: offset), UInt(bitPattern: iovs[offset].record))
-      offset &+= 1
+    // To the end of the lap, then from the start of the next: the parity is the same within each. What is not
+    // filled yet keeps the pool.
+    let inLap = min(count, Int(truncatingIfNeeded: lapBit &- (position & mask)))
+    unsafe fillInLap(position, iovs, inLap)
+    if inLap < count {
+      unsafe fillInLap(
+        position &+ UInt64(truncatingIfNeeded: inLap), iovs + inLap, count &- inLap)
     }
     return .pushed
+  }
+
+  /// Fills slots of one lap.
+  @inline(__always)
+  private func fillInLap(
+    _ position: UInt64, _ iovs: UnsafePointer<RecordReference>, _ count: Int
+  ) {
+    let first = unsafe slot(position)
+    let parity = parity(position)
+    // The lines of the next push of as many, which the consumer's processor had last: they come while buffers
+    // are collected for it. Before the last fill, though it is no access.
+    var line = 0
+    while line < count {
+      unsafe cthreads_expect_to_write(
+        slot(position &+ UInt64(truncatingIfNeeded: count &+ line)))
+      line &+= Self.slotsInLine
+    }
+    var offset = 0
+    while offset < count {
+      unsafe first[offset].store(
+        UInt(bitPattern: iovs[offset].record) | parity, ordering: .releasing)
+      offset &+= 1
+    }
   }
 
   /// Adds all buffers of a batch as one entry, storage and all. Any thread.
@@ -94,7 +170,7 @@ struct ReturnRing: ~Copyable {
     var position: UInt64 = 0
     let outcome = reserve(1, below: flag, &position)
     guard outcome == .pushed else { return outcome }
-    pushedBeyondSlots.add(UInt64(count - 1), ordering: .relaxed)
+    unsafe producers.pointee.pushedBeyondSlots.add(UInt64(count - 1), ordering: .relaxed)
     // With the last fill the buffers are the consumer's, and the pool may end: nothing of it may be touched
     // any more.
     fill(position, address | Self.batchMark | UInt(count) << 48)
@@ -104,29 +180,31 @@ struct ReturnRing: ~Copyable {
   /// Takes positions for `count` entries.
   @inline(__always)
   private func reserve(_ count: Int, below flag: UInt64, _ position: inout UInt64) -> Outcome {
-    var seen = tail.load(ordering: .relaxed)
+    let count = UInt64(truncatingIfNeeded: count)
+    var seen = unsafe producers.pointee.tail.load(ordering: .relaxed)
     while true {
-      guard seen < flag else { return .refused }
+      let limit = unsafe producers.pointee.limit.load(ordering: .acquiring)
+      // A forked child's limit stays 0.
+      guard seen < flag, limit != 0 else { return .refused }
       position = seen & Self.positionMask
-      guard hasRoom(count, at: position) else { return .full }
-      let (exchanged, original) = tail.weakCompareExchange(
-        expected: seen, desired: seen &+ UInt64(truncatingIfNeeded: count),
-        successOrdering: .relaxed,
+      guard position &+ count <= limit || findRoom(position &+ count) else { return .full }
+      let (exchanged, original) = unsafe producers.pointee.tail.weakCompareExchange(
+        expected: seen, desired: seen &+ count, successOrdering: .relaxed,
         failureOrdering: .relaxed)
       if exchanged { return .pushed }
       seen = original
     }
   }
 
+  /// Whether there is room up to `end`, after another look at the consumer.
+  ///
   /// Acquire and release: what the consumer has taken out of these slots it has read by now, whichever
   /// producer saw it first.
-  @inline(__always)
-  private func hasRoom(_ count: Int, at position: UInt64) -> Bool {
-    let last = position &+ UInt64(truncatingIfNeeded: count &- 1)
-    if last &- seenHead.load(ordering: .acquiring) <= mask { return true }
-    let head = head.load(ordering: .acquiring)
-    seenHead.store(head, ordering: .releasing)
-    return last &- head <= mask
+  @inline(never)
+  private func findRoom(_ end: UInt64) -> Bool {
+    let limit = head.load(ordering: .acquiring) &+ lapBit
+    unsafe producers.pointee.limit.store(limit, ordering: .releasing)
+    return end <= limit
   }
 
   @inline(__always)
@@ -139,9 +217,7 @@ struct ReturnRing: ~Copyable {
 
   /// 0 in the first lap: the slots' first content is odd, so that it is nobody's.
   @inline(__always)
-  private func parity(_ position: UInt64) -> UInt {
-    UInt(truncatingIfNeeded: position &>> shift) & 1
-  }
+  private func parity(_ position: UInt64) -> UInt { position & lapBit == 0 ? 0 : 1 }
 
   /// Takes up to `count` buffers that came one by one, oldest first. Owner thread only. Budget: 7
   /// instructions a buffer.
@@ -149,8 +225,15 @@ struct ReturnRing: ~Copyable {
   ///   has not filled its slot yet, or the next entry is a batch.
   func take(into destination: UnsafeMutablePointer<RecordReference>, upTo count: Int) -> Int {
     let start = head.load(ordering: .relaxed)
-    let end = min(lookAhead(count, from: start), start &+ UInt64(truncatingIfNeeded: count))
+    let known = lookAhead(count, from: start)
+    let end = min(known, start &+ UInt64(truncatingIfNeeded: count))
     guard start < end else { return 0 }
+    // The lines of the next such call: by then they are here.
+    var line = end
+    while line < min(known, end &+ UInt64(truncatingIfNeeded: count)) {
+      unsafe cthreads_expect(slot(line))
+      line &+= UInt64(Self.slotsInLine)
+    }
     // To the end of the lap, then from the start of the next: the parity is the same within each.
     let lapEnd = min(end, (start | mask) &+ 1)
     var taken = unsafe takeInLap(into: destination, start..<lapEnd)
@@ -216,19 +299,37 @@ struct ReturnRing: ~Copyable {
     let parity = parity(positions.lowerBound)
     let first = unsafe slots + Int(truncatingIfNeeded: positions.lowerBound & mask)
     let count = Int(truncatingIfNeeded: positions.upperBound &- positions.lowerBound)
-    var offset = 0
-    // Two at a time: the loop's own three instructions would be more than a third of it.
-    while offset &+ 1 < count {
-      guard unsafe move(first + offset, to: destination + offset, parity) else { return offset }
-      guard unsafe move(first + offset + 1, to: destination + offset + 1, parity) else {
-        return offset &+ 1
-      }
-      offset &+= 2
+    // All lines at once: another processor wrote them.
+    var line = Self.slotsInLine
+    while line < count {
+      unsafe cthreads_expect(first + line)
+      line &+= Self.slotsInLine
     }
-    if offset < count, unsafe move(first + offset, to: destination + offset, parity) {
+    var offset = 0
+    // Four at a time, looked at together: one by one it would be half as many instructions again.
+    while offset &+ 3 < count {
+      let next = unsafe first + offset
+      let a = unsafe next[0].load(ordering: .acquiring) ^ parity
+      let b = unsafe next[1].load(ordering: .acquiring) ^ parity
+      let c = unsafe next[2].load(ordering: .acquiring) ^ parity
+      let d = unsafe next[3].load(ordering: .acquiring) ^ parity
+      guard (a | b | c | d) & (Self.batchMark | 1) == 0 else { break }
+      let place = unsafe destination + offset
+      unsafe place.initialize(to: Self.reference(a))
+      unsafe (place + 1).initialize(to: Self.reference(b))
+      unsafe (place + 2).initialize(to: Self.reference(c))
+      unsafe (place + 3).initialize(to: Self.reference(d))
+      offset &+= 4
+    }
+    while offset < count, unsafe move(first + offset, to: destination + offset, parity) {
       offset &+= 1
     }
     return offset
+  }
+
+  @inline(__always)
+  private static func reference(_ bits: UInt) -> RecordReference {
+    unsafe RecordReference(record: UnsafeMutablePointer(bitPattern: bits).unsafelyUnwrapped)
   }
 
   /// Takes one slot's buffer; false if it has not been filled in this lap, or holds a batch.
@@ -239,8 +340,7 @@ struct ReturnRing: ~Copyable {
   ) -> Bool {
     let bits = unsafe slot.pointee.load(ordering: .acquiring) ^ parity
     guard bits & (Self.batchMark | 1) == 0 else { return false }
-    unsafe place.initialize(
-      to: RecordReference(record: UnsafeMutablePointer(bitPattern: bits).unsafelyUnwrapped))
+    unsafe place.initialize(to: Self.reference(bits))
     return true
   }
 
@@ -294,7 +394,7 @@ struct ReturnRing: ~Copyable {
   /// Where the entries end. What is taken must not be beyond what was seen, hence it is kept.
   @inline(__always)
   private func lookAtTail() -> UInt64 {
-    let end = tail.load(ordering: .relaxed) & Self.positionMask
+    let end = unsafe producers.pointee.tail.load(ordering: .relaxed) & Self.positionMask
     seenTail.store(end, ordering: .relaxed)
     return end
   }
@@ -302,18 +402,23 @@ struct ReturnRing: ~Copyable {
   /// Makes every push that comes after this call be refused, or no longer. Owner thread only.
   func setWantsAttention(_ isWanted: Bool) {
     if isWanted {
-      tail.bitwiseOr(Self.attentionBit, ordering: .acquiringAndReleasing)
+      unsafe producers.pointee.tail.bitwiseOr(
+        Self.attentionBit, ordering: .acquiringAndReleasing)
     } else {
-      tail.bitwiseAnd(~Self.attentionBit, ordering: .acquiringAndReleasing)
+      unsafe producers.pointee.tail.bitwiseAnd(
+        ~Self.attentionBit, ordering: .acquiringAndReleasing)
     }
   }
 
   /// Lets nothing more in.
-  func close() { tail.bitwiseOr(Self.closedBit, ordering: .acquiringAndReleasing) }
+  func close() {
+    unsafe producers.pointee.tail.bitwiseOr(Self.closedBit, ordering: .acquiringAndReleasing)
+  }
 
   /// Whether no slot is taken by anything, filled yet or not. Owner thread only.
   var isEmpty: Bool {
-    tail.load(ordering: .relaxed) & Self.positionMask == head.load(ordering: .relaxed)
+    unsafe producers.pointee.tail.load(ordering: .relaxed) & Self.positionMask
+      == head.load(ordering: .relaxed)
   }
 
   /// Buffers in the ring now. Any thread; exact on the owner's.
@@ -324,7 +429,7 @@ struct ReturnRing: ~Copyable {
 
   /// Buffers that have ever been pushed. Any thread.
   var pushedCount: UInt64 {
-    tail.load(ordering: .relaxed) & Self.positionMask
-      &+ pushedBeyondSlots.load(ordering: .relaxed)
+    unsafe producers.pointee.tail.load(ordering: .relaxed) & Self.positionMask
+      &+ producers.pointee.pushedBeyondSlots.load(ordering: .relaxed)
   }
 }

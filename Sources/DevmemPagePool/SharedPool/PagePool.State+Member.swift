@@ -153,9 +153,15 @@ extension PagePool.State {
   }
 
   /// Takes all that is in the cache. The thread was told to keep out and is out, or is the calling one.
-  /// - Returns: how many were added to `iovs`.
-  mutating func empty(into iovs: inout [RecordReference]) {
-    let count = unsafe (isKeptOut ? parkedTop.acquire() : nil) == nil ? stackedCount : 0
+  /// - Returns: false, and nothing done, if the thread has begun something in which it will find that it is kept
+  ///   out: it puts `top` back as it was.
+  @discardableResult
+  mutating func empty(into iovs: inout [RecordReference]) -> Bool {
+    var count = 0
+    if unsafe !isKeptOut || parkedTop.acquire() == nil {
+      guard let top = unsafe top.acquire() else { return false }
+      count = unsafe top - base
+    }
     unsafe iovs.append(contentsOf: UnsafeBufferPointer(start: base, count: count))
     var total = count
     if let slots = unsafe wholeBatch {
@@ -168,6 +174,7 @@ extension PagePool.State {
     }
     counters.unloaded.addAsOnlyWriter(UInt64(total))
     if isKeptOut { unsafe parkedTop.publish(base) } else { unsafe top.publish(base) }
+    return true
   }
 
   /// Empties the part for the next thread that gets it. On the thread that ends.

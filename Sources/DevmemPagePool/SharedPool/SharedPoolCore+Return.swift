@@ -75,8 +75,8 @@ extension SharedPoolCore {
   /// provider of a closed pool. With a pin.
   func pass(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     for position in iovs.indices {
-      switch unsafe handOverOrKeep(iovs[position]) {
-      case .handedOver: counters.ring.subtract(1, ordering: .relaxed)
+      switch unsafe handOverOrKeep(iovs[position], isReturn: false) {
+      case .handedOver: unsafe note(1, false, home)
       case .kept: break
       case .refused: unsafe giveBack(iovs[position])
       }
@@ -84,8 +84,8 @@ extension SharedPoolCore {
   }
 
   /// To the first task that waits, or into the depot, where such tasks look.
-  private func handOverOrKeep(_ iov: RecordReference) -> Handover {
-    handOver(iov) {
+  private func handOverOrKeep(_ iov: RecordReference, isReturn: Bool = true) -> Handover {
+    handOver(iov, isReturn: isReturn) {
       depot.withLock { depot in
         guard !depot.isClosed else { return false }
         depot.iovs.append(iov)

@@ -86,7 +86,7 @@ extension SharedPoolCore {
   }
 
   /// As `Statistics` has it: one counts as what made it slow, the others as if the cache had served them.
-  private func note(
+  func note(
     _ taken: Int, _ hasAskedProvider: Bool, _ part: PagePool.State.Reference
   ) {
     if taken > 1 {
@@ -144,22 +144,39 @@ extension SharedPoolCore {
     return unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: count) {
       buffer in
       let got = unsafe take(into: buffer, for: part)
-      var first = 0
-      // Those who wait were here before.
-      while first < got, waiterCount.load(ordering: .acquiring) > 0,
-        unsafe handOver(buffer[first], else: { false }) == .handedOver
-      {
-        counters.ring.subtract(1, ordering: .relaxed)
-        first += 1
-      }
-      let rest = unsafe UnsafeMutableBufferPointer(rebasing: buffer[first..<got])
+      let iovs = unsafe UnsafeMutableBufferPointer(rebasing: buffer[..<got])
       let isKept = depot.withLock { depot in
         if depot.isClosed { return false }
-        unsafe depot.iovs.append(contentsOf: rest)
+        unsafe depot.iovs.append(contentsOf: iovs)
         return true
       }
-      if !isKept { unsafe giveBack(rest) }
+      if isKept { serveWaiters() } else { unsafe giveBack(iovs) }
       return got > 0
+    }
+  }
+
+  /// Hands what has come from the provider into the depot to the tasks that wait: they were here before.
+  ///
+  /// Looked at after that and not before: a task that begins to wait meanwhile has looked into the depot before, or
+  /// is seen here. Something else must keep the pool.
+  private func serveWaiters() {
+    while waiterCount.load(ordering: .acquiring) > 0,
+      let iov = depot.withLock({ depot in
+        openMagazine(&depot)
+        return depot.iovs.popLast()
+      })
+    {
+      let outcome = handOver(iov, isReturn: false) {
+        depot.withLock { depot in
+          if !depot.isClosed { depot.iovs.append(iov) }
+          return !depot.isClosed
+        }
+      }
+      guard outcome == .handedOver else {
+        if outcome == .refused { giveBack(iov) }
+        return
+      }
+      unsafe note(1, true, home)
     }
   }
 
@@ -192,7 +209,9 @@ extension SharedPoolCore {
         }
         return true
       }
-      if !isKept {
+      if isKept {
+        serveWaiters()
+      } else {
         unsafe giveBack(UnsafeMutableBufferPointer(rebasing: buffer[0..<got]))
       }
     }

@@ -173,10 +173,8 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
     var isDone = true
     for part in depot.parts.values {
       guard unsafe part.state.pointee.isKeptOut, unsafe !part.state.pointee.isIdle else { continue }
-      if unsafe part.state.pointee.isInside {
+      if unsafe part.state.pointee.isInside || !part.state.pointee.empty(into: &depot.iovs) {
         isDone = false
-      } else {
-        unsafe part.state.pointee.empty(into: &depot.iovs)
       }
     }
     return isDone

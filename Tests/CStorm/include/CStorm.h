@@ -15,3 +15,10 @@ void cstorm_stop(void);
 long cstorm_hits(void);
 /// Runs `body` in a forked child; returns its exit status, 256 plus the signal that ended it, or -errno.
 int cstorm_in_child(int (*body)(void *), void *context);
+/// Ends the process by SIGALRM when that time is over: for a child that might wait for ever.
+void cstorm_give_up_after(unsigned seconds);
+/// Runs `body` when the calling thread ends, in a destructor that was made after those of all libraries.
+void cstorm_at_thread_end(void (*body)(void *), void *context);
+void cstorm_yield(void);
+/// Bytes of the process that are in memory; 0 if the system does not say.
+long cstorm_resident_bytes(void);
