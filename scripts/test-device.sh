@@ -76,7 +76,7 @@ if [ "$place" = host ]; then
   $(root_prefix) "${job[@]}" </dev/null || status=$?
 else
   say "device tests in a virtual machine; this one lacks: $(lacking_here | paste -sd, | sed 's/,/, /g')"
-  scripts/vm-run.sh --timeout 1200 --hugepages "$huge_pages" --rw "$results" -- "${job[@]}" || status=$?
+  scripts/vm-run.sh --timeout 1500 --hugepages "$huge_pages" --rw "$results" -- "${job[@]}" || status=$?
 fi
 linux="$(sed 's/[^0-9.].*//' "$results/device.kernel" 2>/dev/null || true)"
 python3 scripts/lib/summary.py device "$results/device.events" "$status" "$results/device.counts" \
