@@ -173,10 +173,6 @@ extension PagePool.State {
   static func putSlow(
     _ record: UnsafeMutablePointer<NetIOV>, _ state: Reference, _ top: Slot
   ) {
-    guard unsafe state.pointee.key == 0 else {
-      unsafe state.pointee.top.publish(top)
-      return unsafe takeBackShared(record, state)
-    }
     // Only full, and the list is short: nothing is called out to, so the return is still one that has begun.
     if unsafe state.pointee.limit.equals(state.pointee.base + state.pointee.capacity),
       unsafe state.pointee.localCount.load(ordering: .relaxed) < state.pointee.listCapacity
@@ -185,6 +181,10 @@ extension PagePool.State {
       unsafe state.pointee.counters.ring.addAsOnlyWriter(1)
       unsafe pushLocal(record, state)
       return unsafe state.pointee.top.publish(top)
+    }
+    guard unsafe state.pointee.key == 0 else {
+      unsafe state.pointee.top.publish(top)
+      return unsafe takeBackShared(record, state)
     }
     guard unsafe enterFromReturn(state, top) else { return unsafe putElsewhere(record, state) }
     unsafe state.pointee.core._withUnsafeGuaranteedRef { core in

@@ -67,7 +67,7 @@ public final class SharedPagePool: Sendable {
     unsafe state.pointee.top.store(top - 1)
     unsafe state.pointee.endAllocation(1)
     // A buffer that dies on this thread takes the shortest way if it says that it came from here.
-    if unsafe record.pointee.pool.load(ordering: .relaxed) != state {
+    if unsafe record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped != state {
       unsafe record.pointee.pool.store(state, ordering: .relaxed)
     }
     return unsafe Netmem(record: record)
