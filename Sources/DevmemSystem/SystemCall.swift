@@ -32,5 +32,5 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case ethtoolRuleLocations, ethtoolRule, ethtoolInsertRule, ethtoolDeleteRule
   case netlinkOpen, netlinkClose, netlinkSetOption, netlinkJoin, netlinkSend, netlinkReceive
   // Process
-  case kernelRelease, setEffectiveUser, setProcessor, limit
+  case kernelRelease, setEffectiveUser, setProcessor, limit, spawn
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CSystemShims
+internal import Glibc
 
 // One function per call into the kernel, libdrm, libmnl or libnuma. Each passes through `perform`, where
 // the test seam sits, EINTR is retried and impossible errnos trap.
@@ -709,6 +710,19 @@ func system_setEffectiveUser(_ user: UInt32) throws(Errno) {
 
 func system_setProcessor(_ processor: Int) throws(Errno) {
   try perform(.setProcessor) { csystem_process_set_processor(Int32(clamping: processor)) }
+}
+
+func system_spawn(
+  _ path: String, _ arguments: [String], descriptor: Int32, as number: Int32
+) throws(Errno) -> Int32 {
+  var pointers: [UnsafePointer<CChar>?] = unsafe arguments.map { unsafe UnsafePointer(strdup($0)) }
+  defer {
+    for unsafepointer in unsafe pointers { unsafe free(UnsafeMutablePointer(mutating: pointer)) }
+  }
+  unsafe pointers.append(nil)
+  let list = unsafe pointers
+  return Int32(
+    try perform(.spawn) { unsafe csystem_process_spawn(path, list, descriptor, number) })
 }
 
 func system_limit(_ which: Int32) throws(Errno) -> UInt64 {

@@ -49,14 +49,14 @@ struct BenchCommand: ParsableCommand {
   }
 
   func run() throws {
-    do {
+    try reportingErrors {
       if !loop.isEmpty {
         let (benchCase, count) = try parsedLoop()
         try benchCase.run(count: count)
       } else if list {
-        Terminal.output.write(BenchReport.list(of: BenchCase.matching(filter)))
+        try Terminal.output.write(BenchReport.list(of: BenchCase.matching(filter)))
       } else if footprint {
-        Terminal.output.write(BenchReport.text(of: try Footprint.measure()))
+        try Terminal.output.write(BenchReport.text(of: try Footprint.measure()))
       } else if let thresholds {
         guard try ThresholdCheck.run(file: thresholds, filter: filter) else {
           throw ExitCode.failure
@@ -64,11 +64,6 @@ struct BenchCommand: ParsableCommand {
       } else {
         try measure()
       }
-    } catch let code as ExitCode {
-      throw code
-    } catch {
-      Terminal.error.writeLine("Error: \(error)")
-      throw ExitCode.failure
     }
   }
 
@@ -84,13 +79,13 @@ struct BenchCommand: ParsableCommand {
     }
     Self.show("")
     let report = BenchReport(results: results)
-    Terminal.output.write(json ? report.json.text + "\n" : report.table)
+    try Terminal.output.write(json ? report.json.text + "\n" : report.table)
   }
 
   /// The step that is under way, on one line for a person who waits.
   private static func show(_ step: String) {
     guard Terminal.error.isInteractive else { return }
-    Terminal.error.write("\r\u{1B}[K\(step)")
+    Terminal.error.note("\r\u{1B}[K\(step)")
   }
 
   private func parsedLoop() throws -> (BenchCase, Int) {

@@ -65,8 +65,8 @@ struct NetdevBindCommand: ParsableCommand {
   }
 
   func run() throws {
-    TerminationSignals.hold()
     try reportingErrors {
+      try Interruption.observe()
       let interface = try NetworkInterface(named: interface)
       // Before memory is made for it.
       if send {
@@ -80,13 +80,27 @@ struct NetdevBindCommand: ParsableCommand {
         name: "devmemctl-bind")
       let cardGuard =
         try send || noSetup ? nil : NICGuard(interface, queues: queues, rules: rules(queues))
-      let binding = try bind(buffer, interface, queues)
-      let server = try socket.map { try DescriptorServer(path: $0, buffer, Self.json(binding)) }
-      announce(binding, cardGuard)
-      _ = TerminationSignals.wait()
-      server?.close()
-      binding.close()
-      try cardGuard?.restore()
+      try NICGuard.keeping(cardGuard) {
+        let binding = try bind(buffer, interface, queues)
+        // Bound memory pins the card's settings.
+        defer { binding.close() }
+        let server = try socket.map { try DescriptorServer(path: $0, buffer, Self.json(binding)) }
+        defer { server?.close() }
+        try announce(binding, cardGuard)
+        try waitForEnd(cardGuard)
+      }
+    }
+  }
+
+  /// Waits for a signal. The end of the process that keeps the card ends this as well: nobody would put
+  /// the card back any more.
+  private func waitForEnd(_ cardGuard: NICGuard?) throws {
+    do {
+      // A negative number is passed over: then there is nothing to wait for but signals.
+      try Interruption.wait(for: cardGuard?.descriptor ?? -1, Int16(POLLIN))
+    } catch {
+      guard Interruption.received == nil else { return }
+      throw error
     }
   }
 
@@ -119,8 +133,8 @@ struct NetdevBindCommand: ParsableCommand {
     }
   }
 
-  private func announce(_ binding: NetdevBinding, _ cardGuard: NICGuard?) {
-    if json { return Terminal.output.writeLine(Self.json(binding).text) }
+  private func announce(_ binding: NetdevBinding, _ cardGuard: NICGuard?) throws(CommandError) {
+    if json { return try Terminal.output.writeLine(Self.json(binding).text) }
     var text = "dmabuf id \(binding.id): \(ByteCount(binding.buffer.byteCount)) bound to "
     switch binding.direction {
     case .transmit: text += "\(binding.interface) for sending"
@@ -129,11 +143,11 @@ struct NetdevBindCommand: ParsableCommand {
         "receive queue\(queues.count == 1 ? "" : "s")"
         + " \(queues.map(String.init).joined(separator: ", ")) of \(binding.interface)"
     }
-    Terminal.output.writeLine(text)
-    if let socket { Terminal.output.writeLine("descriptor at \(socket)") }
-    Terminal.output.writeLine("Ctrl-C unbinds and puts the card back.")
+    try Terminal.output.writeLine(text)
+    if let socket { try Terminal.output.writeLine("descriptor at \(socket)") }
+    try Terminal.output.writeLine("Ctrl-C unbinds and puts the card back.")
     if let commands = cardGuard?.restoreCommands, !commands.isEmpty {
-      Terminal.error.writeLine("By hand it would be: " + commands.joined(separator: "; "))
+      Terminal.error.noteLine("By hand it would be: " + commands.joined(separator: "; "))
     }
   }
 

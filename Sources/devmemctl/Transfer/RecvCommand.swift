@@ -62,22 +62,17 @@ struct RecvCommand: ParsableCommand {
   }
 
   func run() throws {
-    do {
-      Interruption.observe()
+    try reportingErrors {
+      try Interruption.observe()
       let report = try RecvRun.run(self)
       let terminal = output == "-" ? Terminal.error : Terminal.output
       if transfer.json {
-        terminal.writeLine(report.json.text)
+        try terminal.writeLine(report.json.text)
       } else {
-        terminal.write(report.table)
+        try terminal.write(report.table)
       }
-      for problem in report.problems { Terminal.error.writeLine("Error: \(problem)") }
+      for problem in report.problems { Terminal.error.noteLine("Error: \(problem)") }
       if !report.problems.isEmpty { throw ExitCode.failure }
-    } catch let error as ExitCode {
-      throw error
-    } catch {
-      Terminal.error.writeLine("Error: \(error)")
-      throw ExitCode.failure
     }
   }
 }

@@ -61,21 +61,16 @@ struct SendCommand: ParsableCommand {
   }
 
   func run() throws {
-    do {
-      Interruption.observe()
+    try reportingErrors {
+      try Interruption.observe()
       let report = try SendRun.run(self)
       if transfer.json {
-        Terminal.output.writeLine(report.json.text)
+        try Terminal.output.writeLine(report.json.text)
       } else {
-        Terminal.output.write(report.table)
+        try Terminal.output.write(report.table)
       }
-      for problem in report.problems { Terminal.error.writeLine("Error: \(problem)") }
+      for problem in report.problems { Terminal.error.noteLine("Error: \(problem)") }
       if !report.problems.isEmpty { throw ExitCode.failure }
-    } catch let error as ExitCode {
-      throw error
-    } catch {
-      Terminal.error.writeLine("Error: \(error)")
-      throw ExitCode.failure
     }
   }
 }
