@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// uname(2): the kernel's release, "6.12.95+deb13-amd64", NUL-terminated and cut to fit.
 int csystem_process_kernel_release(char *release, size_t byte_count);
 
@@ -33,3 +37,7 @@ const char *csystem_process_executable_path(void);
 
 /// getrlimit(2) of RLIMIT_NOFILE (0) or RLIMIT_MEMLOCK (1): the soft limit, UINT64_MAX unlimited.
 int csystem_process_limit(int which, uint64_t *limit);
+
+#ifdef __cplusplus
+}
+#endif
