@@ -20,7 +20,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // Threads
   case threadStart, threadRelease, processProcessors
   // Sockets
-  case unixPair, unixListen, unixConnect, unixAccept, unixSend, unixReceive
+  case unixPair, unixListen, unixConnect, unixAccept, unixPeer, unixSend, unixReceive
   case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpEndConnection, tcpSend
   case tcpReceive, tcpReadCompletion, wait, setBlocking
   case devmemReceive, devmemReturnTokens, devmemSend

@@ -36,6 +36,7 @@ import Testing
         let server = try listener.accept()
         try client.send([1])
         try left.send([1], descriptors: [right.descriptor.rawValue, left.descriptor.rawValue])
+        _ = try server.peer()
         _ = try server.receive(byteLimit: 8)
         var message = try right.receive(byteLimit: 8, descriptorLimit: 2)
         _ = message.descriptors.takeNext()

@@ -41,7 +41,9 @@ struct BenchCommand: ParsableCommand {
   var loop: [String] = []
 
   func validate() throws {
-    guard repeats > 0 else { throw ValidationError("--repeats \(repeats): use 1 or more.") }
+    guard (1...100_000).contains(repeats) else {
+      throw ValidationError("--repeats \(repeats): use 1 to 100000.")
+    }
     guard !BenchCase.matching(filter).isEmpty else {
       throw ValidationError("--filter \(filter ?? ""): no case has that in its name; see --list.")
     }
@@ -89,7 +91,7 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func parsedLoop() throws -> (BenchCase, Int) {
-    guard loop.count == 2, let count = Int(loop[1]), count > 0,
+    guard loop.count == 2, let count = Int(loop[1]), (1...1 << 40).contains(count),
       let benchCase = BenchCase.all.first(where: { $0.name == loop[0] })
     else { throw ValidationError("--loop: give the name of a case and a count.") }
     return (benchCase, count)

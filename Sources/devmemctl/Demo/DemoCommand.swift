@@ -99,6 +99,10 @@ struct DemoCommand: ParsableCommand {
     guard let file else {
       let byteCount = bytes?.value ?? 256 << 20
       guard byteCount > 0 else { throw ValidationError("--bytes 0: there is nothing to send.") }
+      guard byteCount <= TransferOptions.byteCountLimit else {
+        throw ValidationError(
+          "--bytes \(byteCount): use at most \(ByteCount(TransferOptions.byteCountLimit)).")
+      }
       return DemoOptions(source: .generator(seed: 0x5EED), byteCount: byteCount)
     }
     guard bytes == nil else { throw ValidationError("--file and --bytes exclude each other.") }

@@ -55,7 +55,10 @@ struct RecvCommand: ParsableCommand {
   func validate() throws {
     try transfer.validate()
     try TransferOptions.checkIOVSize(iovSize)
-    guard hold >= 0 else { throw ValidationError("--hold \(hold): use 0 or more.") }
+    // No buffer has more fragments than bytes.
+    guard (0...transfer.bufferSize.value).contains(hold) else {
+      throw ValidationError("--hold \(hold): use 0 to the number of buffers in --buffer-size.")
+    }
     if let bytes, bytes.value <= 0 {
       throw ValidationError("--bytes \(bytes): nothing to receive.")
     }
