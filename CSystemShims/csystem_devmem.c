@@ -58,7 +58,10 @@ int64_t csystem_devmem_receive(
        header != NULL && *fragment_count < limit; header = CMSG_NXTHDR(&message, header)) {
     int isOurs = header->cmsg_level == SOL_SOCKET &&
                  (header->cmsg_type == DEVMEM_LINEAR || header->cmsg_type == DEVMEM_DMABUF);
-    if (!isOurs || header->cmsg_len < CMSG_LEN(sizeof(struct csystem_devmem_fragment))) {
+    size_t room = (size_t)((char *)control + control_byte_count - (char *)CMSG_DATA(header));
+    if (
+      !isOurs || header->cmsg_len < CMSG_LEN(sizeof(struct csystem_devmem_fragment)) ||
+      room < sizeof(struct csystem_devmem_fragment)) {
       continue;
     }
     struct csystem_devmem_fragment *fragment = &fragments[(*fragment_count)++];

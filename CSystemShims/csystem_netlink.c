@@ -68,8 +68,23 @@ int64_t csystem_netlink_send(void *socket, const void *bytes, size_t byte_count)
 }
 
 int64_t csystem_netlink_receive(void *socket, void *bytes, size_t byte_count) {
-  ssize_t count = mnl_socket_recvfrom(socket, bytes, byte_count);
-  return count < 0 ? -errno : count;
+  struct sockaddr_nl sender = {0};
+  struct iovec vector = {.iov_base = bytes, .iov_len = byte_count};
+  struct msghdr message = {
+    .msg_name = &sender,
+    .msg_namelen = sizeof(sender),
+    .msg_iov = &vector,
+    .msg_iovlen = 1,
+  };
+  ssize_t count = recvmsg(mnl_socket_get_fd(socket), &message, 0);
+  if (count < 0) {
+    return -errno;
+  }
+  if (message.msg_namelen != sizeof(sender) || sender.nl_family != AF_NETLINK ||
+      sender.nl_pid != 0) {
+    return 0;
+  }
+  return (message.msg_flags & MSG_TRUNC) != 0 ? -ENOSPC : count;
 }
 
 int64_t csystem_netlink_begin(
@@ -107,39 +122,45 @@ int64_t csystem_netlink_nest_begin(void *buffer, size_t capacity, uint16_t type)
 
 int64_t csystem_netlink_nest_end(void *buffer, size_t nest_offset) {
   struct nlmsghdr *header = buffer;
+  // nla_len has 16 bits.
+  if (header->nlmsg_len - nest_offset > UINT16_MAX) {
+    return -E2BIG;
+  }
   mnl_attr_nest_end(header, (struct nlattr *)((char *)buffer + nest_offset));
   return header->nlmsg_len;
 }
 
 int csystem_netlink_message_at(
   const void *bytes, size_t byte_count, size_t offset, struct csystem_netlink_message *message) {
-  if (offset >= byte_count || byte_count - offset > INT32_MAX) {
+  // Not mnl_nlmsg_ok, which takes lengths from 2^31 on for negative ones.
+  struct nlmsghdr header;
+  if (offset >= byte_count || byte_count - offset < sizeof(header)) {
     return 0;
   }
-  const struct nlmsghdr *header = (const void *)((const char *)bytes + offset);
-  if (!mnl_nlmsg_ok(header, (int)(byte_count - offset))) {
+  memcpy(&header, (const char *)bytes + offset, sizeof(header));
+  size_t length = header.nlmsg_len;
+  if (length < sizeof(header) || length > byte_count - offset) {
     return 0;
   }
-  message->type = header->nlmsg_type;
-  message->flags = header->nlmsg_flags;
-  message->sequence = header->nlmsg_seq;
-  message->port = header->nlmsg_pid;
-  message->payload_offset = offset + MNL_NLMSG_HDRLEN;
-  message->payload_count = mnl_nlmsg_get_payload_len(header);
-  message->next_offset = offset + MNL_ALIGN(header->nlmsg_len);
+  message->type = header.nlmsg_type;
+  message->flags = header.nlmsg_flags;
+  message->sequence = header.nlmsg_seq;
+  message->port = header.nlmsg_pid;
+  message->payload_offset = offset + sizeof(header);
+  message->payload_count = length - sizeof(header);
+  message->next_offset = offset + MNL_ALIGN(length);
   return 1;
 }
 
 int csystem_netlink_attribute_at(
   const void *bytes, size_t byte_count, size_t offset, struct csystem_netlink_attribute *attribute) {
-  if (offset >= byte_count || byte_count - offset > INT32_MAX) {
+  struct nlattr header;
+  if (offset >= byte_count || byte_count - offset < sizeof(header)) {
     return 0;
   }
   // Copied out: the bytes may be a part of something that is not aligned.
-  struct nlattr header = {0};
-  size_t rest = byte_count - offset;
-  memcpy(&header, (const char *)bytes + offset, rest < sizeof(header) ? rest : sizeof(header));
-  if (!mnl_attr_ok(&header, (int)rest)) {
+  memcpy(&header, (const char *)bytes + offset, sizeof(header));
+  if (header.nla_len < sizeof(header) || header.nla_len > byte_count - offset) {
     return 0;
   }
   attribute->type = mnl_attr_get_type(&header);
@@ -187,6 +208,10 @@ int csystem_netlink_verdict_of(
   }
   const char *payload = (const char *)bytes + message->payload_offset;
   memcpy(&error, payload, sizeof(error));
+  // An errno is 1 to 4095 (MAX_ERRNO, include/linux/err.h), negative.
+  if (error > 0 || error < -4095) {
+    return 0;
+  }
   verdict->error = -error;
   size_t used = MNL_ALIGN(sizeof(error));
   if (message->type == NLMSG_ERROR) {

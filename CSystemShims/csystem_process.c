@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
+#include <spawn.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -43,6 +46,42 @@ int csystem_process_set_processor(int processor) {
   CPU_ZERO(&set);
   CPU_SET(processor, &set);
   return sched_setaffinity(0, sizeof(set), &set) < 0 ? -errno : 0;
+}
+
+int csystem_process_spawn(const char *path, const char *const *arguments, int fd, int number) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  sigset_t none;
+  sigset_t all;
+  pid_t child = 0;
+  int error = posix_spawn_file_actions_init(&actions);
+  if (error != 0) {
+    return -error;
+  }
+  error = posix_spawnattr_init(&attributes);
+  if (error != 0) {
+    posix_spawn_file_actions_destroy(&actions);
+    return -error;
+  }
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  // The copy is not close-on-exec.
+  error = posix_spawn_file_actions_adddup2(&actions, fd, number);
+  if (error == 0) {
+    error =
+      posix_spawn(&child, path, &actions, &attributes, (char *const *)arguments, environ);
+  }
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  return error != 0 ? -error : child;
+}
+
+const char *csystem_process_executable_path(void) {
+  const char *path = (const char *)getauxval(AT_EXECFN);
+  return path != NULL ? path : "";
 }
 
 int csystem_process_limit(int which, uint64_t *limit) {

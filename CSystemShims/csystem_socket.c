@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -69,6 +70,10 @@ static int set_option(int fd, int level, int option, int value) {
 
 /// A stream socket of the endpoint's family that may reuse addresses and is kept to `interface`.
 static int open_stream(const struct endpoint *endpoint, const char *interface) {
+  // The kernel takes an empty name for "any", and cuts a long one.
+  if (interface != NULL && (interface[0] == 0 || strlen(interface) >= IF_NAMESIZE)) {
+    return -ENODEV;
+  }
   int fd = socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) {
     return -errno;
@@ -203,7 +208,7 @@ int csystem_socket_read_completion(int fd, struct csystem_socket_completion *com
          header = CMSG_NXTHDR(&message, header)) {
       int isError = (header->cmsg_level == SOL_IP && header->cmsg_type == IP_RECVERR) ||
                     (header->cmsg_level == SOL_IPV6 && header->cmsg_type == IPV6_RECVERR);
-      if (!isError) {
+      if (!isError || header->cmsg_len < CMSG_LEN(sizeof(struct sock_extended_err))) {
         continue;
       }
       struct sock_extended_err error;

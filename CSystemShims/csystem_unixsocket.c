@@ -3,8 +3,11 @@
 #include "csystem_unixsocket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -49,7 +52,78 @@ int csystem_unixsocket_pair(int stream, int *first, int *second) {
   return 0;
 }
 
-int csystem_unixsocket_listen(const char *path, int stream, int backlog) {
+// Whether the socket file of an address is one that nobody listens on any more. 1, 0, or -errno.
+static int is_stale(const struct sockaddr_un *address, int length, int stream) {
+  struct stat status;
+  if (lstat(address->sun_path, &status) < 0) {
+    return -errno;
+  }
+  if (!S_ISSOCK(status.st_mode)) {
+    return 0;
+  }
+  // Not blocking: a listener whose queue is full is one.
+  int fd = socket(AF_UNIX, type_of(stream) | SOCK_NONBLOCK, 0);
+  if (fd < 0) {
+    return -errno;
+  }
+  int result = connect(fd, (const struct sockaddr *)address, (socklen_t)length) < 0 ? errno : 0;
+  close(fd);
+  return result == ECONNREFUSED;
+}
+
+// A lock on the folder of a path: who is between bind and listen holds it, and so does who looks whether
+// a file is stale. -1 if there is none to be had: somebody who may read the folder keeps it.
+static int lock_folder(const char *path) {
+  char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
+  const char *slash = strrchr(path, '/');
+  size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+  if (slash == NULL) {
+    strcpy(folder, ".");
+  } else if (length == 0) {
+    strcpy(folder, "/");
+  } else {
+    memcpy(folder, path, length);
+    folder[length] = 0;
+  }
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (int attempt = 0; fd >= 0; attempt++) {
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+      return fd;
+    }
+    if (attempt == 200) {
+      close(fd);
+      return -1;
+    }
+    usleep(10000);
+  }
+  return -1;
+}
+
+static int bind_and_listen(
+  int fd, const struct sockaddr_un *address, int length, int stream, int backlog) {
+  int lock = address->sun_path[0] == 0 ? -1 : lock_folder(address->sun_path);
+  int result = bind(fd, (const struct sockaddr *)address, (socklen_t)length) < 0 ? -errno : 0;
+  if (result == -EADDRINUSE && lock >= 0) {
+    int stale = is_stale(address, length, stream);
+    if (stale == 1) {
+      result = unlink(address->sun_path) < 0 ||
+                   bind(fd, (const struct sockaddr *)address, (socklen_t)length) < 0
+                 ? -errno
+                 : 0;
+    } else if (stale < 0) {
+      result = stale;
+    }
+  }
+  if (result == 0 && listen(fd, backlog) < 0) {
+    result = -errno;
+  }
+  if (lock >= 0) {
+    close(lock);
+  }
+  return result;
+}
+
+int csystem_unixsocket_listen(const char *path, int stream, int backlog, unsigned mode) {
   struct sockaddr_un address;
   int length = address_of(path, &address);
   if (length < 0) {
@@ -59,10 +133,37 @@ int csystem_unixsocket_listen(const char *path, int stream, int backlog) {
   if (fd < 0) {
     return -errno;
   }
-  if (bind(fd, (struct sockaddr *)&address, (socklen_t)length) < 0 || listen(fd, backlog) < 0) {
+  // The file gets the socket's mode (unix_bind_bsd, net/unix/af_unix.c): no moment in which it has more.
+  if (fchmod(fd, mode) < 0) {
     return failed(fd);
   }
+  int error = bind_and_listen(fd, &address, length, stream, backlog);
+  if (error < 0) {
+    close(fd);
+    return error;
+  }
   return fd;
+}
+
+int csystem_unixsocket_peer_groups(int fd, uint32_t *groups, size_t capacity) {
+  // SO_PEERGROUPS, which asks for the size by -ERANGE.
+  socklen_t length = (socklen_t)(capacity * sizeof(*groups));
+  if (getsockopt(fd, SOL_SOCKET, 59, groups, &length) < 0) {
+    return -errno;
+  }
+  return (int)(length / sizeof(*groups));
+}
+
+int csystem_unixsocket_peer(int fd, int32_t *process, uint32_t *user, uint32_t *group) {
+  struct ucred peer;
+  socklen_t length = sizeof(peer);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) {
+    return -errno;
+  }
+  *process = peer.pid;
+  *user = peer.uid;
+  *group = peer.gid;
+  return 0;
 }
 
 int csystem_unixsocket_connect(const char *path, int stream) {
@@ -110,9 +211,39 @@ int64_t csystem_unixsocket_send(
   return count < 0 ? -errno : count;
 }
 
+size_t csystem_unixsocket_descriptors_in(
+  const void *control, size_t control_byte_count, int *descriptors, size_t descriptor_limit) {
+  size_t used = 0;
+  size_t offset = 0;
+  struct cmsghdr header;
+  while (offset < control_byte_count && control_byte_count - offset >= sizeof(header)) {
+    size_t room = control_byte_count - offset;
+    memcpy(&header, (const char *)control + offset, sizeof(header));
+    if (header.cmsg_len < CMSG_LEN(0)) {
+      break;
+    }
+    size_t length = header.cmsg_len < room ? header.cmsg_len : room;
+    if (
+      header.cmsg_level == SOL_SOCKET && header.cmsg_type == SCM_RIGHTS && length > CMSG_LEN(0)) {
+      size_t arrived = (length - CMSG_LEN(0)) / sizeof(int);
+      if (arrived > descriptor_limit - used) {
+        arrived = descriptor_limit - used;
+      }
+      memcpy(
+        descriptors + used, (const char *)control + offset + CMSG_LEN(0), arrived * sizeof(int));
+      used += arrived;
+    }
+    if (header.cmsg_len >= room) {
+      break;
+    }
+    offset += CMSG_ALIGN(header.cmsg_len);
+  }
+  return used;
+}
+
 int64_t csystem_unixsocket_receive(
   int fd, void *bytes, size_t byte_count, int *descriptors, size_t descriptor_limit,
-  size_t *descriptor_count, int *truncated) {
+  size_t *descriptor_count, int *obstacle) {
   if (descriptor_limit > csystem_unixsocket_descriptor_limit) {
     return -EINVAL;
   }
@@ -130,17 +261,22 @@ int64_t csystem_unixsocket_receive(
   if (count < 0) {
     return -errno;
   }
-  size_t used = 0;
-  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) {
-      continue;
-    }
-    size_t arrived = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    memcpy(descriptors + used, CMSG_DATA(header), arrived * sizeof(int));
-    used += arrived;
-  }
+  size_t used = csystem_unixsocket_descriptors_in(
+    message.msg_control, message.msg_controllen, descriptors, descriptor_limit);
   *descriptor_count = used;
-  *truncated = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0;
+  *obstacle = 0;
+  if ((message.msg_flags & MSG_TRUNC) != 0) {
+    *obstacle = EMSGSIZE;
+  } else if ((message.msg_flags & MSG_CTRUNC) != 0) {
+    *obstacle = EMSGSIZE;
+    if (used < descriptor_limit) {
+      // There was room for more: the table of descriptors is full, or a security module says no.
+      int probe = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+      *obstacle = probe < 0 ? errno : EACCES;
+      if (probe >= 0) {
+        close(probe);
+      }
+    }
+  }
   return count;
 }

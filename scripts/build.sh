@@ -14,7 +14,8 @@ scripts/install-deps.sh build
 
 case "${1:-debug}" in
   debug) options=(--build-tests --explicit-target-dependency-import-check error) ;;
-  release) options=(-c release --static-swift-stdlib --product devmemctl) ;;
+  # Run as root, it must not load what somebody has put beside it: no RUNPATH.
+  release) options=(-c release --static-swift-stdlib --disable-local-rpath --product devmemctl) ;;
   *) die "unknown configuration $1; there are: debug release" ;;
 esac
 say "swift build ${options[*]}"

@@ -69,6 +69,7 @@ for group in "$@"; do
       # ensurepip comes with Debian's python3-venv; a pyenv or upstream Python has it built in.
       lacks python3-venv python3 -c 'import ensurepip, venv'
       lacks ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+      lacks debian-archive-keyring test -s /usr/share/keyrings/debian-archive-keyring.gpg
       ;;
     peers)
       lacks gcc has gcc
@@ -82,6 +83,9 @@ for group in "$@"; do
       ;;
     kernel)
       lacks debootstrap has debootstrap
+      lacks debian-archive-keyring test -s /usr/share/keyrings/debian-archive-keyring.gpg
+      # Checks the signatures for debootstrap.
+      lacks gpgv has gpgv
       lacks util-linux has unshare
       lacks xz-utils has xz
       lacks python3 has python3

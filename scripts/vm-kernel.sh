@@ -47,6 +47,7 @@ APT::Architecture "amd64";
 APT::Architectures { "amd64"; };
 APT::Sandbox::User "";
 EOF
+    only_signed
   } >"$state/apt.conf"
 }
 
@@ -64,7 +65,8 @@ kernel_packages() {
 
 # Downloads and unpacks into $staging, and moves it into place only when it is complete.
 fetch() {
-  local suite from keyring=/usr/share/keyrings/debian-archive-keyring.gpg packages version log
+  local suite from keyring packages version log
+  keyring="$(debian_keyring)"
   for tool in apt-get dpkg-deb depmod; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null ||
       die "fetching a kernel needs $tool: scripts/install-deps.sh vm"
@@ -81,11 +83,7 @@ fetch() {
   export APT_CONFIG="$staging/apt/apt.conf"
   for suite in $suites; do
     say "looking for a kernel in $suite on $from"
-    if [ -e "$keyring" ]; then
-      echo "deb [signed-by=$keyring] $from $suite main"
-    else
-      echo "deb $from $suite main"
-    fi >"$staging/apt/sources.list"
+    echo "deb [signed-by=$keyring] $from $suite main" >"$staging/apt/sources.list"
     if ! apt-get -q -o APT::Update::Error-Mode=any update >>"$log" 2>&1; then
       say "$suite cannot be read from $from"
       continue

@@ -101,8 +101,7 @@ trap 'exit 143' TERM HUP
 keep_log() {
   mkdir -p "$cache/logs"
   # The ten newest are enough.
-  find "$cache/logs" -name '*.log' -printf '%T@ %p\n' | sort -rn | tail -n +10 | cut -d' ' -f2- |
-    xargs -r rm -f
+  keep_newest 9 "$cache/logs" '*.log'
   local kept
   kept="$cache/logs/$(date +%Y%m%d-%H%M%S)-$$.log"
   cp "$log" "$kept" 2>/dev/null || return 0

@@ -14,6 +14,10 @@
 
 #include "csystem_socket.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// Entries that one call to csystem_devmem_return_tokens takes at most (MAX_DONTNEED_TOKENS,
 /// net/core/sock.c); more is -EINVAL.
 #define CSYSTEM_DEVMEM_TOKEN_RANGE_LIMIT 128
@@ -78,3 +82,7 @@ int csystem_devmem_return_tokens(
 /// -ENOBUFS when too many calls are not completed, -EPIPE.
 int64_t csystem_devmem_send(
   int fd, const struct csystem_socket_vector *vectors, size_t vector_count, uint32_t binding);
+
+#ifdef __cplusplus
+}
+#endif

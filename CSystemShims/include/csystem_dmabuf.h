@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// DMA_BUF_SYNC_* bits.
 enum {
   csystem_dmabuf_sync_read = 1,
@@ -28,3 +32,7 @@ int csystem_dmabuf_export_sync_file(int fd, uint32_t flags);
 /// DMA_BUF_IOCTL_IMPORT_SYNC_FILE: adds the sync file's fences to the dma-buf. The sync file stays
 /// the caller's. -EINVAL if it is no sync file. Minimum kernel: 6.0, -ENOTTY before.
 int csystem_dmabuf_import_sync_file(int fd, int sync_file, uint32_t flags);
+
+#ifdef __cplusplus
+}
+#endif

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// Copies the driver's name ("vgem"), NUL-terminated and cut to fit. -ENOTTY etc. if no DRM device.
 int csystem_drm_driver_name(int card, char *name, size_t byte_count);
 
@@ -27,3 +31,7 @@ int csystem_drm_export_handle(int card, uint32_t handle);
 /// PRIME: a handle for a dma-buf. The same dma-buf gives the same handle on the same card fd, and
 /// one close ends it: whoever imports twice has to count. The dma-buf fd stays the caller's.
 int csystem_drm_import_handle(int card, int dmabuf, uint32_t *handle);
+
+#ifdef __cplusplus
+}
+#endif

@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
   /// RX_CLS_LOC_ANY: the driver chooses the place of a rule.
   csystem_ethtool_any_location = 0xFFFFFFFFu,
@@ -93,3 +97,7 @@ int csystem_ethtool_insert_rule(int fd, const char *interface, struct csystem_et
 
 /// ETHTOOL_SRXCLSRLDEL. -ENOENT or -EINVAL without one, -EPERM.
 int csystem_ethtool_delete_rule(int fd, const char *interface, uint32_t location);
+
+#ifdef __cplusplus
+}
+#endif

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// open(2) with O_CLOEXEC. `writable` chooses O_RDWR over O_RDONLY. Returns an fd that the caller
 /// owns. Minimum kernel: any.
 int csystem_file_open(const char *path, int writable);
@@ -27,3 +31,7 @@ int64_t csystem_file_byte_count(int fd);
 /// read(2) and pread(2): bytes read, 0 at the end.
 int64_t csystem_file_read(int fd, void *bytes, size_t byte_count);
 int64_t csystem_file_read_at(int fd, void *bytes, size_t byte_count, uint64_t offset);
+
+#ifdef __cplusplus
+}
+#endif

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
   /// IF_NAMESIZE: bytes of a name with its NUL.
   csystem_interface_name_size = 16,
@@ -17,3 +21,7 @@ int csystem_interface_index(const char *name, uint32_t *index);
 
 /// if_indextoname(3) into csystem_interface_name_size bytes. Returns the name's length. -ENXIO.
 int csystem_interface_name(uint32_t index, char *name);
+
+#ifdef __cplusplus
+}
+#endif

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// MAP_SHARED of a file. The mapping keeps the file's memory alive after the fd is closed.
 /// `fixed_address` non-NULL replaces what is mapped there (MAP_FIXED): only for a range inside a
 /// reservation of the caller's.
@@ -32,3 +36,7 @@ int csystem_mapping_populate(void *address, size_t byte_count);
 /// mincore-free check for a test: process_vm_readv(2) of this very process, which reads through
 /// get_user_pages. Bytes read; -EFAULT on VM_PFNMAP mappings.
 int64_t csystem_mapping_read_through_pages(const void *address, void *bytes, size_t byte_count);
+
+#ifdef __cplusplus
+}
+#endif

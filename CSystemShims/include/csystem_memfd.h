@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// Seal bits, as in linux/fcntl.h.
 enum {
   csystem_memfd_seal_seal = 0x01,
@@ -34,3 +38,7 @@ int csystem_memfd_add_seals(int fd, unsigned seals);
 
 /// fcntl(F_GET_SEALS): the seal bits. -EINVAL if the file is no memfd.
 int csystem_memfd_seals(int fd);
+
+#ifdef __cplusplus
+}
+#endif

@@ -11,6 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// One message in a buffer of received messages.
 struct csystem_netlink_message {
   /// nlmsg_type: NLMSG_ERROR (2), NLMSG_DONE (3), else the number of the family.
@@ -76,7 +80,8 @@ int csystem_netlink_join(void *socket, uint32_t group);
 /// mnl_socket_sendto, to the kernel. Bytes sent: all of them.
 int64_t csystem_netlink_send(void *socket, const void *bytes, size_t byte_count);
 
-/// mnl_socket_recvfrom: one datagram, which may hold several messages. -ENOSPC if it did not fit (it is
+/// recvmsg(2): one datagram of the kernel's, which may hold several messages; 0 for one from another
+/// process, which is dropped. -ENOSPC if it did not fit (it is
 /// gone), -ENOBUFS if the kernel had to drop some before it.
 int64_t csystem_netlink_receive(void *socket, void *bytes, size_t byte_count);
 
@@ -96,18 +101,24 @@ int64_t csystem_netlink_put(
 /// mnl_attr_nest_start_check. Returns where in the buffer the nest begins, -EMSGSIZE without room.
 int64_t csystem_netlink_nest_begin(void *buffer, size_t capacity, uint16_t type);
 
-/// mnl_attr_nest_end of the nest that begins there. Returns the message's length.
+/// mnl_attr_nest_end of the nest that begins there. Returns the message's length, -E2BIG for a nest of
+/// more than 65535 bytes, which stays unfinished.
 int64_t csystem_netlink_nest_end(void *buffer, size_t nest_offset);
 
-/// The message at an offset (mnl_nlmsg_ok). 1, or 0 where none fits any more.
+/// The message at an offset, if all of it is there. 1, or 0 where none fits any more.
 int csystem_netlink_message_at(
   const void *bytes, size_t byte_count, size_t offset, struct csystem_netlink_message *message);
 
-/// The attribute at an offset (mnl_attr_ok). 1, or 0 where none fits any more.
+/// The attribute at an offset, if all of it is there. 1, or 0 where none fits any more.
 int csystem_netlink_attribute_at(
   const void *bytes, size_t byte_count, size_t offset, struct csystem_netlink_attribute *attribute);
 
-/// Reads a message of type NLMSG_ERROR or NLMSG_DONE. 1, or 0 if it is too short to be one.
+/// Reads a message of type NLMSG_ERROR or NLMSG_DONE. 1, or 0 if it is too short to be one,
+/// or its error is none.
 int csystem_netlink_verdict_of(
   const void *bytes, const struct csystem_netlink_message *message,
   struct csystem_netlink_verdict *verdict);
+
+#ifdef __cplusplus
+}
+#endif

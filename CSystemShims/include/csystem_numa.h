@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// 1 if the kernel has NUMA system calls (numa_available), else 0: then node 0 is all memory.
 int csystem_numa_is_available(void);
 
@@ -33,3 +37,7 @@ int csystem_numa_preferred(void);
 /// Sets the bits of a node's processors in `word_count` words (numa_node_to_cpus), and answers how many.
 /// -ENODEV: no such node, and for any node on a kernel without NUMA.
 int csystem_numa_processors(int node, uint64_t *processors, size_t word_count);
+
+#ifdef __cplusplus
+}
+#endif

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// uname(2): the kernel's release, "6.12.95+deb13-amd64", NUL-terminated and cut to fit.
 int csystem_process_kernel_release(char *release, size_t byte_count);
 
@@ -23,5 +27,17 @@ int csystem_process_page_byte_count(void);
 /// that the process may not use.
 int csystem_process_set_processor(int processor);
 
+/// posix_spawn(3) of a program with the caller's environment, no signal blocked and none ignored. Its
+/// descriptor `number` is `fd`, which stays the caller's; what else is open there is what is not
+/// close-on-exec here. Returns the child's number, which the caller has to wait for. -ENOENT, -EAGAIN.
+int csystem_process_spawn(const char *path, const char *const *arguments, int fd, int number);
+
+/// The path by which this program was started (AT_EXECFN), as it was given to execve(2). Static.
+const char *csystem_process_executable_path(void);
+
 /// getrlimit(2) of RLIMIT_NOFILE (0) or RLIMIT_MEMLOCK (1): the soft limit, UINT64_MAX unlimited.
 int csystem_process_limit(int which, uint64_t *limit);
+
+#ifdef __cplusplus
+}
+#endif

@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// The layout of struct iovec.
 struct csystem_socket_vector {
   void *base;
@@ -76,3 +80,7 @@ int csystem_socket_read_completion(int fd, struct csystem_socket_completion *com
 /// poll(2) for readability (1), writability (2) or the error queue alone (0). 1 when ready, 0 after
 /// `milliseconds` (-1: no limit).
 int csystem_socket_wait(int fd, int interest, int milliseconds);
+
+#ifdef __cplusplus
+}
+#endif

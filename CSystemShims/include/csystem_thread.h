@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// Words of a set of processors, 64 to a word: as many processors as Linux can be built for
 /// (NR_CPUS with MAXSMP, arch/x86/Kconfig).
 enum { csystem_thread_word_count = 8192 / 64 };
@@ -30,3 +34,7 @@ int csystem_thread_is_current(uint64_t thread);
 /// Sets the bits of the processors that the first thread of the process may run on
 /// (sched_getaffinity), and answers how many. -EINVAL on a kernel with more than there are bits.
 int csystem_thread_process_processors(uint64_t *processors);
+
+#ifdef __cplusplus
+}
+#endif

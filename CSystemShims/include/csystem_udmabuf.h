@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// One range of one memory file; the layout of struct udmabuf_create_item.
 struct csystem_udmabuf_item {
   uint32_t memory_file;
@@ -25,3 +29,7 @@ int csystem_udmabuf_create(int device, int memory_file, uint64_t offset, uint64_
 /// when the argument cannot be built. The ranges follow each other in the dma-buf.
 int csystem_udmabuf_create_list(
   int device, const struct csystem_udmabuf_item *items, uint32_t item_count);
+
+#ifdef __cplusplus
+}
+#endif

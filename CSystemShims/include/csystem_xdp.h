@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// socket(AF_XDP, SOCK_RAW). Returns an fd that the caller owns. -EPERM without CAP_NET_RAW,
 /// -EAFNOSUPPORT without CONFIG_XDP_SOCKETS. Minimum kernel: 4.18.
 int csystem_xdp_open(void);
@@ -16,3 +20,7 @@ int csystem_xdp_open(void);
 /// -EBUSY if the socket has one, -EINVAL for sizes it does not take.
 int csystem_xdp_register_memory(
   int fd, void *address, size_t byte_count, uint32_t chunk_byte_count, uint32_t headroom);
+
+#ifdef __cplusplus
+}
+#endif

@@ -69,7 +69,8 @@ extension DevmemError {
   /// One dma-buf larger than size_limit_mb.
   static func udmabufSizeLimit(byteCount: Int, limits: UDMABufDevice.Limits) -> DevmemError {
     let file = "\(UDMABufDevice.parametersPath)/size_limit_mb"
-    let needed = (byteCount + (1 << 20 - 1)) >> 20
+    // Not by rounding the sum up, which overflows near the largest Int.
+    let needed = (byteCount - 1) >> 20 + 1
     return DevmemError(
       .sizeLimit,
       "making a udmabuf of \(byteCount) bytes where \(file) allows \(limits.byteCount >> 20) MiB",

@@ -111,6 +111,8 @@ extension Errno {
   public static let ENOPROTOOPT = Errno(rawValue: Glibc.ENOPROTOOPT)
   /// Cannot assign requested address.
   public static let EADDRNOTAVAIL = Errno(rawValue: Glibc.EADDRNOTAVAIL)
+  /// Network is down.
+  public static let ENETDOWN = Errno(rawValue: Glibc.ENETDOWN)
   /// Network is unreachable.
   public static let ENETUNREACH = Errno(rawValue: Glibc.ENETUNREACH)
   /// No route to host.
@@ -120,6 +122,10 @@ extension Errno {
   public static let ETOOSMALL = Errno(rawValue: 525)
   /// Connection refused.
   public static let ECONNREFUSED = Errno(rawValue: Glibc.ECONNREFUSED)
+  /// The quota of the file system is used up.
+  public static let EDQUOT = Errno(rawValue: Glibc.EDQUOT)
+  /// The file would get larger than it may.
+  public static let EFBIG = Errno(rawValue: Glibc.EFBIG)
   /// Memory page has a hardware error.
   public static let EHWPOISON = Errno(rawValue: Glibc.EHWPOISON)
 }

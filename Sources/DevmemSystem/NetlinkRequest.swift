@@ -4,11 +4,14 @@ internal import CSystemShims
 
 /// A generic netlink request in the making: a command of a family, and attributes.
 ///
-/// An attribute holds at most 65531 bytes (`nla_len` has 16 bits); a longer one traps.
+/// An attribute, also a nest with all in it, holds at most 65531 bytes (`nla_len` has 16 bits). A request
+/// with a longer one is not sent: asking throws `EMSGSIZE`.
 public struct NetlinkRequest: Sendable {
   /// The message, with room behind it.
   private var buffer: [UInt8]
   private var byteCount: Int
+  /// An attribute was longer than one can be.
+  private(set) var isTooLong = false
 
   /// A request without attributes.
   ///
@@ -60,7 +63,8 @@ public struct NetlinkRequest: Sendable {
     }
     byteCount = offset + 4
     nest(&self)
-    byteCount = unsafe Int(csystem_netlink_nest_end(&buffer, offset))
+    let end = unsafe csystem_netlink_nest_end(&buffer, offset)
+    if end < 0 { isTooLong = true } else { byteCount = Int(end) }
   }
 
   /// The attributes so far.
@@ -105,7 +109,10 @@ public struct NetlinkRequest: Sendable {
   }
 
   private mutating func append(_ type: UInt16, _ bytes: [UInt8]) {
-    precondition(bytes.count <= 65531, "an attribute holds at most 65531 bytes")
+    guard bytes.count <= 65531 else {
+      isTooLong = true
+      return
+    }
     byteCount = growing {
       unsafe csystem_netlink_put(&$0, $0.count, type, bytes, bytes.count)
     }

@@ -32,6 +32,9 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   /// The descriptor, for poll(2) and epoll(7): readable when notifications are waiting. Borrowed.
   public var descriptor: Int32 { handle.descriptor }
 
+  /// The socket's address (`nl_pid`). For tests.
+  package var port: UInt32 { handle.port }
+
   /// A family by its name.
   ///
   /// - Throws: `ENOENT` if the kernel has none of that name, else as ``request(_:)``.
@@ -115,12 +118,17 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   private mutating func converse(
     _ request: NetlinkRequest, flags: UInt16
   ) throws(NetlinkFailure) -> Answer {
+    guard !request.isTooLong else {
+      throw NetlinkFailure(.EMSGSIZE, text: "an attribute holds at most 65531 bytes")
+    }
     sequence &+= 1
     let message = request.message(flags: flags, sequence: sequence)
     try NetlinkFailure.wrapping { () throws(Errno) in try handle.send(message) }
     var answer = Answer()
     let deadline = Deadline(milliseconds: timeLimit)
     while !answer.isComplete {
+      // Also while others keep the socket busy.
+      if deadline.milliseconds == 0 { throw NetlinkFailure(.EAGAIN) }
       let bytes = try NetlinkFailure.wrapping { () throws(Errno) in
         try receive(before: deadline)
       }
@@ -191,7 +199,7 @@ extension NetlinkFailure {
       unsafe csystem_netlink_verdict_of($0.baseAddress, &header, &verdict)
     }
     guard isRead == 1 else {
-      self.init(.EIO, text: "the kernel's answer is too short")
+      self.init(.EIO, text: "the kernel's answer is too short, or makes no sense")
       return
     }
     if verdict.error == 0 { return nil }

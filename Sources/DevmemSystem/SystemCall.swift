@@ -20,7 +20,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // Threads
   case threadStart, threadRelease, processProcessors
   // Sockets
-  case unixPair, unixListen, unixConnect, unixAccept, unixSend, unixReceive
+  case unixPair, unixListen, unixConnect, unixAccept, unixPeer, unixSend, unixReceive
   case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpEndConnection, tcpSend
   case tcpReceive, tcpReadCompletion, wait, setBlocking
   case epollCreate, epollAdd, epollRemove, epollWait
@@ -33,5 +33,5 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case ethtoolRuleLocations, ethtoolRule, ethtoolInsertRule, ethtoolDeleteRule
   case netlinkOpen, netlinkClose, netlinkSetOption, netlinkJoin, netlinkSend, netlinkReceive
   // Process
-  case kernelRelease, setEffectiveUser, setProcessor, limit
+  case kernelRelease, setEffectiveUser, setProcessor, limit, spawn
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CSystemShims
+internal import Glibc
 
 // One function per call into the kernel, libdrm, libmnl or libnuma. Each passes through `perform`, where
 // the test seam sits, EINTR is retried and impossible errnos trap.
@@ -54,6 +55,7 @@ private func perform<Value: FixedWidthInteger & SignedInteger>(
 // MARK: - Files
 
 func system_open(_ path: String, writable: Bool) throws(Errno) -> OwnedFileDescriptor {
+  try refuseNUL(path)
   let number = try perform(.open) { unsafe csystem_file_open(path, writable ? 1 : 0) }
   return OwnedFileDescriptor(owning: Int32(number))
 }
@@ -332,15 +334,31 @@ func system_unixPair(stream: Bool) throws(Errno) -> (Int32, Int32) {
 }
 
 func system_unixListen(
-  _ path: String, stream: Bool, backlog: Int
+  _ path: String, stream: Bool, backlog: Int, permissions: UInt32
 ) throws(Errno) -> OwnedFileDescriptor {
+  try refuseNUL(path)
   let number = try perform(.unixListen) {
-    unsafe csystem_unixsocket_listen(path, stream ? 1 : 0, Int32(clamping: backlog))
+    unsafe csystem_unixsocket_listen(
+      path, stream ? 1 : 0, Int32(clamping: backlog), permissions)
   }
   return OwnedFileDescriptor(owning: Int32(number))
 }
 
+func system_unixPeer(_ number: Int32) throws(Errno) -> UnixSocket.Peer {
+  var process: Int32 = 0
+  var user: UInt32 = 0
+  var group: UInt32 = 0
+  try perform(.unixPeer) { unsafe csystem_unixsocket_peer(number, &process, &user, &group) }
+  // NGROUPS_MAX
+  var groups = [UInt32](repeating: 0, count: 65536)
+  let count = try perform(.unixPeer) {
+    unsafe csystem_unixsocket_peer_groups(number, &groups, groups.count)
+  }
+  return UnixSocket.Peer(process: process, user: user, groups: [group] + groups[..<count])
+}
+
 func system_unixConnect(_ path: String, stream: Bool) throws(Errno) -> OwnedFileDescriptor {
+  try refuseNUL(path)
   let number = try perform(.unixConnect) {
     unsafe csystem_unixsocket_connect(path, stream ? 1 : 0)
   }
@@ -364,15 +382,15 @@ func system_unixSend(
 /// `descriptors` must have room for as many as are asked for; those written belong to the caller.
 func system_unixReceive(
   _ number: Int32, _ bytes: UnsafeMutableRawBufferPointer, descriptors: inout [Int32]
-) throws(Errno) -> (byteCount: Int, descriptorCount: Int, isTruncated: Bool) {
+) throws(Errno) -> (byteCount: Int, descriptorCount: Int, obstacle: Errno?) {
   var descriptorCount = 0
-  var truncated: Int32 = 0
+  var obstacle: Int32 = 0
   let limit = descriptors.count
   let byteCount = try perform(.unixReceive, .mayFault) {
     unsafe csystem_unixsocket_receive(
-      number, bytes.baseAddress, bytes.count, &descriptors, limit, &descriptorCount, &truncated)
+      number, bytes.baseAddress, bytes.count, &descriptors, limit, &descriptorCount, &obstacle)
   }
-  return (byteCount, descriptorCount, truncated != 0)
+  return (byteCount, descriptorCount, obstacle == 0 ? nil : Errno(rawValue: obstacle))
 }
 
 // MARK: - TCP
@@ -380,6 +398,7 @@ func system_unixReceive(
 func system_tcpListen(
   on local: TCPEndpoint, interface: String?, backlog: Int
 ) throws(Errno) -> (descriptor: Int32, port: UInt16) {
+  try refuseNUL(local.address, interface)
   var boundPort: UInt16 = 0
   let number = try perform(.tcpListen) {
     unsafe withOptionalCString(interface) { interface in
@@ -393,6 +412,7 @@ func system_tcpListen(
 func system_tcpConnect(
   to remote: TCPEndpoint, from local: TCPEndpoint?, interface: String?
 ) throws(Errno) -> OwnedFileDescriptor {
+  try refuseNUL(remote.address, local?.address, interface)
   let number = try perform(.tcpConnect) {
     unsafe withOptionalCString(interface) { interface in
       unsafe withOptionalCString(local?.address) { localAddress in
@@ -402,6 +422,11 @@ func system_tcpConnect(
     }
   }
   return OwnedFileDescriptor(owning: Int32(number))
+}
+
+/// C would see the text up to its first NUL only, and take another file, address or interface.
+private func refuseNUL(_ texts: String?...) throws(Errno) {
+  for text in texts where text?.utf8.contains(0) == true { throw .EINVAL }
 }
 
 /// Passes a string to C, or NULL where there is none.
@@ -584,6 +609,7 @@ func system_xdpRegisterMemory(
 // MARK: - Network interfaces and netlink
 
 func system_interfaceIndex(_ name: String) throws(Errno) -> UInt32 {
+  try refuseNUL(name)
   var index: UInt32 = 0
   try perform(.interfaceIndex) { unsafe csystem_interface_index(name, &index) }
   return index
@@ -743,6 +769,17 @@ func system_setEffectiveUser(_ user: UInt32) throws(Errno) {
 
 func system_setProcessor(_ processor: Int) throws(Errno) {
   try perform(.setProcessor) { csystem_process_set_processor(Int32(clamping: processor)) }
+}
+
+func system_spawn(
+  _ path: String, _ arguments: [String], descriptor: Int32, as number: Int32
+) throws(Errno) -> Int32 {
+  var pointers: [UnsafePointer<CChar>?] = unsafe arguments.map { unsafe UnsafePointer(strdup($0)) }
+  defer { unsafe pointers.forEach { unsafe free(UnsafeMutablePointer(mutating: $0)) } }
+  unsafe pointers.append(nil)
+  let list = unsafe pointers
+  return Int32(
+    try perform(.spawn) { unsafe csystem_process_spawn(path, list, descriptor, number) })
 }
 
 func system_limit(_ which: Int32) throws(Errno) -> UInt64 {

@@ -18,6 +18,11 @@ public enum SystemProcess {
   /// The effective user's number; 0 is root.
   public static var effectiveUser: UInt32 { csystem_process_effective_user() }
 
+  /// A command that needs root as this user has to type it: with sudo, or as it is.
+  package static func asRoot(_ command: String) -> String {
+    effectiveUser == 0 ? command : "sudo \(command)"
+  }
+
   /// Becomes another user (all threads of the process: glibc sees to it). For tests.
   ///
   /// - Throws: `EPERM`.
@@ -30,6 +35,27 @@ public enum SystemProcess {
   /// - Throws: `EINVAL` for a processor that is not there, or that this process may not use.
   package static func setProcessor(_ processor: Int) throws(Errno) {
     try system_setProcessor(processor)
+  }
+
+  /// Starts a program with this process's environment, no signal blocked and none ignored.
+  ///
+  /// - Parameters:
+  ///   - path: of the program.
+  ///   - arguments: its name first.
+  ///   - descriptor: what the program gets besides standard input, output and error; stays ours.
+  ///   - number: the descriptor's number there.
+  /// - Returns: the process's number; the caller has to wait for it.
+  /// - Throws: `ENOENT`, `EACCES`, `EAGAIN` (too many processes), `ENOMEM`.
+  package static func spawn(
+    _ path: String, _ arguments: [String], passing descriptor: borrowing OwnedFileDescriptor,
+    as number: Int32
+  ) throws(Errno) -> Int32 {
+    try system_spawn(path, arguments, descriptor: descriptor.rawValue, as: number)
+  }
+
+  /// The path by which this program was started: what there is where /proc is not.
+  package static var executablePath: String {
+    unsafe String(cString: csystem_process_executable_path())
   }
 
   /// Bytes of a base page: 4096 on x86-64.

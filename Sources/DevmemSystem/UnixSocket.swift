@@ -41,14 +41,17 @@ public final class UnixSocket: Sendable {
   }
 
   /// Listens at a path, or at an abstract name that begins with "@". The caller removes the file of
-  /// a path.
+  /// a path; one that nobody listens on any more is replaced.
   ///
-  /// - Throws: `EADDRINUSE`, `ENAMETOOLONG` above 107 bytes, `EACCES`, `ENOENT`, `EMFILE`.
+  /// - Parameter permissions: of the file, from the start; the umask may take some. Abstract names have
+  ///   none: everybody in the network namespace can connect, so look at ``peer()``.
+  /// - Throws: `EADDRINUSE` (somebody listens there, or it is another kind of file), `ENAMETOOLONG` above 107 bytes, `EACCES`, `ENOENT`, `EMFILE`.
   public static func listen(
-    path: String, kind: Kind = .sequencedPacket, backlog: Int = 16
+    path: String, kind: Kind = .sequencedPacket, backlog: Int = 16, permissions: UInt32 = 0o600
   ) throws(Errno) -> UnixSocket {
     UnixSocket(
-      try system_unixListen(path, stream: kind == .stream, backlog: backlog), kind: kind)
+      try system_unixListen(
+        path, stream: kind == .stream, backlog: backlog, permissions: permissions), kind: kind)
   }
 
   /// Connects to a listener.
@@ -66,6 +69,21 @@ public final class UnixSocket: Sendable {
   public func accept() throws(Errno) -> UnixSocket {
     UnixSocket(try system_unixAccept(descriptor.rawValue), kind: kind)
   }
+
+  /// Who is, or was, at the other end.
+  public struct Peer: Hashable, Sendable {
+    /// The process's number when it connected; it may be another one's by now.
+    public let process: Int32
+    /// Its effective user.
+    public let user: UInt32
+    /// Its effective group, and then its others.
+    public let groups: [UInt32]
+  }
+
+  /// Who connected (`SO_PEERCRED`, `SO_PEERGROUPS`): as it was then, whoever holds the other end now.
+  ///
+  /// - Throws: nothing that is expected of a connected socket; `ENODATA` before.
+  public func peer() throws(Errno) -> Peer { try system_unixPeer(descriptor.rawValue) }
 
   /// Sends bytes, and descriptors, which stay the caller's.
   ///
@@ -99,7 +117,8 @@ public final class UnixSocket: Sendable {
   ///   - descriptorLimit: how many descriptors are expected at most.
   /// - Returns: how many bytes came (0 at the end), and the descriptors that came with them.
   /// - Throws: `EMSGSIZE` where bytes or descriptors did not fit: the message is gone, and the
-  ///   descriptors that did arrive are closed; `ECONNRESET`.
+  ///   descriptors that did arrive are closed; the same with `EMFILE` where this process has no room for
+  ///   one, and with `EACCES` where a security module refuses one; `ECONNRESET`.
   @safe public func receive(
     into bytes: UnsafeMutableRawBufferPointer, descriptorLimit: Int = 0
   ) throws(Errno) -> Message {
@@ -134,9 +153,9 @@ public final class UnixSocket: Sendable {
     var numbers = [Int32](repeating: -1, count: descriptorLimit)
     let result = try unsafe system_unixReceive(descriptor.rawValue, bytes, descriptors: &numbers)
     numbers.removeLast(descriptorLimit - result.descriptorCount)
-    if result.isTruncated {
+    if let obstacle = result.obstacle {
       _ = ReceivedDescriptors(owning: numbers)
-      throw .EMSGSIZE
+      throw obstacle
     }
     return (result.byteCount, numbers)
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Glibc
 
 @main
 struct Devmemctl: ParsableCommand {
@@ -11,4 +12,33 @@ struct Devmemctl: ParsableCommand {
       BenchCommand.self, DemoCommand.self, DoctorCommand.self, NetdevCommand.self,
       RecvCommand.self, SendCommand.self, ImporterCommand.self, NICGuardCommand.self,
     ])
+
+  static func main() {
+    StandardStreams.open()
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      end(with: error)
+    }
+  }
+
+  /// What the argument parser does at the end, but help that nobody got is no success.
+  private static func end(with error: any Error) -> Never {
+    let code = exitCode(for: error)
+    let text = fullMessage(for: error)
+    if !text.isEmpty {
+      if code == .success {
+        do {
+          try Terminal.output.writeLine(text)
+        } catch {
+          Terminal.error.noteLine("Error: \(error)")
+          Glibc.exit(ExitCode.failure.rawValue)
+        }
+      } else {
+        Terminal.error.noteLine(text)
+      }
+    }
+    Glibc.exit(code.rawValue)
+  }
 }

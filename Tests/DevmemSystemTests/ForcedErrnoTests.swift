@@ -2,6 +2,7 @@
 
 import DevmemSystem
 import DevmemTestSupport
+import Glibc
 import Testing
 
 /// Every errno on every system call that needs no device: the right error, and nothing left behind.
@@ -35,6 +36,7 @@ import Testing
         let server = try listener.accept()
         try client.send([1])
         try left.send([1], descriptors: [right.descriptor.rawValue, left.descriptor.rawValue])
+        _ = try server.peer()
         _ = try server.receive(byteLimit: 8)
         var message = try right.receive(byteLimit: 8, descriptorLimit: 2)
         _ = message.descriptors.takeNext()
@@ -148,6 +150,19 @@ import Testing
           _ = try NUMANode.available()[0].memory()
           _ = try unsafe NUMANode.node(of: mapping.baseAddress)
         }
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+
+  @Test("starting a program leaves nothing behind, whichever call fails")
+  func spawning() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      ForcedErrnos.printVerdict {
+        let (near, far) = try UnixSocket.pair()
+        let child = try SystemProcess.spawn("/bin/true", ["true"], passing: far.descriptor, as: 3)
+        waitpid(child, nil, 0)
+        withExtendedLifetime(near) {}
       }
     }
     ForcedErrnos.expectCleanVerdict(result)

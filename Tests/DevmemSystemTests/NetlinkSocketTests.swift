@@ -2,6 +2,7 @@
 
 import DevmemSystem
 import DevmemTestSupport
+import Glibc
 import Testing
 
 /// Generic netlink against the running kernel: the controller and the ethtool family are on any.
@@ -132,5 +133,29 @@ import Testing
     } catch {
       return error.errno
     }
+  }
+
+  @Test(
+    "what another process sends is not taken for the kernel's word, and does not hold an answer up")
+  func foreignSender() throws {
+    var socket = try NetlinkSocket(timeLimit: 2000)
+    // AF_NETLINK, SOCK_RAW, NETLINK_GENERIC; the address is family, padding, port, groups.
+    let other = Glibc.socket(16, Int32(SOCK_RAW.rawValue), 16)
+    defer { close(other) }
+    let port = socket.port
+    // The port as its sequence number would be, an answer without an end: 2^31 bytes, it says.
+    let message: [UInt32] = [0x8000_0010, 0x0000_0003, 1, port]
+    let address: [UInt32] = [16, port, 0]
+    let sent = unsafe message.withUnsafeBytes { message in
+      unsafe address.withUnsafeBytes { address in
+        unsafe sendto(
+          other, message.baseAddress, message.count, 0,
+          address.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(address.count))
+      }
+    }
+    // Sending to another process takes CAP_NET_ADMIN.
+    #expect(sent == message.count * 4 || errno == EPERM || errno == ECONNREFUSED)
+    #expect(try socket.family(named: "ethtool").name == "ethtool")
+    #expect(try socket.family(named: "nlctrl").id == 16)
   }
 }

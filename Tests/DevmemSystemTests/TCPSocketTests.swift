@@ -169,4 +169,21 @@ import Testing
       }
     }
   }
+
+  @Test("an interface's name that is empty, too long or cut by a NUL is not taken for another one")
+  func interfaceNames() {
+    for (name, errno) in [
+      ("", Errno.ENODEV), ("lo\0", .EINVAL), (String(repeating: "x", count: 16), .ENODEV),
+    ] {
+      #expect(throws: errno) {
+        _ = try TCPSocket.listen(on: .loopback(port: 0), interface: name)
+      }
+      #expect(throws: errno) {
+        _ = try TCPSocket.connect(to: .loopback(port: 9), interface: name)
+      }
+    }
+    #expect(throws: Errno.EINVAL) {
+      _ = try TCPSocket.listen(on: TCPEndpoint(address: "::\0", port: 0))
+    }
+  }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CSystemShims
 import DevmemSystem
 import DevmemTestSupport
 import Glibc
@@ -95,5 +96,142 @@ import Testing
     #expect(try left.receive(byteLimit: 4).byteCount == 1)
     #expect(try left.receive(byteLimit: 4).byteCount == 0)
     #expect(throws: Errno.EPIPE) { try left.send([1]) }
+  }
+
+  @Test("descriptors that find no room in this process are EMFILE, and none is left")
+  func fullTable() async {
+    await #expect(processExitsWith: .success) {
+      let (left, right) = try UnixSocket.pair()
+      let file = try MemoryFile(name: "full", byteCount: 4096)
+      let number = file.descriptor.rawValue
+      let held = try ResourceCount.now()
+      for room in 0...2 {
+        try left.send([1], descriptors: [number, number, number])
+        var fillers: [Int32] = []
+        while true {
+          let filler = dup(number)
+          guard filler >= 0 else { break }
+          fillers.append(filler)
+        }
+        for _ in 0..<room { close(fillers.removeLast()) }
+        do throws(Errno) {
+          _ = try right.receive(byteLimit: 1, descriptorLimit: 3)
+          fatalError("three descriptors found room for \(room)")
+        } catch {
+          precondition(error == .EMFILE, "\(error)")
+        }
+        for filler in fillers { close(filler) }
+        let now = try ResourceCount.now()
+        precondition(now == held, "a descriptor is left")
+      }
+    }
+  }
+
+  /// A folder of its own, with a path in it.
+  private func withPath(_ body: (String) throws -> Void) throws {
+    var template = Array("/tmp/devmem-socket-XXXXXX".utf8CString)
+    let folder = unsafe String(cString: mkdtemp(&template))
+    defer {
+      unsafe unlink(folder + "/socket")
+      unsafe rmdir(folder)
+    }
+    try body(folder + "/socket")
+  }
+
+  @Test(
+    "a socket file that nobody listens on is replaced; one with a listener, or another file, is not"
+  )
+  func stale() throws {
+    try withPath { path in
+      do { _ = try UnixSocket.listen(path: path) }
+      #expect(unsafe access(path, F_OK) == 0)
+      for kind in [UnixSocket.Kind.stream, .sequencedPacket] {
+        let listener = try UnixSocket.listen(path: path, kind: kind)
+        let client = try UnixSocket.connect(path: path, kind: kind)
+        #expect(throws: Errno.EADDRINUSE) { _ = try UnixSocket.listen(path: path) }
+        #expect(throws: Errno.EADDRINUSE) { _ = try UnixSocket.listen(path: path, kind: .stream) }
+        _ = try listener.accept()
+        withExtendedLifetime(client) {}
+      }
+      unsafe unlink(path)
+      let file = unsafe creat(path, 0o600)
+      #expect(throws: Errno.EADDRINUSE) { _ = try UnixSocket.listen(path: path) }
+      close(file)
+    }
+  }
+
+  @Test("of many who find the same stale file one listens, and the others are told")
+  func staleRace() throws {
+    try withPath { path in
+      for _ in 0..<20 {
+        do { _ = try UnixSocket.listen(path: path) }
+        let workers = (0..<4).map { _ in Worker() }
+        let results = (0..<4).map { _ in ListenerBox() }
+        for (worker, box) in zip(workers, results) {
+          worker.start { box.listener = try? UnixSocket.listen(path: path) }
+        }
+        for worker in workers {
+          worker.run {}
+          worker.stop()
+        }
+        #expect(results.count { $0.listener != nil } == 1)
+      }
+    }
+  }
+
+  private final class ListenerBox: @unchecked Sendable {
+    // Written before the worker is idle, read after.
+    var listener: UnixSocket?
+  }
+
+  @Test("a socket file is its owner's alone from the start, whatever the umask")
+  func permissions() async {
+    await #expect(processExitsWith: .success) {
+      let path = "/tmp/devmem-mode-\(getpid())"
+      umask(0)
+      for (asked, expected) in [(nil, 0o600), (0o666, 0o666)] as [(UInt32?, UInt32)] {
+        let listener =
+          if let asked {
+            try UnixSocket.listen(path: path, permissions: asked)
+          } else {
+            try UnixSocket.listen(path: path)
+          }
+        var status = stat()
+        precondition(unsafe stat(path, &status) == 0 && status.st_mode & 0o777 == expected)
+        let client = try UnixSocket.connect(path: path)
+        let peer = try listener.accept().peer()
+        precondition(peer.process == getpid() && peer.user == geteuid())
+        precondition(peer.groups.first == getegid())
+        withExtendedLifetime(client) {}
+        unsafe unlink(path)
+      }
+    }
+  }
+
+  @Test("lengths in control messages are believed as far as there are bytes")
+  func lyingLengths() {
+    var generator = SeededGenerator(seed: 9)
+    for _ in 0..<20_000 {
+      let count = Int.random(in: 0...96, using: &generator)
+      var control = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
+      if count >= 16 {
+        // cmsg_len, SOL_SOCKET, SCM_RIGHTS
+        let length = [0, 1, 15, 16, 17, 20, 24, 4096, UInt64.max].randomElement(using: &generator)!
+        let header = unsafe withUnsafeBytes(of: (length, UInt32(1), UInt32(1))) { unsafe Array($0) }
+        control.replaceSubrange(0..<16, with: header)
+      }
+      let limit = Int.random(in: 0...4, using: &generator)
+      var numbers = [Int32](repeating: -1, count: limit + 1)
+      let used = unsafe csystem_unixsocket_descriptors_in(control, count, &numbers, limit)
+      #expect(used <= limit && numbers[limit] == -1)
+    }
+  }
+
+  @Test("a path with a NUL is refused: C would take another one")
+  func nul() {
+    #expect(throws: Errno.EINVAL) { _ = try UnixSocket.listen(path: "/tmp/a\0b") }
+    #expect(throws: Errno.EINVAL) { _ = try UnixSocket.connect(path: "/tmp/a\0b") }
+    #expect(throws: Errno.EINVAL) { _ = try SystemFile.text(at: "/proc/self/stat\0us") }
+    #expect(throws: Errno.EINVAL) { _ = try InterfaceNames.index(of: "lo\0x") }
   }
 }

@@ -31,4 +31,10 @@ struct ByteCountTests {
     #expect(ByteCount(64 << 20).description == "64 MiB")
     #expect(ByteCount(1 << 30).description == "1 GiB")
   }
+
+  @Test("the largest sizes are described, not calculated with")
+  func largest() {
+    #expect(ByteCount(.max).description == "8589934591.9 GiB")
+    #expect(ByteCount(3 << 29).description == "1.5 GiB")
+  }
 }

@@ -9,6 +9,8 @@ import Testing
 
 @Suite("Fragments between demo and importer")
 struct FragmentChannelTests {
+  private let patience = PeerWait(name: "the reader", limit: nil)
+
   /// Runs a reader over a memory file on another thread.
   private func reader(
     _ socket: UnixSocket, _ buffer: DMABuf
@@ -50,7 +52,7 @@ struct FragmentChannelTests {
     let buffer = try makeBuffer()
     let (near, far) = try UnixSocket.pair()
     let (thread, box) = reader(far, buffer)
-    var channel = try FragmentChannel(socket: near)
+    var channel = try FragmentChannel(socket: near, patience: patience)
     let expected = HashBox()
     var random = SeededGenerator(seed: 5)
     var back: [UInt64] = []
@@ -80,7 +82,7 @@ struct FragmentChannelTests {
   func outside(offset: UInt64, byteCount: Int) throws {
     let (near, far) = try UnixSocket.pair()
     let (thread, _) = reader(far, try makeBuffer())
-    var channel = try FragmentChannel(socket: near)
+    var channel = try FragmentChannel(socket: near, patience: patience)
     channel.append(token: 1, offset: offset, byteCount: byteCount)
     try channel.flush { _ in }
     #expect(throws: CommandError.self) { try thread.join() }
@@ -89,7 +91,7 @@ struct FragmentChannelTests {
   @Test("a peer that returns more than it got is refused")
   func tooManyTokens() throws {
     let (near, far) = try UnixSocket.pair()
-    var channel = try FragmentChannel(socket: near)
+    var channel = try FragmentChannel(socket: near, patience: patience)
     channel.append(token: 1, offset: 0, byteCount: 1)
     try channel.flush { _ in }
     var message = MessageBuffer()

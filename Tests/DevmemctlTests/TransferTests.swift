@@ -67,8 +67,28 @@ import Testing
       ["send", "--interface", "lo", "127.0.0.1", "--bytes", "0"],
       ["send", "--interface", "lo", "127.0.0.1", "--bytes", "1", "--packet-size", "1G"],
       ["send", "--interface", "lo", "127.0.0.1", "--bytes", "1", "--port", "65536"],
-    ])
+    ] + limits)
   func arguments(_ arguments: [String]) throws {
     #expect(try DevmemctlProcess.run(arguments).status == 64)
   }
+
+  /// Every number that can be given, at the limit of what it is read into.
+  private static let limits: [[String]] = {
+    let largest = "9223372036854775807"
+    let send = ["send", "--interface", "lo", "127.0.0.1", "--bytes", "1"]
+    let recv = ["recv", "--interface", "lo"]
+    let bind = ["netdev", "bind", "lo"]
+    return [
+      send + ["--packet-size", largest], send + ["--iov-size", largest],
+      send + ["--buffer-size", largest], send + ["--connect-timeout", largest],
+      send + ["--period", largest], recv + ["--hold", largest], recv + ["--iov-size", largest],
+      recv + ["--buffer-size", largest], recv + ["--period", largest],
+      recv + ["--queues", "4294967296"], bind + ["--bytes", largest],
+      bind + ["--page-size", largest], bind + ["--rx-page-size", largest],
+      bind + ["--queues", "4294967296"], ["demo", "--bytes", largest],
+      ["demo", "--page-size", largest], ["demo", "--iov-size", largest],
+      ["demo", "--node", largest], ["demo", "--patience", largest],
+      ["bench", "--repeats", largest], ["bench", "--loop", "for_loop", largest],
+    ]
+  }()
 }

@@ -30,8 +30,7 @@ build_devmemsim() {
   logged "stripping devmemsim" inside strip --strip-debug /mnt/devmemsim/devmemsim.ko
   keep "$into" "$work/devmemsim/devmemsim.ko"
   # Other checkouts may share the cache; the five newest are enough.
-  find "$(dirname "$into")" -maxdepth 1 -name 'devmemsim-*' -printf '%T@ %p\n' | sort -rn |
-    tail -n +6 | cut -d' ' -f2- | xargs -r rm -rf
+  keep_newest 5 "$(dirname "$into")" 'devmemsim-*'
 }
 
 # The library is generated from the specifications of netlink families; the generator looks for

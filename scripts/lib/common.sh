@@ -19,6 +19,13 @@ cache_dir() {
   (cd "$dir" && pwd -P)
 }
 
+# keep_newest COUNT FOLDER PATTERN: removes the other files and folders of that name in FOLDER. Names go
+# through NUL: what blanks make of a list of names is another list.
+keep_newest() {
+  find "$2" -mindepth 1 -maxdepth 1 -name "$3" -printf '%T@ %p\0' | sort -zrn |
+    tail -z -n "+$(($1 + 1))" | cut -z -d' ' -f2- | xargs -0 -r rm -rf --
+}
+
 # Runs a command while holding the named lock of the cache, so that two makes can run side by side.
 with_cache_lock() {
   local name="$1"

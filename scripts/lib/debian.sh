@@ -1,6 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 # Where Debian's packages come from; sourced, never run.
 
+# The keys that Debian signs its suites with. Nothing is taken from a mirror that they do not vouch for,
+# whatever this machine's apt is told to put up with.
+debian_keyring() {
+  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  [ -s "$keyring" ] || die "no $keyring: scripts/install-deps.sh vm"
+  echo "$keyring"
+}
+
+# What an apt.conf says so that nothing unsigned is taken; after everything else in it.
+only_signed() {
+  cat <<'END'
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
+APT::Get::AllowUnauthenticated "false";
+END
+}
+
 # Prints the mirror: DEVMEM_DEBIAN_MIRROR, else the one that this machine's apt already uses.
 debian_mirror() {
   local uri

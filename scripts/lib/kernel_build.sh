@@ -74,15 +74,20 @@ inside() {
 
 make_debian() {
   local release="$1" mirror="$2"
-  [ ! -e "$debian/.complete" ] || return 0
+  # Only one that was made with checked signatures says so.
+  [ "$(cat "$debian/.complete" 2>/dev/null)" != verified ] || return 0
   say "installing a small Debian $release with debootstrap"
   rm -rf "$debian"
   mkdir -p "$(dirname "$debian")"
   logged "debootstrap of $release from $mirror" \
-    debootstrap --variant=minbase "$release" "$debian" "$mirror"
+    debootstrap --force-check-gpg --keyring="$(debian_keyring)" --variant=minbase "$release" \
+    "$debian" "$mirror"
   # What this machine says about getting files (proxies, certificates, retries) holds there too.
-  apt-config dump | grep '^Acquire::' >"$debian/etc/apt/apt.conf.d/90host" || true
-  touch "$debian/.complete"
+  {
+    apt-config dump | grep '^Acquire::' || true
+    only_signed
+  } >"$debian/etc/apt/apt.conf.d/90host"
+  echo verified >"$debian/.complete"
 }
 
 open_debian() {

@@ -10,6 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// Thread-local words at a fixed distance from the thread pointer: one instruction to reach.
 #define CTHREADS_LOCAL __thread __attribute__((tls_model("initial-exec"), visibility("default")))
 
@@ -93,3 +97,7 @@ static inline void cthreads_expect_to_write(void *address) {
 
 /// Gives the processor to somebody else for a moment.
 void cthreads_yield(void);
+
+#ifdef __cplusplus
+}
+#endif

@@ -50,7 +50,8 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   ///   - binding: the memory, bound for receiving; kept as long as the receiver.
   ///   - linear: a pool of host memory for bytes that do not come in device memory.
   ///   - configuration: how much to take at once and to hold.
-  /// - Throws: ``DevmemTCPError``: `.notTCP`, `.kernelUnsupported`, `.wrongDirection`.
+  /// - Throws: ``DevmemTCPError``: `.notTCP`, `.kernelUnsupported`, `.wrongDirection`,
+  ///   `.invalidConfiguration`.
   public init(
     stream: consuming OwnedFileDescriptor, binding: NetdevBinding, linear: PagePool,
     configuration: Configuration = Configuration()
@@ -92,7 +93,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
     } catch {
       throw .probing(error)
     }
-    self.init(
+    try self.init(
       unchecked: stream, bindingID: bindingID, buffer: buffer, binding: binding, linear: linear,
       configuration: configuration)
   }
@@ -101,15 +102,16 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   init(
     unchecked stream: consuming OwnedFileDescriptor, bindingID: UInt32, buffer: DMABuf?,
     binding: NetdevBinding?, linear: PagePool, configuration: Configuration
-  ) {
-    precondition(configuration.fragmentLimit > 0, "a packet has at least one fragment")
-    precondition(configuration.byteLimit > 0, "a packet has at least one byte")
+  ) throws(DevmemTCPError) {
+    try DevmemTCPError.check("fragmentLimit", configuration.fragmentLimit, in: 1...1 << 16)
+    // More buffers than one system call takes cannot be posted.
+    try DevmemTCPError.check(
+      "byteLimit", configuration.byteLimit, in: 1...VectorList.limit * linear.iovByteCount)
     let limit =
-      configuration.tokenLimit ?? max(1, (buffer?.byteCount ?? 0) / Self.pageByteCount / 2)
-    precondition(limit > 0, "a receiver holds at least one fragment")
+      configuration.tokenLimit
+      ?? min(max(1, (buffer?.byteCount ?? 0) / Self.pageByteCount / 2), Self.tokenLimit)
+    try DevmemTCPError.check("tokenLimit", limit, in: 1...Self.tokenLimit)
     let bufferCount = LinearWindow.bufferCount(linear, configuration.byteLimit)
-    precondition(
-      bufferCount <= VectorList.limit, "byteLimit takes more buffers than one system call")
     self.bindingID = bindingID
     self.binding = binding
     tokenLimit = limit
@@ -120,6 +122,9 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
     // A linear message ends in the middle of a buffer, so that it can have one fragment more.
     fragmentRoom = configuration.fragmentLimit + bufferCount
   }
+
+  /// Tokens that a receiver keeps room for at most: those of 64 GiB of receive buffers.
+  private static let tokenLimit = 1 << 24
 
   /// A receive buffer of the card is at least a page.
   private static let pageByteCount = PageSize.base4K.byteCount

@@ -3,10 +3,10 @@
 extension DevmemSender {
   /// How much may be in flight.
   public struct Configuration: Hashable, Sendable {
-    /// Fragments in flight at most, also in one packet (there at most 1024, `UIO_MAXIOV`); 1 or more,
-    /// rounded up to a power of two.
+    /// Fragments in flight at most, also in one packet (there at most 1024, `UIO_MAXIOV`); 1 to
+    /// 2^24, rounded up to a power of two.
     public var fragmentLimit: Int
-    /// System calls in flight at most; 1 or more, rounded up to a power of two. The kernel keeps about
+    /// System calls in flight at most; 1 to 2^24, rounded up to a power of two. The kernel keeps about
     /// 200 bytes for each, out of `net.core.optmem_max`.
     public var callLimit: Int
 

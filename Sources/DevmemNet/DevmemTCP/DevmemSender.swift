@@ -52,7 +52,7 @@ public struct DevmemSender: ~Copyable {
   ///   - carving: the same buffer, carved into what pools hand out; nil to send received fragments only.
   ///   - configuration: how much may be in flight.
   /// - Throws: ``DevmemTCPError``: `.wrongDirection`, `.foreignMemory` if `carving` is of another buffer,
-  ///   `.notTCP`.
+  ///   `.notTCP`, `.invalidConfiguration`.
   public init(
     stream: consuming OwnedFileDescriptor, binding: NetdevBinding, carving: DMABufBinding? = nil,
     configuration: Configuration = Configuration()
@@ -67,6 +67,8 @@ public struct DevmemSender: ~Copyable {
       throw DevmemTCPError(
         .foreignMemory, operation, remedy: "Carve the buffer that is bound, not another one.")
     }
+    try DevmemTCPError.check("fragmentLimit", configuration.fragmentLimit, in: 1...1 << 24)
+    try DevmemTCPError.check("callLimit", configuration.callLimit, in: 1...1 << 24)
     do {
       try stream.setZerocopy(true)
     } catch {

@@ -30,6 +30,8 @@ public struct DevmemTCPError: Error, Hashable, Sendable, CarriesErrno {
     case wrongDevice
     /// A packet of more fragments than the sender keeps in flight.
     case tooManyFragments
+    /// A number of the configuration is out of its range.
+    case invalidConfiguration
     /// The peer, or the path to it, has gone.
     case connectionLost
     /// A system call failed in a way that has no code of its own; see `underlying`.
@@ -46,6 +48,16 @@ public struct DevmemTCPError: Error, Hashable, Sendable, CarriesErrno {
   public let remedy: String?
 
   package var carriedErrno: Errno? { underlying }
+
+  /// Does nothing where a number is in its range.
+  static func check(
+    _ name: String, _ value: Int, in range: ClosedRange<Int>
+  ) throws(DevmemTCPError) {
+    guard !range.contains(value) else { return }
+    throw DevmemTCPError(
+      .invalidConfiguration, "taking \(value) for \(name)",
+      remedy: "Choose it from \(range.lowerBound) to \(range.upperBound).")
+  }
 
   /// Describes a failure.
   public init(

@@ -127,9 +127,12 @@ public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
         headerByteCount: headerByteCount, bufferByteCount: headers.iovByteCount)
     }
     let iovByteCount = payload.iovByteCount
-    let fragmentCount = (maximumPayloadByteCount + iovByteCount - 1) / iovByteCount
+    // Not by rounding the sum up, which overflows near the largest Int.
+    let fragmentCount =
+      maximumPayloadByteCount / iovByteCount
+      + (maximumPayloadByteCount % iovByteCount > 0 ? 1 : 0)
     // Besides the payload's: a header and, on datagram sockets, the byte that shows an overrun.
-    guard fragmentCount + 2 <= VectorList.limit else {
+    guard fragmentCount <= VectorList.limit - 2 else {
       throw .tooManyFragments(count: fragmentCount, limit: VectorList.limit - 2)
     }
     self.socket = socket

@@ -38,28 +38,38 @@ extension NICSetup {
     let channels = try state.ethtool.channels(of: interface)
     let current = channels.current.receiveQueueCount
     // One for everybody else, also when the queues named are all the first ones.
-    let needed = max(last + 1, UInt32(queues.count) + 1)
+    let needed = max(UInt64(last) + 1, UInt64(queues.count) + 1)
     if current >= needed { return current }
+    guard let needed = UInt32(exactly: needed) else {
+      throw tooFewQueues(on: interface, needed, channels)
+    }
     let missing = needed - current
-    let combined = channels.current.combined + missing
-    let receive = channels.current.receive + missing
-    if combined <= channels.maximum.combined {
+    // What does not fit is more than any maximum.
+    let (combined, combinedOverflow) = channels.current.combined.addingReportingOverflow(missing)
+    let (receive, receiveOverflow) = channels.current.receive.addingReportingOverflow(missing)
+    if !combinedOverflow && combined <= channels.maximum.combined {
       try change(&state, back: .channels(combined: channels.current.combined, receive: nil)) {
         ethtool throws(DevmemNetError) in
         try ethtool.setChannels(of: interface, combined: combined)
       }
-    } else if receive <= channels.maximum.receive {
+    } else if !receiveOverflow && receive <= channels.maximum.receive {
       try change(&state, back: .channels(combined: nil, receive: channels.current.receive)) {
         ethtool throws(DevmemNetError) in
         try ethtool.setChannels(of: interface, receive: receive)
       }
     } else {
-      throw DevmemNetError(
-        .settingUnsupported, "making \(needed) receive queues on \(interface)",
-        interface: interface,
-        remedy: "It has at most \(channels.maximum.receiveQueueCount): name lower queues.")
+      throw tooFewQueues(on: interface, UInt64(needed), channels)
     }
     return needed
+  }
+
+  private static func tooFewQueues(
+    on interface: NetworkInterface, _ needed: UInt64, _ channels: ChannelSettings
+  ) -> DevmemNetError {
+    DevmemNetError(
+      .settingUnsupported, "making \(needed) receive queues on \(interface)",
+      interface: interface,
+      remedy: "It has at most \(channels.maximum.receiveQueueCount): name lower queues.")
   }
 
   /// Header/data split on, threshold 0.

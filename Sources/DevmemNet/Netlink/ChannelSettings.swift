@@ -17,7 +17,9 @@ public struct ChannelSettings: Hashable, Sendable {
     public var combined: UInt32
 
     /// Number of receive queues.
-    public var receiveQueueCount: UInt32 { receive + combined }
+    public var receiveQueueCount: UInt32 {
+      UInt32(clamping: UInt64(receive) + UInt64(combined))
+    }
   }
 
   /// In use.

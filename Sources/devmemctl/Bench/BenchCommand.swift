@@ -41,7 +41,9 @@ struct BenchCommand: ParsableCommand {
   var loop: [String] = []
 
   func validate() throws {
-    guard repeats > 0 else { throw ValidationError("--repeats \(repeats): use 1 or more.") }
+    guard (1...100_000).contains(repeats) else {
+      throw ValidationError("--repeats \(repeats): use 1 to 100000.")
+    }
     guard !BenchCase.matching(filter).isEmpty else {
       throw ValidationError("--filter \(filter ?? ""): no case has that in its name; see --list.")
     }
@@ -49,14 +51,14 @@ struct BenchCommand: ParsableCommand {
   }
 
   func run() throws {
-    do {
+    try reportingErrors {
       if !loop.isEmpty {
         let (benchCase, count) = try parsedLoop()
         try benchCase.run(count: count)
       } else if list {
-        Terminal.output.write(BenchReport.list(of: BenchCase.matching(filter)))
+        try Terminal.output.write(BenchReport.list(of: BenchCase.matching(filter)))
       } else if footprint {
-        Terminal.output.write(BenchReport.text(of: try Footprint.measure()))
+        try Terminal.output.write(BenchReport.text(of: try Footprint.measure()))
       } else if let thresholds {
         guard try ThresholdCheck.run(file: thresholds, filter: filter) else {
           throw ExitCode.failure
@@ -64,11 +66,6 @@ struct BenchCommand: ParsableCommand {
       } else {
         try measure()
       }
-    } catch let code as ExitCode {
-      throw code
-    } catch {
-      Terminal.error.writeLine("Error: \(error)")
-      throw ExitCode.failure
     }
   }
 
@@ -84,17 +81,17 @@ struct BenchCommand: ParsableCommand {
     }
     Self.show("")
     let report = BenchReport(results: results)
-    Terminal.output.write(json ? report.json.text + "\n" : report.table)
+    try Terminal.output.write(json ? report.json.text + "\n" : report.table)
   }
 
   /// The step that is under way, on one line for a person who waits.
   private static func show(_ step: String) {
     guard Terminal.error.isInteractive else { return }
-    Terminal.error.write("\r\u{1B}[K\(step)")
+    Terminal.error.note("\r\u{1B}[K\(step)")
   }
 
   private func parsedLoop() throws -> (BenchCase, Int) {
-    guard loop.count == 2, let count = Int(loop[1]), count > 0,
+    guard loop.count == 2, let count = Int(loop[1]), (1...1 << 40).contains(count),
       let benchCase = BenchCase.all.first(where: { $0.name == loop[0] })
     else { throw ValidationError("--loop: give the name of a case and a count.") }
     return (benchCase, count)

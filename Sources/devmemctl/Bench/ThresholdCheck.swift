@@ -17,13 +17,13 @@ enum ThresholdCheck {
       else { continue }
       let numbers = "\(entry.name): \(text(count)) instructions, budget \(text(entry.budget))"
       switch Thresholds.verdict(count, budget: entry.budget) {
-      case .exact: Terminal.output.writeLine(numbers)
-      case .below: Terminal.output.writeLine("\(numbers): lower the budget in \(file)")
+      case .exact: try Terminal.output.writeLine(numbers)
+      case .below: try Terminal.output.writeLine("\(numbers): lower the budget in \(file)")
       case .above:
-        Terminal.output.writeLine("\(numbers): ABOVE")
+        try Terminal.output.writeLine("\(numbers): ABOVE")
         isGood = false
       case .implausible:
-        Terminal.output.writeLine("\(numbers): too few to be true, the loop was optimised away")
+        try Terminal.output.writeLine("\(numbers): too few to be true, the loop was optimised away")
         isGood = false
       }
     }

@@ -37,26 +37,25 @@ struct DemoCommand: ParsableCommand {
   @Option(help: ArgumentHelp("NUMA node of the memory.", valueName: "n"))
   var node: Int?
 
+  @Option(
+    help: ArgumentHelp("Give up when the importer says nothing for so long.", valueName: "seconds"))
+  var patience = 120
+
   @Flag(help: "Print one JSON object on the last line of standard output.")
   var json = false
 
   func validate() throws { _ = try options() }
 
   func run() throws {
-    do {
+    try reportingErrors {
       let report = try DemoRun.run(try options())
       if json {
-        Terminal.output.writeLine(report.json.text)
+        try Terminal.output.writeLine(report.json.text)
       } else {
-        Terminal.output.write(report.table(for: .output))
+        try Terminal.output.write(report.table(for: .output))
       }
-      for problem in report.problems { Terminal.error.writeLine("Error: \(problem)") }
+      for problem in report.problems { Terminal.error.noteLine("Error: \(problem)") }
       if !report.problems.isEmpty { throw ExitCode.failure }
-    } catch let error as ExitCode {
-      throw error
-    } catch {
-      Terminal.error.writeLine("Error: \(error)")
-      throw ExitCode.failure
     }
   }
 
@@ -78,6 +77,10 @@ struct DemoCommand: ParsableCommand {
     if options.pageSize != .base4K && !isOverFile {
       throw ValidationError("--page-size works with --exporter udmabuf and memory-file.")
     }
+    guard (1...86_400).contains(patience) else {
+      throw ValidationError("--patience \(patience): use 1 to 86400 seconds.")
+    }
+    options.importerSeconds = patience
     if let node {
       guard isOverFile else {
         throw ValidationError("--node works with --exporter udmabuf and memory-file.")
@@ -96,6 +99,10 @@ struct DemoCommand: ParsableCommand {
     guard let file else {
       let byteCount = bytes?.value ?? 256 << 20
       guard byteCount > 0 else { throw ValidationError("--bytes 0: there is nothing to send.") }
+      guard byteCount <= TransferOptions.byteCountLimit else {
+        throw ValidationError(
+          "--bytes \(byteCount): use at most \(ByteCount(TransferOptions.byteCountLimit)).")
+      }
       return DemoOptions(source: .generator(seed: 0x5EED), byteCount: byteCount)
     }
     guard bytes == nil else { throw ValidationError("--file and --bytes exclude each other.") }

@@ -21,6 +21,8 @@ struct DemoOptions: Sendable {
   /// A power of two from 4 KiB to 2 MiB.
   var iovByteCount = 4096
   var node: Int?
+  /// How long the importer may be silent.
+  var importerSeconds = 120
 
   /// Payload of one packet.
   var payloadByteCount: Int { max(DemoSizes.payloadByteCount, iovByteCount) }

@@ -22,7 +22,7 @@ enum DemoRun {
       provider: HostMemoryProvider(byteCount: 1 << 20, node: options.node),
       configuration: PagePool.Configuration(node: options.node, name: "headers"))
 
-    let importer = try ImporterProcess()
+    let importer = try ImporterProcess(limit: options.importerSeconds)
     try importer.send(buffer)
     let (device, malloc, sender) = try connect(options, buffer, headers, payload, importer)
     let timings: DemoTimings
@@ -67,7 +67,7 @@ enum DemoRun {
     for connection in [deviceOut, mallocOut] { try connection.setNoDelay(true) }
     let device = try DevicePath(
       buffer: buffer, headers: headers, payload: payload, connection: deviceIn,
-      importer: importer.socket, payloadByteCount: options.payloadByteCount)
+      importer: importer, payloadByteCount: options.payloadByteCount)
     let malloc = try MallocPath(
       connection: mallocIn, payloadByteCount: options.payloadByteCount,
       outstandingByteLimit: options.bufferByteCount)

@@ -22,7 +22,7 @@ final class DevicePath: DemoPath {
 
   init(
     buffer: DMABuf, headers: PagePool, payload: PagePool, connection: TCPSocket,
-    importer: UnixSocket, payloadByteCount: Int
+    importer: ImporterProcess, payloadByteCount: Int
   ) throws {
     self.buffer = buffer
     self.headers = headers
@@ -32,7 +32,7 @@ final class DevicePath: DemoPath {
       framing: DemoHeader.framing(maximumPayloadByteCount: payloadByteCount), headers: headers,
       payload: payload)
     packet = receiver.makePacket()
-    channel = try FragmentChannel(socket: importer)
+    channel = try FragmentChannel(socket: importer.socket, patience: importer.patience)
     packetsPerBatch = max(1, DemoSizes.batchByteCount / payloadByteCount)
   }
 

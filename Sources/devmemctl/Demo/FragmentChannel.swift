@@ -8,6 +8,8 @@ import Glibc
 /// can't wait for each other.
 struct FragmentChannel: ~Copyable {
   let socket: UnixSocket
+  /// How the reader is waited for.
+  private let patience: PeerWait
   private var outgoing = MessageBuffer()
   private var incoming = MessageBuffer()
   private var count = 0
@@ -15,8 +17,9 @@ struct FragmentChannel: ~Copyable {
   private(set) var outstandingCount = 0
 
   /// - Parameter socket: made non-blocking here, and blocking again by ``finishBatches()``.
-  init(socket: UnixSocket) throws(CommandError) {
+  init(socket: UnixSocket, patience: PeerWait) throws(CommandError) {
     self.socket = socket
+    self.patience = patience
     outgoing.begin()
     try setBlocking(false)
   }
@@ -73,9 +76,17 @@ struct FragmentChannel: ~Copyable {
   /// tokens have to be back.
   mutating func finishBatches() throws {
     precondition(outstandingCount == 0, "fragments are still out")
-    try setBlocking(true)
     outgoing.finish(MessageHeader(.finish, count: 0))
-    try outgoing.send(over: socket)
+    while true {
+      do {
+        try outgoing.send(over: socket)
+        break
+      } catch {
+        guard error == .EAGAIN else { throw try reasonOfEnd(error) }
+      }
+      try wait(for: Int16(POLLOUT))
+    }
+    try setBlocking(true)
   }
 
   private mutating func takeTokens(_ give: (UInt64) throws -> Void) throws {
@@ -106,10 +117,7 @@ struct FragmentChannel: ~Copyable {
   }
 
   private func wait(for events: Int16) throws(CommandError) {
-    var entry = pollfd(fd: socket.descriptor.rawValue, events: events, revents: 0)
-    while unsafe poll(&entry, 1, -1) < 0 {
-      guard errno == EINTR else { throw CommandError("poll: \(errorText(errno))") }
-    }
+    try patience.wait(for: socket.descriptor.rawValue, events)
   }
 
   private func setBlocking(_ isBlocking: Bool) throws(CommandError) {
@@ -117,6 +125,6 @@ struct FragmentChannel: ~Copyable {
     let flags = fcntl(number, F_GETFL)
     guard flags >= 0,
       fcntl(number, F_SETFL, isBlocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) == 0
-    else { throw CommandError("fcntl: \(errorText(errno))") }
+    else { throw CommandError("preparing the socket to the reader", Errno(rawValue: errno)) }
   }
 }

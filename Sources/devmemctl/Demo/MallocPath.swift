@@ -71,7 +71,8 @@ final class MallocPath: DemoPath {
     self.payloadByteCount = payloadByteCount
     let (near, far) = try UnixSocket.pair()
     reader = Reader(far)
-    channel = try FragmentChannel(socket: near)
+    channel = try FragmentChannel(
+      socket: near, patience: PeerWait(name: "the comparison's reader", limit: nil))
     packetsPerBatch = max(1, DemoSizes.batchByteCount / payloadByteCount)
   }
 

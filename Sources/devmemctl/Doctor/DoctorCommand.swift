@@ -12,12 +12,14 @@ struct DoctorCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let report = DoctorReport(.live())
-    if json {
-      Terminal.output.writeLine(report.json.text)
-    } else {
-      Terminal.output.write(report.table(for: .output))
+    try reportingErrors {
+      let report = DoctorReport(.live())
+      if json {
+        try Terminal.output.writeLine(report.json.text)
+      } else {
+        try Terminal.output.write(report.table(for: .output))
+      }
+      if !report.canRunDemo { throw ExitCode.failure }
     }
-    if !report.canRunDemo { throw ExitCode.failure }
   }
 }

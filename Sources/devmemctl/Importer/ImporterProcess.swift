@@ -9,6 +9,8 @@ import Glibc
 final class ImporterProcess {
   let socket: UnixSocket
   let processID: pid_t
+  /// How it is waited for.
+  let patience: PeerWait
   private var isReaped = false
 
   deinit {
@@ -18,14 +20,13 @@ final class ImporterProcess {
   }
 
   /// Starts this program anew (no forked state), with nothing but one end of a socket pair.
-  init() throws {
-    let (near, far) = try UnixSocket.pair()
-    // Any number that standard input, output and error do not have.
-    let childDescriptor: Int32 = 3
-    processID = try spawnOurselves(
-      ["importer", "--socket", "\(childDescriptor)"], passing: far.descriptor.rawValue,
-      as: childDescriptor)
-    socket = near
+  ///
+  /// - Parameter limit: seconds that it may be silent.
+  init(limit: Int) throws(CommandError) {
+    let process = try OwnProcess(["importer"])
+    processID = process.processID
+    socket = process.socket
+    patience = PeerWait(name: "the importer (process \(process.processID))", limit: limit)
   }
 
   /// Hands the buffer's descriptor over and waits until the importer has mapped it.
@@ -50,11 +51,12 @@ final class ImporterProcess {
 
   private func receive(
     _ expected: ImporterMessage, _ message: inout MessageBuffer
-  ) throws -> [UInt8] {
+  ) throws(CommandError) -> [UInt8] {
+    try patience.wait(for: socket.descriptor.rawValue, Int16(POLLIN))
     do throws(Errno) {
       guard try message.receive(from: socket) else { throw Errno.ECONNRESET }
     } catch {
-      throw CommandError("the importer process (\(processID)) went away: \(error)")
+      throw CommandError("the importer process (\(processID)) went away", error)
     }
     switch message.header?.message {
     case expected?: return message.payload
@@ -65,8 +67,8 @@ final class ImporterProcess {
   }
 
   /// Waits for the process's good end.
-  private func wait() throws {
-    let status = waitForProcess(processID)
+  private func wait() throws(CommandError) {
+    let status = try patience.waitForEnd(of: processID)
     isReaped = true
     if status != 0 { throw CommandError("the importer process ended with status \(status)") }
   }

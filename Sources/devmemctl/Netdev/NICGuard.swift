@@ -12,57 +12,154 @@ final class NICGuard {
   /// What to type if both processes are killed.
   let restoreCommands: [String]
 
-  private let connection: UnixSocket
-  private let processID: pid_t
+  private let interface: NetworkInterface
+  private let process: OwnProcess
+  private let patience: PeerWait
   private var isReaped = false
+
+  /// Its descriptor becomes readable when the process that keeps the card ends.
+  var descriptor: Int32 { process.socket.descriptor.rawValue }
 
   /// Sets the card up.
   ///
+  /// - Parameters:
+  ///   - executable: the program that keeps the card; nil for this one.
+  ///   - limit: seconds to wait for its answer.
   /// - Throws: `CommandError` with what ``NICSetup`` says; nothing has changed then.
-  init(_ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule]) throws {
-    let (near, far) = try UnixSocket.pair()
-    var arguments = ["nic-guard", "--socket", "3", "--interface", interface.name]
+  init(
+    _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule],
+    executable: String? = nil, limit: Int = 60
+  ) throws {
+    var arguments = ["nic-guard", "--interface", interface.name]
     arguments += queues.flatMap { ["--queue", "\($0)"] }
     arguments += rules.flatMap { ["--rule", Self.encode($0)] }
-    let processID = try spawnOurselves(arguments, passing: far.descriptor.rawValue, as: 3)
-    connection = near
-    self.processID = processID
+    let process = try OwnProcess(arguments, executable: executable)
+    self.process = process
+    self.interface = interface
+    patience = PeerWait(
+      name: "the process that sets \(interface) up (\(process.processID))", limit: limit)
+    let answer: Answer
     do {
-      let answer = try Self.answer(near, "ready")
-      restoreCommands = answer.split(separator: "\n").map(String.init)
+      answer = try Self.answer(process.socket, patience, isInterruptible: true)
     } catch {
+      // Our end closes with the throw: it puts back what it has done, and ends. It is not ours to kill.
+      throw CommandError(
+        "setting \(interface) up: \(error.message)",
+        remedy: error.remedy ?? Self.lookCommands(interface))
+    }
+    switch answer {
+    case .ready(let commands): restoreCommands = commands
+    case .failed(let reason):
       // It has nothing to put back.
-      _ = waitForProcess(processID)
-      throw error
+      _ = try patience.waitForEnd(of: process.processID)
+      throw CommandError(reason)
+    case .gone, .restored:
+      let status = try patience.waitForEnd(of: process.processID)
+      throw CommandError(
+        "the process that sets \(interface) up ended before it was ready, with status \(status)",
+        remedy: Self.lookCommands(interface))
     }
   }
 
   deinit {
-    try? restore()
+    do {
+      try restore()
+    } catch {
+      Terminal.error.noteLine("Error: \(error)")
+    }
   }
 
   /// Puts everything back and waits for it. A second call does nothing.
   ///
-  /// - Throws: `CommandError` with what ``NICSetup/restore()`` says.
-  func restore() throws {
+  /// - Throws: `CommandError` with what ``NICSetup/restore()`` says; where the process that keeps the card
+  ///   has gone, with what is left to be put back.
+  func restore() throws(CommandError) {
     guard !isReaped else { return }
-    defer {
-      _ = waitForProcess(processID)
-      isReaped = true
+    isReaped = true
+    let answer: Answer
+    if (try? process.socket.send(Array("restore".utf8))) == nil {
+      answer = .gone
+    } else {
+      do {
+        // Signals do not end this wait: a second one of a kind ends this process, and the other goes on.
+        answer = try Self.answer(process.socket, patience, isInterruptible: false)
+      } catch {
+        throw CommandError("putting \(interface) back: \(error.message)", remedy: byHand)
+      }
     }
-    try connection.send(Array("restore".utf8))
-    _ = try Self.answer(connection, "restored")
+    _ = try patience.waitForEnd(of: process.processID)
+    switch answer {
+    case .restored: return
+    case .failed(let reason): throw CommandError(reason)
+    case .gone, .ready: throw goneError
+    }
   }
 
-  /// What comes after the word that is expected.
-  private static func answer(_ connection: UnixSocket, _ word: String) throws -> String {
-    let message = try connection.receive(byteLimit: 65536)
-    let text = String(decoding: message.bytes, as: UTF8.self)
-    if text.hasPrefix("error ") { throw CommandError(String(text.dropFirst(6))) }
-    guard text.hasPrefix(word) else {
-      throw CommandError("the process that sets the network card up went away")
+  /// Runs the body, which unbinds what it binds, and puts the card back, whatever happens. Where both the
+  /// body and that fail, both are said, and the body's error is thrown.
+  static func keeping<Result>(
+    _ cardGuard: NICGuard?, _ body: () throws -> Result
+  ) throws -> Result {
+    let result: Result
+    do {
+      result = try body()
+    } catch {
+      do {
+        try cardGuard?.restore()
+      } catch let second {
+        Terminal.error.noteLine("Error: \(second)")
+      }
+      throw error
     }
-    return String(text.dropFirst(word.count + 1))
+    try cardGuard?.restore()
+    return result
+  }
+
+  /// Nobody is left who would put the card back.
+  var goneError: CommandError {
+    CommandError(
+      "the process that keeps \(interface) (\(process.processID)) has gone, and nobody puts back"
+        + " what it has changed there",
+      remedy: byHand)
+  }
+
+  private var byHand: String {
+    restoreCommands.isEmpty
+      ? "Nothing was changed that would have to be put back."
+      : "When the memory is unbound: "
+        + restoreCommands.map { SystemProcess.asRoot($0) }.joined(separator: "; ")
+  }
+
+  private static func lookCommands(_ interface: NetworkInterface) -> String {
+    "See what it has changed: ethtool -g \(interface); ethtool -x \(interface);"
+      + " ethtool -n \(interface)"
+  }
+
+  /// What the other process says.
+  private enum Answer {
+    case ready([String])
+    case restored
+    case failed(String)
+    case gone
+  }
+
+  private static func answer(
+    _ socket: UnixSocket, _ patience: PeerWait, isInterruptible: Bool
+  ) throws(CommandError) -> Answer {
+    try patience.wait(
+      for: socket.descriptor.rawValue, Int16(POLLIN), isInterruptible: isInterruptible)
+    let text: String
+    do throws(Errno) {
+      text = String(decoding: try socket.receive(byteLimit: 65536).bytes, as: UTF8.self)
+    } catch {
+      return .gone
+    }
+    if text.hasPrefix("error ") { return .failed(String(text.dropFirst(6))) }
+    if text == "restored" { return .restored }
+    if text.hasPrefix("ready ") {
+      return .ready(text.dropFirst(6).split(separator: "\n").map(String.init))
+    }
+    return .gone
   }
 
   // MARK: - Rules as arguments

@@ -46,17 +46,30 @@ struct NICGuardCommand: ParsableCommand {
       throw ExitCode.failure
     }
     _ = try? connection.send(Array("ready \(setup.restoreCommands.joined(separator: "\n"))".utf8))
-    // Either asks to restore or is gone: both end the wait.
-    _ = try? connection.receive(byteLimit: 64)
+    Self.waitForWord(connection)
     do throws(DevmemNetError) {
       try Self.restore(setup)
     } catch {
       if (try? connection.send(Array("error \(error)".utf8))) == nil {
-        Terminal.error.writeLine("Error: \(error)")
+        Terminal.error.noteLine("Error: \(error)")
       }
       throw ExitCode.failure
     }
     _ = try? connection.send(Array("restored".utf8))
+  }
+
+  /// Waits until the other process asks to restore, or is gone. Whatever else comes says nothing.
+  static func waitForWord(_ connection: UnixSocket) {
+    let word = Array("restore".utf8)
+    while true {
+      do throws(Errno) {
+        let message = try connection.receive(byteLimit: 64)
+        if message.byteCount == 0 || message.bytes == word { return }
+      } catch {
+        // Longer than a word, or with descriptors: not for us.
+        if error != .EMSGSIZE { return }
+      }
+    }
   }
 
   /// While a process is being killed, its binding may end later than its socket to us: tries for ten

@@ -12,8 +12,10 @@ struct NetdevBindCommand: ParsableCommand {
     abstract: "Bind a new dma-buf to a network card, for other programs, until interrupted.",
     discussion: """
       Sets the card up (header/data split, channels, receive side scaling, steering rules), makes a \
-      udmabuf, binds it and prints the binding's number. With --socket every program that connects gets \
-      the dma-buf's descriptor (SCM_RIGHTS) with one line of JSON, as a SOCK_SEQPACKET message. On \
+      udmabuf, binds it and prints the binding's number. With --socket every program of the same user, \
+      or of those that --allow-user and --allow-group name, that connects gets the dma-buf's descriptor \
+      (SCM_RIGHTS) with one line of JSON, as a SOCK_SEQPACKET message. Whoever has it reads and writes \
+      what the card receives, and keeps the memory also after the binding's end. On \
       SIGINT, SIGTERM or SIGHUP the memory is unbound and the card put back as it was; also when this \
       program is killed, because a second one sees to it.
       """)
@@ -47,6 +49,15 @@ struct NetdevBindCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Hand the dma-buf out at this Unix socket.", valueName: "path"))
   var socket: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Who else may have it from there: a user's name or number; may be repeated.",
+      valueName: "user"))
+  var allowUser: [String] = []
+
+  @Option(help: ArgumentHelp("As --allow-user: a group.", valueName: "group"))
+  var allowGroup: [String] = []
+
   @Flag(help: "Leave the card's settings alone: they are as a receiver needs them.")
   var noSetup = false
 
@@ -58,15 +69,22 @@ struct NetdevBindCommand: ParsableCommand {
     guard [4096, 2 << 20].contains(pageSize.value) else {
       throw ValidationError("--page-size \(pageSize): use 4K or 2M.")
     }
-    guard bytes.value > 0 else { throw ValidationError("--bytes 0: there is nothing to bind.") }
+    guard (1...TransferOptions.byteCountLimit).contains(bytes.value) else {
+      throw ValidationError(
+        "--bytes \(bytes): use 1 to \(ByteCount(TransferOptions.byteCountLimit)).")
+    }
+    if let rxPageSize, !(1...1 << 31).contains(rxPageSize.value) {
+      throw ValidationError("--rx-page-size \(rxPageSize): use 4K to 2G.")
+    }
     if send, queues != nil || !port.isEmpty || rxPageSize != nil {
       throw ValidationError("--send takes neither --queues nor --port nor --rx-page-size.")
     }
   }
 
   func run() throws {
-    TerminationSignals.hold()
     try reportingErrors {
+      try Interruption.observe()
+      let admission = try DescriptorServer.Admission(users: allowUser, groups: allowGroup)
       let interface = try NetworkInterface(named: interface)
       // Before memory is made for it.
       if send {
@@ -80,13 +98,29 @@ struct NetdevBindCommand: ParsableCommand {
         name: "devmemctl-bind")
       let cardGuard =
         try send || noSetup ? nil : NICGuard(interface, queues: queues, rules: rules(queues))
-      let binding = try bind(buffer, interface, queues)
-      let server = try socket.map { try DescriptorServer(path: $0, buffer, Self.json(binding)) }
-      announce(binding, cardGuard)
-      _ = TerminationSignals.wait()
-      server?.close()
-      binding.close()
-      try cardGuard?.restore()
+      try NICGuard.keeping(cardGuard) {
+        let binding = try bind(buffer, interface, queues)
+        // Bound memory pins the card's settings.
+        defer { binding.close() }
+        let server = try socket.map {
+          try DescriptorServer(path: $0, buffer, Self.json(binding), admission: admission)
+        }
+        defer { server?.close() }
+        try announce(binding, cardGuard)
+        try waitForEnd(cardGuard)
+      }
+    }
+  }
+
+  /// Waits for a signal. The end of the process that keeps the card ends this as well: nobody would put
+  /// the card back any more.
+  private func waitForEnd(_ cardGuard: NICGuard?) throws {
+    do {
+      // A negative number is passed over: then there is nothing to wait for but signals.
+      try Interruption.wait(for: cardGuard?.descriptor ?? -1, Int16(POLLIN))
+    } catch {
+      guard Interruption.received == nil else { return }
+      throw error
     }
   }
 
@@ -119,8 +153,8 @@ struct NetdevBindCommand: ParsableCommand {
     }
   }
 
-  private func announce(_ binding: NetdevBinding, _ cardGuard: NICGuard?) {
-    if json { return Terminal.output.writeLine(Self.json(binding).text) }
+  private func announce(_ binding: NetdevBinding, _ cardGuard: NICGuard?) throws(CommandError) {
+    if json { return try Terminal.output.writeLine(Self.json(binding).text) }
     var text = "dmabuf id \(binding.id): \(ByteCount(binding.buffer.byteCount)) bound to "
     switch binding.direction {
     case .transmit: text += "\(binding.interface) for sending"
@@ -129,11 +163,11 @@ struct NetdevBindCommand: ParsableCommand {
         "receive queue\(queues.count == 1 ? "" : "s")"
         + " \(queues.map(String.init).joined(separator: ", ")) of \(binding.interface)"
     }
-    Terminal.output.writeLine(text)
-    if let socket { Terminal.output.writeLine("descriptor at \(socket)") }
-    Terminal.output.writeLine("Ctrl-C unbinds and puts the card back.")
+    try Terminal.output.writeLine(text)
+    if let socket { try Terminal.output.writeLine("descriptor at \(socket)") }
+    try Terminal.output.writeLine("Ctrl-C unbinds and puts the card back.")
     if let commands = cardGuard?.restoreCommands, !commands.isEmpty {
-      Terminal.error.writeLine("By hand it would be: " + commands.joined(separator: "; "))
+      Terminal.error.noteLine("By hand it would be: " + commands.joined(separator: "; "))
     }
   }
 

@@ -25,10 +25,10 @@ struct NetdevListCommand: ParsableCommand {
         try interface.map { [try NICAbility(of: NetworkInterface(named: $0))] }
         ?? NICAbility.all()
       if json {
-        Terminal.output.writeLine(
+        try Terminal.output.writeLine(
           JSONValue.object([("interfaces", .array(abilities.map(\.json)))]).text)
       } else {
-        Terminal.output.write(Self.text(abilities, for: .output))
+        try Terminal.output.write(Self.text(abilities, for: .output))
       }
       if !abilities.contains(where: { $0.receive == .able || $0.transmit == .able }) {
         throw ExitCode.failure

@@ -28,14 +28,14 @@ struct NetdevPoolsCommand: ParsableCommand {
       let wanted = try interface.map { try NetworkInterface(named: $0) }
       let listing = try PoolListing(of: wanted)
       if json {
-        Terminal.output.writeLine(listing.json.text)
+        try Terminal.output.writeLine(listing.json.text)
       } else {
-        Terminal.output.write(listing.table(for: .output))
+        try Terminal.output.write(listing.table(for: .output))
       }
       while true {
         guard let event = try notifications?.next(milliseconds: -1) else { return }
         if let wanted, event.interfaceIndex != wanted.index { continue }
-        Terminal.output.writeLine(json ? event.json.text : event.line)
+        try Terminal.output.writeLine(json ? event.json.text : event.line)
       }
     }
   }

@@ -38,7 +38,8 @@ extension ByteCount: CustomStringConvertible {
   /// The largest unit that leaves at most one decimal: `64 KiB`, `1.5 MiB`, `17 bytes`.
   var description: String {
     for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] where value >= 1 << shift {
-      let tenths = (value * 10) >> shift
+      // Not by multiplying the whole, which overflows near the largest Int.
+      let tenths = (value >> shift) * 10 + ((value & (1 << shift - 1)) * 10) >> shift
       return tenths % 10 == 0 ? "\(tenths / 10) \(unit)" : "\(tenths / 10).\(tenths % 10) \(unit)"
     }
     return value == 1 ? "1 byte" : "\(value) bytes"

@@ -20,12 +20,12 @@ struct ProgressBar: ~Copyable {
     guard now - started > .milliseconds(500), now - lastDrawn > .milliseconds(100) else { return }
     lastDrawn = now
     isDrawn = true
-    Terminal.error.write("\r" + Self.line(done: done, total: total))
+    Terminal.error.note("\r" + Self.line(done: done, total: total))
   }
 
   /// Takes the bar away, so that what follows begins on a clean line.
   mutating func finish() {
-    if isDrawn { Terminal.error.write("\r\u{1B}[K") }
+    if isDrawn { Terminal.error.note("\r\u{1B}[K") }
     isDrawn = false
   }
 

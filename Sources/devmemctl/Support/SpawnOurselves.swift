@@ -1,54 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DevmemSystem
 import Glibc
 
-/// Starts this program anew (no forked state), with nothing open but standard input, output and error,
-/// and one descriptor of ours.
-///
-/// - Parameters:
-///   - arguments: without the program's name.
-///   - descriptor: ours; it stays open here.
-///   - number: the descriptor's number there.
-/// - Returns: the process's number; the caller has to wait for it.
-func spawnOurselves(
-  _ arguments: [String], passing descriptor: Int32, as number: Int32
-) throws -> pid_t {
-  var actions = unsafe posix_spawn_file_actions_t()
-  unsafe posix_spawn_file_actions_init(&actions)
-  defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-  // The copy is not close-on-exec, unlike all else that is open here.
-  unsafe posix_spawn_file_actions_adddup2(&actions, descriptor, number)
-  let environment = (FileTree().text("/proc/self/environ") ?? "").split(separator: "\0")
-  var processID: pid_t = 0
-  let error = unsafe withCStrings(["devmemctl"] + arguments) { arguments in
-    unsafe withCStrings(environment.map(String.init)) { environment in
-      unsafe posix_spawn(&processID, "/proc/self/exe", &actions, nil, arguments, environment)
+/// A second process of this program, and the socket to it. Started anew (no forked state), with nothing
+/// open but standard input, output and error, and its end of the socket.
+struct OwnProcess: Sendable {
+  /// Our end. Its other end is the process's alone, so that the process's death shows here.
+  let socket: UnixSocket
+  let processID: pid_t
+
+  /// The number of its end of the socket over there: any that standard input, output and error do not
+  /// have.
+  static let socketNumber: Int32 = 3
+
+  /// Starts it.
+  ///
+  /// - Parameters:
+  ///   - arguments: without the program's name; `--socket` and the number are added.
+  ///   - executable: the program; nil for this one.
+  init(_ arguments: [String], executable: String? = nil) throws(CommandError) {
+    let (near, far) = try CommandError.wrapping("making a pair of Unix sockets") {
+      () throws(Errno) in try UnixSocket.pair()
     }
+    let all = ["devmemctl"] + arguments + ["--socket", "\(Self.socketNumber)"]
+    let ways = executable.map { [$0] } ?? ["/proc/self/exe", SystemProcess.executablePath]
+    var failure: CommandError?
+    for way in ways {
+      do throws(Errno) {
+        processID = try SystemProcess.spawn(
+          way, all, passing: far.descriptor, as: Self.socketNumber)
+        socket = near
+        // Whoever keeps the other end open waits for a peer that has gone.
+        _ = consume far
+        return
+      } catch {
+        // Without /proc there is still the path by which we were started.
+        if failure == nil {
+          failure = CommandError("starting devmemctl \(arguments[0]) from \(way)", error)
+        }
+      }
+    }
+    throw failure ?? CommandError("no program to start")
   }
-  guard error == 0 else {
-    throw CommandError("devmemctl \(arguments[0]) does not start: \(errorText(error))")
-  }
-  return processID
-}
-
-/// Waits for a child's end.
-///
-/// - Returns: its exit status; for one that was killed, the signal's number + 128.
-func waitForProcess(_ processID: pid_t) -> Int32 {
-  var status: Int32 = 0
-  while unsafe waitpid(processID, &status, 0) < 0 {
-    guard errno == EINTR else { return -1 }
-  }
-  return status & 0x7F == 0 ? status >> 8 & 0xFF : 128 + status & 0x7F
-}
-
-/// A NULL-terminated array of C strings, valid during the call.
-private func withCStrings<Result>(
-  _ strings: [String],
-  _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) throws -> Result
-) rethrows -> Result {
-  var pointers = unsafe strings.map { unsafe strdup($0) }
-  defer { unsafe pointers.forEach { unsafe free($0) } }
-  unsafe pointers.append(nil)
-  return try unsafe body(pointers)
 }

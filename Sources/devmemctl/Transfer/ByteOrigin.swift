@@ -34,7 +34,7 @@ struct ByteOrigin: ~Copyable {
     }
     name = path
     let opened = unsafe Glibc.open(path, O_RDONLY | O_CLOEXEC)
-    guard opened >= 0 else { throw CommandError("opening \(path): \(errorText(errno))") }
+    guard opened >= 0 else { throw CommandError("opening \(path)", Errno(rawValue: errno)) }
     number = opened
     file = OwnedFileDescriptor(owning: opened)
   }
@@ -50,13 +50,13 @@ struct ByteOrigin: ~Copyable {
       done = wanted
     }
     while done < wanted {
+      try Interruption.wait(for: number, Int16(POLLIN))
       let count = unsafe Glibc.read(
         number, destination.baseAddress.unsafelyUnwrapped + done, wanted - done)
-      if count < 0 && errno == EINTR {
-        try Interruption.check()
-        continue
+      if count < 0 && (errno == EINTR || errno == EAGAIN) { continue }
+      guard count >= 0 else {
+        throw CommandError("reading \(name)", Errno(rawValue: errno))
       }
-      guard count >= 0 else { throw CommandError("reading \(name): \(errorText(errno))") }
       if count == 0 { break }
       done += count
     }

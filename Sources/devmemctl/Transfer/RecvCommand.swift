@@ -55,29 +55,27 @@ struct RecvCommand: ParsableCommand {
   func validate() throws {
     try transfer.validate()
     try TransferOptions.checkIOVSize(iovSize)
-    guard hold >= 0 else { throw ValidationError("--hold \(hold): use 0 or more.") }
+    // No buffer has more fragments than bytes.
+    guard (0...transfer.bufferSize.value).contains(hold) else {
+      throw ValidationError("--hold \(hold): use 0 to the number of buffers in --buffer-size.")
+    }
     if let bytes, bytes.value <= 0 {
       throw ValidationError("--bytes \(bytes): nothing to receive.")
     }
   }
 
   func run() throws {
-    do {
-      Interruption.observe()
+    try reportingErrors {
+      try Interruption.observe()
       let report = try RecvRun.run(self)
       let terminal = output == "-" ? Terminal.error : Terminal.output
       if transfer.json {
-        terminal.writeLine(report.json.text)
+        try terminal.writeLine(report.json.text)
       } else {
-        terminal.write(report.table)
+        try terminal.write(report.table)
       }
-      for problem in report.problems { Terminal.error.writeLine("Error: \(problem)") }
+      for problem in report.problems { Terminal.error.noteLine("Error: \(problem)") }
       if !report.problems.isEmpty { throw ExitCode.failure }
-    } catch let error as ExitCode {
-      throw error
-    } catch {
-      Terminal.error.writeLine("Error: \(error)")
-      throw ExitCode.failure
     }
   }
 }

@@ -21,13 +21,8 @@ enum RecvRun {
       : try NICGuard(
         interface, queues: queues, rules: rules(options.listen, options.transfer.port, queues[0]))
     // Bound memory pins the settings: the binding ends first, whatever happens.
-    do {
-      let report = try receive(options, interface, queues, buffer, sink)
-      try setup?.restore()
-      return report
-    } catch {
-      try setup?.restore()
-      throw error
+    return try NICGuard.keeping(setup) {
+      try receive(options, interface, queues, buffer, sink)
     }
   }
 
@@ -73,17 +68,16 @@ enum RecvRun {
   /// Waits for the one connection.
   private static func accept(_ options: RecvCommand) throws -> OwnedFileDescriptor {
     let local = TCPEndpoint(address: options.listen, port: options.transfer.port)
-    let listener: TCPSocket
-    do {
-      listener = try TCPSocket.listen(on: local, interface: options.transfer.interface, backlog: 1)
-    } catch {
-      throw CommandError("listening on \(local): \(error)")
+    let listener = try CommandError.wrapping("listening on \(local)") { () throws(Errno) in
+      try TCPSocket.listen(on: local, interface: options.transfer.interface, backlog: 1)
     }
-    Terminal.error.writeLine("listening on \(local)")
-    while try !listener.wait(for: .readable, milliseconds: 200) { try Interruption.check() }
-    let descriptor = try listener.accept().descriptor.duplicate()
-    try descriptor.setBlocking(false)
-    return descriptor
+    Terminal.error.noteLine("listening on \(local)")
+    try Interruption.wait(for: listener.descriptor.rawValue, Int16(POLLIN))
+    return try CommandError.wrapping("accepting a connection on \(local)") { () throws(Errno) in
+      let descriptor = try listener.accept().descriptor.duplicate()
+      try descriptor.setBlocking(false)
+      return descriptor
+    }
   }
 
   /// Buffers out of our memory in the kernel's page pools, those without an interface among them.

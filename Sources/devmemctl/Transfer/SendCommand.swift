@@ -50,32 +50,28 @@ struct SendCommand: ParsableCommand {
       throw ValidationError("Say what to send: --input (- is standard input), or --bytes.")
     }
     if let bytes, bytes.value <= 0 { throw ValidationError("--bytes \(bytes): nothing to send.") }
-    let count = (packetSize.value + iovSize.value - 1) / iovSize.value
-    guard packetSize.value > 0, count <= 1024 else {
+    guard packetSize.value > 0, (packetSize.value - 1) / iovSize.value < 1024 else {
       throw ValidationError("--packet-size \(packetSize): use 1 to 1024 IOVs.")
     }
     guard packetSize.value <= transfer.bufferSize.value else {
       throw ValidationError("--packet-size \(packetSize): more than --buffer-size.")
     }
-    guard connectTimeout >= 0 else { throw ValidationError("--connect-timeout is 0 or more.") }
+    guard (0...86_400).contains(connectTimeout) else {
+      throw ValidationError("--connect-timeout \(connectTimeout): use 0 to 86400 seconds.")
+    }
   }
 
   func run() throws {
-    do {
-      Interruption.observe()
+    try reportingErrors {
+      try Interruption.observe()
       let report = try SendRun.run(self)
       if transfer.json {
-        Terminal.output.writeLine(report.json.text)
+        try Terminal.output.writeLine(report.json.text)
       } else {
-        Terminal.output.write(report.table)
+        try Terminal.output.write(report.table)
       }
-      for problem in report.problems { Terminal.error.writeLine("Error: \(problem)") }
+      for problem in report.problems { Terminal.error.noteLine("Error: \(problem)") }
       if !report.problems.isEmpty { throw ExitCode.failure }
-    } catch let error as ExitCode {
-      throw error
-    } catch {
-      Terminal.error.writeLine("Error: \(error)")
-      throw ExitCode.failure
     }
   }
 }

@@ -27,13 +27,18 @@ struct TransferOptions: ParsableArguments {
   var json = false
 
   func validate() throws {
-    guard bufferSize.value > 0, bufferSize.value % 4096 == 0 else {
-      throw ValidationError("--buffer-size \(bufferSize): use a multiple of 4K.")
+    guard (1...Self.byteCountLimit).contains(bufferSize.value), bufferSize.value % 4096 == 0 else {
+      throw ValidationError(
+        "--buffer-size \(bufferSize): use a multiple of 4K, up to"
+          + " \(ByteCount(Self.byteCountLimit)).")
     }
     guard (2...255).contains(period) else {
       throw ValidationError("--period \(period): use 2 to 255.")
     }
   }
+
+  /// More than any machine has, and little enough to calculate with.
+  static let byteCountLimit = 1 << 50
 
   static func checkIOVSize(_ size: ByteCount) throws {
     guard (4096...2 << 20).contains(size.value), size.value & (size.value - 1) == 0 else {

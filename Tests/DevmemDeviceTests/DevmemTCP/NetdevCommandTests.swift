@@ -178,4 +178,41 @@ import Testing
     kill(binding.process.process.processIdentifier, SIGTERM)
     #expect(try binding.process.wait().status == 0)
   }
+
+  @Test("a queue number that no card has is refused at once, and nothing is left changed")
+  func queueNumberAtTheLimit() throws {
+    let nic = try SimulatedNIC()
+    let before = try NICSnapshot(of: nic.interface)
+    for list in ["4294967295", "4294967294", "1000000"] {
+      let output = try DevmemctlProcess.run([
+        "netdev", "bind", "dmsim0", "--bytes", "1M", "--queues", list,
+      ])
+      #expect(output.status == 1)
+      #expect(output.standardError.contains("settingUnsupported"), "\(output.standardError)")
+      #expect(try NICSnapshot(of: nic.interface) == before)
+    }
+  }
+
+  @Test("a killed guard ends the binding with the commands that put the card back, which do")
+  func guardKilled() throws {
+    let nic = try SimulatedNIC()
+    let before = try NICSnapshot(of: nic.interface)
+    let binding = try Binding(["--queues", "2,3", "--port", "5201"])
+    let number = binding.process.process.processIdentifier
+    let children = try SystemFile.text(at: "/proc/\(number)/task/\(number)/children")
+    let keeper = try #require(children.split(separator: " ").first.flatMap { pid_t($0) })
+    kill(keeper, SIGKILL)
+    let output = try binding.process.wait()
+    #expect(output.status == 1)
+    #expect(output.standardError.contains("has gone"), "\(output.standardError)")
+    #expect(try NICSnapshot(of: nic.interface) != before)
+    let line = try #require(
+      output.standardError.split(separator: "\n").last {
+        $0.contains("When the memory is unbound: ")
+      }
+    )
+    let commands = line.components(separatedBy: "When the memory is unbound: ")[1]
+    try DevmemSim.tool("sh", "-c", "set -e; \(commands)")
+    #expect(try NICSnapshot(of: nic.interface) == before)
+  }
 }

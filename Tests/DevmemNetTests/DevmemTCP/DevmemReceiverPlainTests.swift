@@ -28,7 +28,7 @@ struct DevmemReceiverPlainTests {
     }
 
     func receiver(byteLimit: Int = 4096, buffer: DMABuf? = nil) throws -> DevmemReceiver {
-      DevmemReceiver(
+      try DevmemReceiver(
         unchecked: try near.descriptor.duplicate(), bindingID: 1, buffer: buffer, binding: nil,
         linear: pool,
         configuration: DevmemReceiver.Configuration(
@@ -269,6 +269,31 @@ struct DevmemReceiverPlainTests {
       } catch let error as DevmemTCPError {
         #expect(error.code == code)
         #expect(error.underlying == errno)
+      }
+    }
+  }
+
+  @Test(
+    "numbers of the configuration out of their range are refused with the range, and close the socket"
+  )
+  func limits() throws {
+    let flow = try Flow()
+    typealias Configuration = DevmemReceiver.Configuration
+    for configuration in [
+      Configuration(fragmentLimit: .max), Configuration(fragmentLimit: 0),
+      Configuration(byteLimit: .max), Configuration(byteLimit: 1024 * 1024 + 1),
+      Configuration(byteLimit: 0), Configuration(byteLimit: .min),
+      Configuration(byteLimit: 4096, tokenLimit: .max),
+      Configuration(byteLimit: 4096, tokenLimit: 0),
+    ] {
+      do {
+        _ = try DevmemReceiver(
+          unchecked: try flow.near.descriptor.duplicate(), bindingID: 1, buffer: nil, binding: nil,
+          linear: flow.pool, configuration: configuration)
+        Issue.record("\(configuration) was taken")
+      } catch let error as DevmemTCPError {
+        #expect(error.code == .invalidConfiguration)
+        #expect(error.remedy?.contains("Choose it from 1 to ") == true)
       }
     }
   }

@@ -243,6 +243,16 @@ struct HeaderSplitReceiverStreamTests {
   @Test("what can't be received is refused at the start")
   func impossible() throws {
     let wire = try Wire()
+    for largest in [Int.max, .max - 1] {
+      do {
+        _ = try wire.receiver(maximum: largest)
+        Issue.record("more was taken than there is")
+      } catch {
+        guard case .tooManyFragments(_, limit: 1022)? = error as? HeaderSplitError else {
+          throw error
+        }
+      }
+    }
     #expect(throws: HeaderSplitError.tooManyFragments(count: 1023, limit: 1022)) {
       _ = try wire.receiver(maximum: 1022 * 1024 + 1)
     }
