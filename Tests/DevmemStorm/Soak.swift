@@ -36,7 +36,7 @@ final class Soak: Sendable {
   static let deviceByteCount = 4 << 20
 
   let host: HostMemoryProvider
-  let binding: DMABufBinding
+  let carving: DMABufCarving
   /// Host memory three times, device memory in six sizes, and one out of the other.
   let providers: [CallingProvider]
   let map = HolderMap(hostByteCount: hostCount * 4096, deviceByteCount: deviceByteCount)
@@ -68,13 +68,13 @@ final class Soak: Sendable {
 
   init() throws {
     host = try HostMemoryProvider(byteCount: Self.hostCount * 4096)
-    binding = try DMABufBinding(DMABuf.memoryFile(byteCount: Self.deviceByteCount))
+    carving = try DMABufCarving(DMABuf.memoryFile(byteCount: Self.deviceByteCount))
     var all: [any MemoryProvider] = [
-      host, host, host, host, DMABufMemoryProvider(binding),
-      FallbackProvider(DMABufMemoryProvider(binding), then: host),
+      host, host, host, host, DMABufMemoryProvider(carving),
+      FallbackProvider(DMABufMemoryProvider(carving), then: host),
     ]
     for byteCount in [256, 1024, 4096, 16384, 65536] {
-      all.append(try SizeClassMemoryProvider(binding, iovByteCount: byteCount))
+      all.append(try SizeClassMemoryProvider(carving, iovByteCount: byteCount))
     }
     providers = all.map { CallingProvider($0) }
   }
@@ -317,7 +317,7 @@ final class Soak: Sendable {
   /// Buffers, in KiB, and pools that are still out when everything is over.
   func lost() -> (bytes: Int, pools: Int) {
     let bytes =
-      host.byteCount - host.availableByteCount + Self.deviceByteCount - binding.availableByteCount
+      host.byteCount - host.availableByteCount + Self.deviceByteCount - carving.availableByteCount
     return (bytes, providers.reduce(0) { $0 + $1.poolCount })
   }
 }

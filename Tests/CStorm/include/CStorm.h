@@ -20,5 +20,6 @@ void cstorm_give_up_after(unsigned seconds);
 /// Runs `body` when the calling thread ends, in a destructor that was made after those of all libraries.
 void cstorm_at_thread_end(void (*body)(void *), void *context);
 void cstorm_yield(void);
-/// Bytes of the process that are in memory; 0 if the system does not say.
-long cstorm_resident_bytes(void);
+/// Bytes of the process that are in memory, or under a sanitizer those that are allocated; 0 if the system does
+/// not say.
+long cstorm_used_bytes(void);
