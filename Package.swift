@@ -18,8 +18,6 @@ let package = Package(
     .library(name: "Devmem", targets: ["Devmem"]),
     .library(name: "DevmemNet", targets: ["DevmemNet"]),
     .library(name: "DevmemPagePool", targets: ["DevmemPagePool"]),
-    .library(name: "DevmemGenpool", targets: ["DevmemGenpool"]),
-    .library(name: "DevmemSystem", targets: ["DevmemSystem"]),
     .library(name: "DevmemTesting", targets: ["DevmemTesting"]),
     .executable(name: "devmemctl", targets: ["devmemctl"]),
     // For the package in Benchmarks/ alone; not a promise to anybody.
@@ -91,7 +89,8 @@ let package = Package(
       dependencies: ["DevmemPagePool", "DevmemTesting", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
-      name: "DevmemTests", dependencies: ["Devmem", "DevmemSystem", "DevmemTestSupport"],
+      name: "DevmemTests",
+      dependencies: ["Devmem", "DevmemGenpool", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemNetTests",
@@ -107,7 +106,8 @@ let package = Package(
     .testTarget(
       name: "DevmemDeviceTests",
       dependencies: [
-        "Devmem", "DevmemNet", "DevmemSystem", "DevmemTestSupport", "devmemctl", "CTestSupport",
+        "Devmem", "DevmemGenpool", "DevmemNet", "DevmemSystem", "DevmemTestSupport", "devmemctl",
+        "CTestSupport",
       ],
       swiftSettings: rules),
   ],

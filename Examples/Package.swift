@@ -8,7 +8,6 @@ import PackageDescription
 let rules: [SwiftSetting] = [.strictMemorySafety(), .treatAllWarnings(as: .error)]
 let devmem = Target.Dependency.product(name: "Devmem", package: "swift-devmem")
 let net = Target.Dependency.product(name: "DevmemNet", package: "swift-devmem")
-let system = Target.Dependency.product(name: "DevmemSystem", package: "swift-devmem")
 let pagePool = Target.Dependency.product(name: "DevmemPagePool", package: "swift-devmem")
 let testing = Target.Dependency.product(name: "DevmemTesting", package: "swift-devmem")
 
@@ -19,8 +18,7 @@ let package = Package(
     .executableTarget(name: "TopLevelAwait", dependencies: [devmem], swiftSettings: rules),
     .executableTarget(name: "ReceivingActor", dependencies: [devmem], swiftSettings: rules),
     .executableTarget(name: "ThreadPerCore", dependencies: [devmem], swiftSettings: rules),
-    .executableTarget(
-      name: "EpollLoop", dependencies: [devmem, net, system], swiftSettings: rules),
+    .executableTarget(name: "EpollLoop", dependencies: [devmem, net], swiftSettings: rules),
     .executableTarget(name: "CustomNIC", dependencies: [devmem], swiftSettings: rules),
     .executableTarget(name: "AnotherProcess", dependencies: [devmem], swiftSettings: rules),
     .testTarget(

@@ -51,14 +51,14 @@ extension DMABuf {
   @safe public func withBytes<Result: ~Copyable>(
     _ access: DMABufAccess, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
   ) throws -> Result {
-    guard let cpuFace, cpuFace.isWritable || !access.contains(.write) else {
+    guard let cpuMapping, cpuMapping.isWritable || !access.contains(.write) else {
       throw DevmemError(
         .unreadable, "reaching the bytes of a dma-buf from \(exporter)",
         remedy: "Its exporter gives the CPU no such mapping: use a device that imports it.")
     }
     return try withCPUAccess(access) {
-      // SAFETY: the face keeps the mapping alive during the call.
-      unsafe try body(cpuFace.bytes)
+      // SAFETY: the mapping keeps the mapping alive during the call.
+      unsafe try body(cpuMapping.bytes)
     }
   }
 
@@ -76,7 +76,7 @@ extension DMABuf {
   }
 
   /// Whether a bracket that allows reading, or writing, is open now, on whatever thread.
-  public func isCPUAccessOpen(for access: DMABufAccess) -> Bool {
+  package func isCPUAccessOpen(for access: DMABufAccess) -> Bool {
     accessRecord.isOpen(for: access)
   }
 }

@@ -44,14 +44,14 @@ extension DMABuf {
       }
     }
     var builder = ExtentBuilder(pageByteCount: SystemProcess.pageByteCount)
-    if let cpuFace, cpuFace.source == .memoryFile {
-      // SAFETY: the range is the face's, which self keeps alive.
+    if let cpuMapping, cpuMapping.source == .memoryFile {
+      // SAFETY: the range is the mapping's, which self keeps alive.
       let isKnown = try unsafe builder.append(
-        cpuFace.baseAddress, byteCount: byteCount, from: pageMap)
+        cpuMapping.baseAddress, byteCount: byteCount, from: pageMap)
       return isKnown ? builder.finish() : nil
     }
     for range in memoryRanges {
-      // The face could not be put together from the files: a range cuts a huge page. A file's own
+      // The mapping could not be put together from the files: a range cuts a huge page. A file's own
       // mapping begins and ends on its pages.
       let filePage = range.file.pageSize.byteCount
       let start = range.offset / filePage * filePage

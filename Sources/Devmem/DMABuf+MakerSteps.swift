@@ -129,7 +129,7 @@ extension DMABuf {
     }
   }
 
-  /// A buffer whose CPU face, if any, is the dma-buf's own mapping.
+  /// A buffer whose CPU mapping, if any, is the dma-buf's own mapping.
   static func withOwnMapping(
     _ descriptor: consuming DMABufDescriptor, exporter: Exporter, name: String?
   ) throws(DevmemError) -> DMABuf {

@@ -4,10 +4,10 @@ public import DevmemSystem
 
 extension DMABuf {
   /// Bytes of a dma-buf's name at most (`DMA_BUF_NAME_LEN` - 1).
-  public static let nameByteCountLimit = DMABufDescriptor.nameByteCountLimit
+  package static let nameByteCountLimit = DMABufDescriptor.nameByteCountLimit
 
   /// A dma-buf over a new memory file, made by /dev/udmabuf (drivers/dma-buf/udmabuf.c), with both
-  /// faces. Its pages are placed and populated in one call each, then pinned.
+  /// mappings. Its pages are placed and populated in one call each, then pinned.
   ///
   /// - Parameters:
   ///   - byteCount: > 0, a multiple of the page size, at most `size_limit_mb`.
@@ -103,7 +103,7 @@ extension DMABuf {
       memoryRanges: [MemoryRange(of: file)], mapping: mapping, faceSource: .memoryFile)
   }
 
-  /// A dma-buf from a heap (drivers/dma-buf/dma-heap.c), its bytes zero. The CPU face is the
+  /// A dma-buf from a heap (drivers/dma-buf/dma-heap.c), its bytes zero. The CPU mapping is the
   /// dma-buf's own mapping.
   ///
   /// - Parameters:
@@ -126,7 +126,7 @@ extension DMABuf {
     return try withOwnMapping(descriptor, exporter: .dmaHeap(name), name: nil)
   }
 
-  /// A dumb buffer of a DRM card, exported by PRIME. The CPU face is the dma-buf's own mapping.
+  /// A dumb buffer of a DRM card, exported by PRIME. The CPU mapping is the dma-buf's own mapping.
   ///
   /// - Parameters:
   ///   - byteCount: > 0, a multiple of the base page size.
@@ -149,7 +149,7 @@ extension DMABuf {
 
   /// A dma-buf that somebody else made: a GPU driver, or another process that sent its descriptor.
   ///
-  /// The CPU face is the dma-buf's own mapping, if the exporter allows one. Read and write inside
+  /// The CPU mapping is the dma-buf's own mapping, if the exporter allows one. Read and write inside
   /// ``withCPUAccess(_:_:)`` or ``withBytes(_:_:)``.
   ///
   /// - Throws: `notADMABuf`, `outOfMemory`, `descriptorLimit`. The descriptor is closed then.

@@ -5,10 +5,10 @@ internal import DevmemSystem
 extension DMABuf {
   /// A dma-buf over ranges of memory files, one after the other (`UDMABUF_CREATE_LIST`).
   ///
-  /// The files have to be sealed against shrinking and not against writing. The CPU face shows the
+  /// The files have to be sealed against shrinking and not against writing. The CPU mapping shows the
   /// ranges one after the other as well, from the files; only where a range cuts a huge page, or does
   /// not lie on a multiple of its size in the dma-buf, is it the dma-buf's own mapping (see
-  /// ``CPUFace/source``).
+  /// ``CPUMapping/source``).
   ///
   /// - Parameters:
   ///   - ranges: at least one, at most `list_limit`; offsets and byte counts multiples of the base
@@ -41,7 +41,7 @@ extension DMABuf {
         })
     }
     let identity = try finish(descriptor, name)
-    let source: CPUFace.Source = mapping != nil ? .memoryFile : .dmaBuf
+    let source: CPUMapping.Source = mapping != nil ? .memoryFile : .dmaBuf
     if mapping == nil {
       mapping = try DevmemError.wrapping({ .step("mapping a udmabuf", $0) }) { () throws(Errno) in
         try descriptor.map(byteCount: byteCount)

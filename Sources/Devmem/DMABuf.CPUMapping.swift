@@ -14,9 +14,9 @@ extension DMABuf {
 
   /// How the CPU reaches a buffer's bytes: a contiguous range of addresses in dma-buf order.
   ///
-  /// Keeps the mapping alive, and with it the memory: valid as long as the face or its ``DMABuf``
+  /// Keeps the mapping alive, and with it the memory: valid as long as the mapping or its ``DMABuf``
   /// lives.
-  @safe public struct CPUFace: @unchecked Sendable {
+  @safe public struct CPUMapping: @unchecked Sendable {
     /// What is mapped there.
     public enum Source: Hashable, Sendable {
       /// The memory file beneath: pages that the kernel can pin (MSG_ZEROCOPY, AF_XDP, io_uring).
@@ -31,7 +31,7 @@ extension DMABuf {
     public let byteCount: Int
     /// What is mapped there.
     public let source: Source
-    /// Whether stores are allowed; a store to a read-only face raises SIGSEGV.
+    /// Whether stores are allowed; a store to a read-only mapping raises SIGSEGV.
     public let isWritable: Bool
 
     // SAFETY: baseAddress points into this mapping.
@@ -45,7 +45,7 @@ extension DMABuf {
       self.mapping = mapping
     }
 
-    /// All bytes. Valid as long as the face or its ``DMABuf`` lives.
+    /// All bytes. Valid as long as the mapping or its ``DMABuf`` lives.
     @unsafe public var bytes: UnsafeMutableRawBufferPointer {
       unsafe UnsafeMutableRawBufferPointer(start: baseAddress, count: byteCount)
     }

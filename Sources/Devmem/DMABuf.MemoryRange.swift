@@ -6,11 +6,11 @@ extension DMABuf {
   /// A range of a memory file, as part of a scattered dma-buf (`struct udmabuf_create_item`).
   public struct MemoryRange: Sendable {
     /// The file; kept alive by the range.
-    public let file: MemoryFile
+    package let file: MemoryFile
     /// Where the range begins in the file, in bytes: a multiple of the base page size.
-    public let offset: Int
+    package let offset: Int
     /// How long it is, in bytes: > 0, a multiple of the base page size.
-    public let byteCount: Int
+    package let byteCount: Int
 
     /// Describes a range; it is checked when a buffer is made of it.
     ///

@@ -4,13 +4,13 @@ public import DevmemSystem
 internal import DevmemPagePool
 internal import Synchronization
 
-/// A dma-buf with its two faces (`struct dma_buf`, include/linux/dma-buf.h): a descriptor for
+/// A dma-buf with its two mappings (`struct dma_buf`, include/linux/dma-buf.h): a descriptor for
 /// devices, and, where the CPU can read the memory, an address for the CPU.
 ///
-/// The two faces of a udmabuf are the dma-buf and the memory file beneath it. CPU addresses come
+/// The two mappings of a udmabuf are the dma-buf and the memory file beneath it. CPU addresses come
 /// from the memory file: since Linux 6.11 the dma-buf's own mapping is refused with EFAULT by
 /// MSG_ZEROCOPY, AF_XDP, io_uring and all else that pins pages. Never punch holes into the memory
-/// file: no seal forbids it, and the two faces then differ for good.
+/// file: no seal forbids it, and the two mappings then differ for good.
 ///
 /// Makers: ``udmabuf(byteCount:pageSize:node:name:)``, ``udmabufs(byteCount:pageSize:node:name:)``,
 /// ``udmabuf(scattering:name:)``, ``dmaHeap(named:byteCount:)``, ``drmDumb(byteCount:card:)``,
@@ -37,18 +37,18 @@ public final class DMABuf: Sendable {
   /// Who made the buffer.
   public let exporter: Exporter
   /// What names the dma-buf as long as it lives, in every process; for a bare memory file, the file.
-  public let identity: FileIdentity
+  package let identity: FileIdentity
   /// The name given by the maker; for an imported buffer the one it came with.
   public let name: String?
   /// The pages beneath, where they are known.
   public let pageSize: PageSize?
   /// The NUMA node that was asked for.
-  public let requestedNode: Int?
+  package let requestedNode: Int?
   /// How the CPU reaches the bytes; nil when it cannot.
   ///
   /// Devices may be using the memory: read and write inside ``withCPUAccess(_:_:)``. System calls
-  /// that pin pages want an address from here with ``CPUFace/Source/memoryFile``.
-  public let cpuFace: CPUFace?
+  /// that pin pages want an address from here with ``CPUMapping/Source/memoryFile``.
+  public let cpuMapping: CPUMapping?
 
   /// Memory-file ranges beneath, in dma-buf order; empty where they are not known.
   let memoryRanges: [MemoryRange]
@@ -75,7 +75,7 @@ public final class DMABuf: Sendable {
     exporter: Exporter, byteCount: Int, identity: FileIdentity, name: String?,
     pageSize: PageSize?, requestedNode: Int?, descriptor: consuming DMABufDescriptor?,
     memoryFile: MemoryFile?, memoryRanges: [MemoryRange], mapping: consuming MemoryMapping?,
-    faceSource: CPUFace.Source, isFaceWritable: Bool = true
+    faceSource: CPUMapping.Source, isFaceWritable: Bool = true
   ) {
     self.exporter = exporter
     self.byteCount = byteCount
@@ -86,10 +86,10 @@ public final class DMABuf: Sendable {
     self.memoryFile = memoryFile
     self.memoryRanges = memoryRanges
     if let mapping {
-      self.cpuFace = CPUFace(
+      self.cpuMapping = CPUMapping(
         SharedMapping(mapping), source: faceSource, isWritable: isFaceWritable)
     } else {
-      self.cpuFace = nil
+      self.cpuMapping = nil
     }
     if let descriptor {
       self.descriptorNumber = descriptor.rawValue
@@ -144,8 +144,8 @@ public final class DMABuf: Sendable {
 
   /// The descriptor of the memory file beneath, where there is exactly one and this process has it.
   ///
-  /// Writing through it, or mapping it, is as good as through ``cpuFace``. Never punch holes.
-  public var memoryFileDescriptor: Int32? { memoryFile?.descriptor.rawValue }
+  /// Writing through it, or mapping it, is as good as through ``cpuMapping``. Never punch holes.
+  package var memoryFileDescriptor: Int32? { memoryFile?.descriptor.rawValue }
 
   /// Sends the descriptor to another process (SCM_RIGHTS), which makes a buffer of it with
   /// ``imported(_:)`` (or ``importedMemoryFile(_:)`` where `isExported` is false).

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DevmemGenpool
+package import DevmemGenpool
 public import DevmemPagePool
 internal import DevmemSystem
 
 /// A dma-buf carved into IOVs of one size (`struct net_devmem_dmabuf_binding`).
 ///
 /// One ``DMABufChunkOwner`` per physically contiguous run, one record per IOV, and an allocator whose
-/// chunks are the runs. The binding lives until the last pool over it has got its last buffer back.
-/// A buffer can be bound once: two bindings of one memory would hand out the same bytes twice (the
+/// chunks are the runs. The carving lives until the last pool over it has got its last buffer back.
+/// A buffer can be bound once: two carvings of one memory would hand out the same bytes twice (the
 /// kernel allows it). Immutable but for the allocator; any thread.
-public final class DMABufBinding: Sendable {
+public final class DMABufCarving: Sendable {
   /// The buffer.
   public let buffer: DMABuf
   /// Size of each IOV in bytes.
@@ -24,7 +24,7 @@ public final class DMABufBinding: Sendable {
   private let starts: IOVStarts
   private let claim: MemoryClaim
 
-  /// What the device addresses of a binding's IOVs are.
+  /// What the device addresses of a carving's IOVs are.
   public enum Addressing: Hashable, Sendable {
     /// Physical addresses where they are known (``DMABuf/extents``): an IOV is then physically
     /// contiguous and aligned, as a device without an IOMMU needs it. Elsewhere offsets.
@@ -38,7 +38,7 @@ public final class DMABufBinding: Sendable {
   ///
   /// Costs about 37 bytes an IOV.
   /// - Parameters:
-  ///   - buffer: the buffer, which the binding keeps alive.
+  ///   - buffer: the buffer, which the carving keeps alive.
   ///   - iovByteCount: a power of two from 4 KiB to 2 MiB.
   ///   - addressing: what device addresses are to be; decides where IOVs can lie.
   /// - Throws: ``DevmemError``: `.alreadyBound` when the dma-buf or the memory beneath it is bound,
@@ -84,7 +84,7 @@ public final class DMABufBinding: Sendable {
       }
       allocator = IOVAllocator(pool: pool, chunks: chunks, slab: slab)
     } catch {
-      throw DevmemError(.cannotCarve, operation, remedy: "\(error)")
+      throw DevmemError(.cannotCarve, operation, cause: "\(error)")
     }
     self.buffer = buffer
     self.iovByteCount = iovByteCount
@@ -106,10 +106,10 @@ public final class DMABufBinding: Sendable {
   public var availableByteCount: Int { genpool.availableByteCount }
 
   /// The longest free run in bytes; exact as ``availableByteCount`` is.
-  public var largestFreeRun: Int { genpool.largestFreeRun }
+  package var largestFreeRun: Int { genpool.largestFreeRun }
 
   /// How torn the free space is; exact as ``availableByteCount`` is.
-  public var fragmentation: GenPool.Fragmentation { genpool.fragmentation }
+  package var fragmentation: GenPool.Fragmentation { genpool.fragmentation }
 
   // MARK: Index, offset, address
 
@@ -127,7 +127,7 @@ public final class DMABufBinding: Sendable {
 
   /// The chunk owner of an IOV. O(1).
   /// - Precondition: `0 <= index < iovCount`.
-  public func chunkOwner(ofIOV index: Int) -> DMABufChunkOwner {
+  package func chunkOwner(ofIOV index: Int) -> DMABufChunkOwner {
     chunkOwners[Int(slab.area(of: slab[index]).context)]
   }
 
@@ -153,8 +153,8 @@ public final class DMABufBinding: Sendable {
 extension DMABuf {
   /// Where the page at an offset lies now, else where the buffer was asked to be.
   fileprivate func node(atOffset offset: UInt64) -> Int? {
-    guard let cpuFace else { return requestedNode }
-    let address = unsafe UnsafeRawPointer(cpuFace.baseAddress + Int(offset))
+    guard let cpuMapping else { return requestedNode }
+    let address = unsafe UnsafeRawPointer(cpuMapping.baseAddress + Int(offset))
     return (try? unsafe NUMANode.node(of: address))?.rawValue ?? requestedNode
   }
 
@@ -165,6 +165,6 @@ extension DMABuf {
     return unsafe NetIOVArea.Layout(
       baseVirtual: start, baseAddress: owner.baseAddress.advanced(by: skipping),
       iovCount: iovCount, kind: .device, node: owner.node, context: UInt64(owner.index),
-      cpuBase: cpuFace.map { unsafe $0.baseAddress + Int(start) }, access: accessRecord.state)
+      cpuBase: cpuMapping.map { unsafe $0.baseAddress + Int(start) }, access: accessRecord.state)
   }
 }

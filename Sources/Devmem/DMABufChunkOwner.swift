@@ -8,7 +8,7 @@ public import DevmemPagePool
 /// Immutable. `GenPool.owner(of:)` leads from a chunk to it.
 public final class DMABufChunkOwner: Sendable {
   /// Position among the binding's owners, in the order of their offsets.
-  public let index: Int
+  package let index: Int
   /// Offset of the first IOV from the start of the dma-buf, in bytes (`base_virtual`).
   public let baseVirtual: UInt64
   /// Device address of the first IOV (`base_dma_addr`).
@@ -16,11 +16,11 @@ public final class DMABufChunkOwner: Sendable {
   /// The NUMA node of the run's first page, nil when not known.
   public let node: Int?
   /// Position of the first IOV among all of the binding's.
-  public let firstIOV: Int
+  package let firstIOV: Int
   /// Number of IOVs (`num_niovs`).
   public let iovCount: Int
   /// Bytes of the run before the first and after the last IOV, too few or too crooked for one.
-  public let unusableByteCount: Int
+  package let unusableByteCount: Int
 
   init(
     index: Int, baseVirtual: UInt64, baseAddress: DeviceAddress, node: Int?, firstIOV: Int,

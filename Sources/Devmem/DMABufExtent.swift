@@ -12,7 +12,7 @@ public struct DMABufExtent: Hashable, Sendable {
   public let address: DeviceAddress?
 
   /// Describes a run.
-  public init(offset: Int, byteCount: Int, address: DeviceAddress?) {
+  package init(offset: Int, byteCount: Int, address: DeviceAddress?) {
     self.offset = offset
     self.byteCount = byteCount
     self.address = address

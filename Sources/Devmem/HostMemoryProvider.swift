@@ -18,11 +18,11 @@ public final class HostMemoryProvider: MemoryProvider {
   private let allocator: IOVAllocator
   private let place: IOVAllocator.Place
   /// The NUMA node the pages are bound to, nil = wherever the first touch comes from.
-  public let node: Int?
+  package let node: Int?
   /// Size of the mapping in bytes.
   public let byteCount: Int
   /// Size of the mapping's pages.
-  public let pageSize: PageSize
+  package let pageSize: PageSize
 
   /// Maps the memory.
   /// - Parameters:
@@ -73,7 +73,7 @@ public final class HostMemoryProvider: MemoryProvider {
       allocator = IOVAllocator(pool: pool, chunks: [chunk], slab: slab)
       place = IOVAllocator.Place(in: allocator)
     } catch {
-      throw DevmemError(.cannotCarve, operation, remedy: "\(error)")
+      throw DevmemError(.cannotCarve, operation, cause: "\(error)")
     }
     self.node = node
     self.byteCount = byteCount

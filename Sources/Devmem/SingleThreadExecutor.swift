@@ -47,7 +47,7 @@ public final class SingleThreadExecutor: SerialExecutor, TaskExecutor, Sendable 
   /// The thread's name, as ps(1), top(1) and perf(1) show it: at most 15 bytes.
   public let name: String
   /// Where the thread runs.
-  public let placement: Placement
+  package let placement: Placement
 
   private let queue: JobQueue
   // Dropped after deinit has closed the queue: that waits for the thread's end, or lets it end alone.

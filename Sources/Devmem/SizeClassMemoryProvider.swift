@@ -3,47 +3,47 @@
 import DevmemGenpool
 public import DevmemPagePool
 
-/// Hands out pieces of a binding in another size than the binding's own, from the same chunks.
+/// Hands out pieces of a carving in another size than the carving's own, from the same chunks.
 ///
-/// Smaller pieces (down to 256 bytes) are cut from single IOVs, which are taken from the binding when
+/// Smaller pieces (down to 256 bytes) are cut from single IOVs, which are taken from the carving when
 /// needed and given back when all their pieces are. Larger ones (up to 2 MiB) are runs of IOVs, aligned
-/// to their size in the device's address space. So pools of several sizes live off one binding without
+/// to their size in the device's address space. So pools of several sizes live off one carving without
 /// a fixed split, and no byte is ever in two of them. Lock-free; any thread.
 ///
 /// Each size has records of its own: 32 bytes for each piece that could be, taken when the provider is
 /// made.
 public final class SizeClassMemoryProvider: MemoryProvider {
-  /// The binding whose memory this is, kept alive.
-  public let binding: DMABufBinding
+  /// The carving whose memory this is, kept alive.
+  package let carving: DMABufCarving
   /// Size of each piece in bytes.
   public let iovByteCount: Int
   private let pieces: any PieceSource
 
   /// A provider of pieces of `iovByteCount` bytes.
   /// - Parameters:
-  ///   - binding: shared with other providers at will.
+  ///   - carving: shared with other providers at will.
   ///   - iovByteCount: a power of two from 256 to 2097152.
-  /// - Throws: ``DevmemError``: `.invalidIOVByteCount`, `.cannotCarve` when no run of the binding
+  /// - Throws: ``DevmemError``: `.invalidIOVByteCount`, `.cannotCarve` when no run of the carving
   ///   holds one piece, or `.outOfMemory` for more pieces than there is memory for.
-  public init(_ binding: DMABufBinding, iovByteCount: Int) throws(DevmemError) {
-    let operation = "cut pieces of \(iovByteCount) bytes from IOVs of \(binding.iovByteCount)"
+  public init(_ carving: DMABufCarving, iovByteCount: Int) throws(DevmemError) {
+    let operation = "cut pieces of \(iovByteCount) bytes from IOVs of \(carving.iovByteCount)"
     guard (256...2 << 20).contains(iovByteCount), iovByteCount & (iovByteCount - 1) == 0 else {
       throw DevmemError(
         .invalidIOVByteCount, operation, remedy: "Use a power of two from 256 to 2097152.")
     }
-    // Smaller pieces only: larger ones are fewer than the binding's own IOVs.
-    let factor = max(1, binding.iovByteCount / iovByteCount)
-    if factor > 1 { try DMABuf.checkRecords(iovCount: binding.iovCount * factor, operation) }
+    // Smaller pieces only: larger ones are fewer than the carving's own IOVs.
+    let factor = max(1, carving.iovByteCount / iovByteCount)
+    if factor > 1 { try DMABuf.checkRecords(iovCount: carving.iovCount * factor, operation) }
     do {
       pieces =
-        iovByteCount <= binding.iovByteCount
-        ? try SmallPieces(binding, iovByteCount) : try LargePieces(binding, iovByteCount)
+        iovByteCount <= carving.iovByteCount
+        ? try SmallPieces(carving, iovByteCount) : try LargePieces(carving, iovByteCount)
     } catch {
       throw DevmemError(
         .cannotCarve, operation,
         remedy: "\(error). Bind with addressing: .bufferOffset, or use huge pages.")
     }
-    self.binding = binding
+    self.carving = carving
     self.iovByteCount = iovByteCount
   }
 
@@ -69,7 +69,7 @@ public final class SizeClassMemoryProvider: MemoryProvider {
   public func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {}
 }
 
-/// How pieces of one size come out of a binding's IOVs.
+/// How pieces of one size come out of a carving's IOVs.
 private protocol PieceSource: Sendable {
   var slab: NetIOVSlab { get }
   func refill(_ span: inout OutputSpan<NetIOVReference>)
@@ -78,30 +78,30 @@ private protocol PieceSource: Sendable {
 
 /// Pieces of single IOVs.
 ///
-/// An allocator of its own covers every piece that could be; those of IOVs that the binding has are
-/// marked as taken in it. Taking an IOV from the binding frees its pieces here. An IOV goes back once
+/// An allocator of its own covers every piece that could be; those of IOVs that the carving has are
+/// marked as taken in it. Taking an IOV from the carving frees its pieces here. An IOV goes back once
 /// all its pieces can be taken here in one go, which only one thread can succeed in.
 private final class SmallPieces: PieceSource {
   let slab: NetIOVSlab
-  private let binding: DMABufBinding
+  private let carving: DMABufCarving
   private let pieces: IOVAllocator
   private let place: IOVAllocator.Place
   private let piecesPerIOV: Int
 
-  init(_ binding: DMABufBinding, _ byteCount: Int) throws {
-    self.binding = binding
-    piecesPerIOV = binding.iovByteCount / byteCount
+  init(_ carving: DMABufCarving, _ byteCount: Int) throws {
+    self.carving = carving
+    piecesPerIOV = carving.iovByteCount / byteCount
     let factor = piecesPerIOV
     slab = try NetIOVSlab(
       iovByteCount: byteCount,
-      layout: binding.chunkOwners.map { owner in
-        binding.buffer.area(of: owner, iovCount: owner.iovCount * factor)
-      }, backing: binding.buffer)
+      layout: carving.chunkOwners.map { owner in
+        carving.buffer.area(of: owner, iovCount: owner.iovCount * factor)
+      }, backing: carving.buffer)
     let pool = try GenPool(granuleByteCount: byteCount)
     var chunks: [GenPool.Chunk] = []
-    for owner in binding.chunkOwners {
+    for owner in carving.chunkOwners {
       let chunk = try pool.addChunk(
-        base: owner.baseAddress.rawValue, byteCount: owner.iovCount * binding.iovByteCount,
+        base: owner.baseAddress.rawValue, byteCount: owner.iovCount * carving.iovByteCount,
         node: owner.node, owner: owner)
       _ = pool.allocate(granules: 0..<chunk.granuleCount, in: chunk)
       chunks.append(chunk)
@@ -112,13 +112,13 @@ private final class SmallPieces: PieceSource {
 
   func refill(_ span: inout OutputSpan<NetIOVReference>) {
     pieces.refill(&span, from: place)
-    while !span.isFull, let iov = binding.genpool.allocateGranule() {
+    while !span.isFull, let iov = carving.genpool.allocateGranule() {
       let chunk = pieces.chunks[iov.chunk.slot]
       let address = chunk.address(ofGranule: iov.index * piecesPerIOV)
       do {
-        try pieces.pool.free(address: address, byteCount: binding.iovByteCount)
+        try pieces.pool.free(address: address, byteCount: carving.iovByteCount)
       } catch {
-        preconditionFailure("pieces of an IOV that the binding had were free: \(error)")
+        preconditionFailure("pieces of an IOV that the carving had were free: \(error)")
       }
       pieces.refill(&span, from: place)
     }
@@ -142,7 +142,7 @@ private final class SmallPieces: PieceSource {
     let granules = iov * piecesPerIOV..<(iov + 1) * piecesPerIOV
     guard pieces.pool.allocate(granules: granules, in: pieces.chunks[chunk]) != nil else { return }
     do {
-      try binding.genpool.free(granule: iov, in: binding.allocator.chunks[chunk])
+      try carving.genpool.free(granule: iov, in: carving.allocator.chunks[chunk])
     } catch {
       preconditionFailure("an IOV was given back that was not out: \(error)")
     }
@@ -152,36 +152,36 @@ private final class SmallPieces: PieceSource {
 /// Runs of IOVs.
 private final class LargePieces: PieceSource {
   let slab: NetIOVSlab
-  private let binding: DMABufBinding
+  private let carving: DMABufCarving
   private let byteCount: Int
-  /// For each chunk of the binding the position in the slab of the piece at its first aligned address;
+  /// For each chunk of the carving the position in the slab of the piece at its first aligned address;
   /// nil for chunks too short for a piece.
   private let firstPieces: [Int?]
 
   private struct TooShort: Error, CustomStringConvertible {
-    let description = "no contiguous run of the binding holds one piece"
+    let description = "no contiguous run of the carving holds one piece"
   }
 
-  init(_ binding: DMABufBinding, _ byteCount: Int) throws {
-    self.binding = binding
+  init(_ carving: DMABufCarving, _ byteCount: Int) throws {
+    self.carving = carving
     self.byteCount = byteCount
     var layout: [NetIOVArea.Layout] = []
     var firstPieces: [Int?] = []
     var count = 0
-    for owner in binding.chunkOwners {
+    for owner in carving.chunkOwners {
       let skipped = Self.skippedByteCount(owner.baseAddress, byteCount)
-      let fitting = (owner.iovCount * binding.iovByteCount - skipped) / byteCount
+      let fitting = (owner.iovCount * carving.iovByteCount - skipped) / byteCount
       guard fitting > 0 else {
         firstPieces.append(nil)
         continue
       }
       firstPieces.append(count)
-      layout.append(binding.buffer.area(of: owner, iovCount: fitting, skipping: skipped))
+      layout.append(carving.buffer.area(of: owner, iovCount: fitting, skipping: skipped))
       count += fitting
     }
     guard count > 0 else { throw TooShort() }
     self.firstPieces = firstPieces
-    slab = try NetIOVSlab(iovByteCount: byteCount, layout: layout, backing: binding.buffer)
+    slab = try NetIOVSlab(iovByteCount: byteCount, layout: layout, backing: carving.buffer)
   }
 
   /// Bytes from an address to the next multiple of a piece.
@@ -191,10 +191,10 @@ private final class LargePieces: PieceSource {
 
   func refill(_ span: inout OutputSpan<NetIOVReference>) {
     while !span.isFull,
-      let run = binding.genpool.allocate(
+      let run = carving.genpool.allocate(
         byteCount: byteCount, strategy: .firstFitAligned(to: byteCount))
     {
-      let owner = binding.chunkOwners[run.chunk.slot]
+      let owner = carving.chunkOwners[run.chunk.slot]
       guard let first = firstPieces[run.chunk.slot] else {
         preconditionFailure("a run was found in a chunk that holds none")
       }
@@ -210,7 +210,7 @@ private final class LargePieces: PieceSource {
       let address = slab.area(of: iov).baseAddress.advanced(
         by: slab.indexInArea(of: iov) * byteCount)
       do {
-        try binding.genpool.free(address: address.rawValue, byteCount: byteCount)
+        try carving.genpool.free(address: address.rawValue, byteCount: byteCount)
       } catch {
         preconditionFailure("a piece was given back that was not out: \(error)")
       }

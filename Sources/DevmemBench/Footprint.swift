@@ -20,10 +20,10 @@ public struct Footprint: Sendable {
   public static func measure(byteCount: Int = 1 << 30) throws -> Footprint {
     let buffer = try DMABuf.memoryFile(byteCount: byteCount)
     let before = cbench_allocated_byte_count()
-    let binding = try DMABufBinding(buffer)
+    let carving = try DMABufCarving(buffer)
     let after = cbench_allocated_byte_count()
-    return withExtendedLifetime(binding) {
-      Footprint(iovCount: binding.iovCount, byteCount: Int(after) - Int(before))
+    return withExtendedLifetime(carving) {
+      Footprint(iovCount: carving.iovCount, byteCount: Int(after) - Int(before))
     }
   }
 }

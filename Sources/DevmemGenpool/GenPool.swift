@@ -10,9 +10,7 @@ import Synchronization
 /// listing chunks takes one. Finding a free granule costs the same in a small pool and in a large
 /// one, in an empty one and in one that is nearly full.
 ///
-/// ```swift
-/// import DevmemGenpool
-///
+/// ```
 /// let pool = try GenPool(granuleByteCount: 4096)
 /// _ = try pool.addChunk(base: 0x1_0000_0000, byteCount: 64 << 20)
 /// if let buffer = pool.allocate(byteCount: 10_000) {  // nil: nothing fits

@@ -10,11 +10,11 @@ package protocol CarriesErrno: Error {
 extension CarriesErrno {
   /// What the errors of the library say in one line: operation, code, errno, the kernel's words, remedy.
   package func line(
-    _ operation: String, code: String, kernelText: String? = nil, remedy: String?
+    _ operation: String, code: String, cause: String? = nil, remedy: String?
   ) -> String {
     var text = "\(operation): \(code)"
     if let carriedErrno { text += ", \(carriedErrno)" }
-    if let kernelText { text += ", \"\(kernelText)\"" }
+    if let cause { text += ", \"\(cause)\"" }
     if let remedy { text += ". \(remedy)" }
     return text
   }

@@ -5,17 +5,17 @@ internal import CSystemShims
 /// Control memory for device memory TCP, allocated once: what `recvmsg(MSG_SOCK_DEVMEM)` says about
 /// received bytes, message by message.
 @safe
-public struct DMABufControl: ~Copyable {
+package struct DMABufControl: ~Copyable {
   // SAFETY: both are allocated in init for `capacity` messages and freed in deinit; the first `count`
   // of `messages` are initialised by the last receive.
   private let memory: UnsafeMutableRawBufferPointer
   private let messages: UnsafeMutablePointer<DMABufMessage>
   /// Messages that one call can bring.
-  public let capacity: Int
+  package let capacity: Int
   /// Messages that the last call has brought.
-  public private(set) var count = 0
+  package private(set) var count = 0
   /// Whether the last call had a control message without room for it (`MSG_CTRUNC`).
-  public private(set) var isTruncated = false
+  package private(set) var isTruncated = false
 
   deinit {
     unsafe memory.deallocate()
@@ -23,7 +23,7 @@ public struct DMABufControl: ~Copyable {
   }
 
   /// Room for `capacity` messages, 1 or more.
-  public init(capacity: Int) {
+  package init(capacity: Int) {
     precondition(capacity > 0, "a receive needs room for one control message")
     self.capacity = capacity
     unsafe memory = .allocate(
@@ -33,7 +33,7 @@ public struct DMABufControl: ~Copyable {
 
   /// What the last call said about its bytes, in stream order.
   /// - Precondition: `0 <= position < count`.
-  public subscript(position: Int) -> DMABufMessage {
+  package subscript(position: Int) -> DMABufMessage {
     precondition(position >= 0 && position < count, "control message position out of range")
     return unsafe messages[position]
   }
@@ -65,7 +65,7 @@ public struct DMABufControl: ~Copyable {
   /// - Returns: bytes received; 0 at the end of the stream.
   /// - Throws: `EAGAIN`, `ECONNRESET`, `ETIMEDOUT`; ``Errno/ETOOSMALL``; `EFAULT` for vectors that
   ///   cannot be written; `ENODEV` for bytes in another kind of device memory.
-  @safe public mutating func receive(
+  @safe package mutating func receive(
     from socket: borrowing OwnedFileDescriptor, into vectors: UnsafeBufferPointer<IOVector>,
     messageLimit: Int, waits: Bool
   ) throws(Errno) -> Int {

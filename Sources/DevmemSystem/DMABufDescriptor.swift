@@ -19,44 +19,44 @@ public struct DMABufAccess: OptionSet, Hashable, Sendable {
 }
 
 /// A dma-buf's descriptor and what can be asked of it (include/uapi/linux/dma-buf.h).
-public struct DMABufDescriptor: ~Copyable, Sendable {
+package struct DMABufDescriptor: ~Copyable, Sendable {
   /// Bytes of ``setName(_:)``, without the NUL (`DMA_BUF_NAME_LEN` - 1).
-  public static let nameByteCountLimit = 31
+  package static let nameByteCountLimit = 31
 
   /// The descriptor, close-on-exec.
-  public let descriptor: OwnedFileDescriptor
+  package let descriptor: OwnedFileDescriptor
 
   /// Takes over a descriptor that should be a dma-buf; ``isDMABuf()`` says whether it is.
-  public init(_ descriptor: consuming OwnedFileDescriptor) {
+  package init(_ descriptor: consuming OwnedFileDescriptor) {
     self.descriptor = descriptor
   }
 
   /// The descriptor's number. Borrowed.
-  public var rawValue: Int32 { descriptor.rawValue }
+  package var rawValue: Int32 { descriptor.rawValue }
 
   /// A second descriptor of the same dma-buf.
   ///
   /// - Throws: `EMFILE`.
-  public func duplicate() throws(Errno) -> DMABufDescriptor {
+  package func duplicate() throws(Errno) -> DMABufDescriptor {
     DMABufDescriptor(try descriptor.duplicate())
   }
 
   /// Gives the plain descriptor away.
-  public consuming func takeDescriptor() -> OwnedFileDescriptor {
+  package consuming func takeDescriptor() -> OwnedFileDescriptor {
     descriptor
   }
 
   /// Bytes of the buffer (`lseek(SEEK_END)`), a multiple of the page size.
   ///
   /// - Throws: `ESPIPE` and others if it is not a dma-buf.
-  public func byteCount() throws(Errno) -> Int {
+  package func byteCount() throws(Errno) -> Int {
     try system_byteCount(descriptor.rawValue)
   }
 
   /// What names the dma-buf as long as it lives, through every descriptor and in every process.
   ///
   /// - Throws: nothing that is expected.
-  public func identity() throws(Errno) -> FileIdentity {
+  package func identity() throws(Errno) -> FileIdentity {
     try descriptor.identity()
   }
 
@@ -64,21 +64,21 @@ public struct DMABufDescriptor: ~Copyable, Sendable {
   ///
   /// - Throws: `EINVAL` for no direction at all, `ENOTTY` if it is not a dma-buf, and what the
   ///   exporter answers. `EINTR` and `EAGAIN` are retried.
-  public func beginCPUAccess(_ access: DMABufAccess) throws(Errno) {
+  package func beginCPUAccess(_ access: DMABufAccess) throws(Errno) {
     try system_dmabufSync(descriptor.rawValue, flags: UInt64(access.rawValue))
   }
 
   /// Ends CPU access to the whole buffer.
   ///
   /// - Throws: `EINVAL` for no direction or before the first begin, `ENOTTY`.
-  public func endCPUAccess(_ access: DMABufAccess) throws(Errno) {
+  package func endCPUAccess(_ access: DMABufAccess) throws(Errno) {
     try system_dmabufSync(descriptor.rawValue, flags: UInt64(access.rawValue) | 4)
   }
 
   /// Names the buffer for /proc and debugfs.
   ///
   /// - Throws: `EINVAL` or `ENAMETOOLONG` above ``nameByteCountLimit`` bytes, `ENOTTY`.
-  public func setName(_ name: String) throws(Errno) {
+  package func setName(_ name: String) throws(Errno) {
     guard name.utf8.count <= Self.nameByteCountLimit else { throw .ENAMETOOLONG }
     try system_dmabufSetName(descriptor.rawValue, name)
   }
@@ -87,7 +87,7 @@ public struct DMABufDescriptor: ~Copyable, Sendable {
   /// (`DMA_BUF_IOCTL_EXPORT_SYNC_FILE`, Linux 6.0).
   ///
   /// - Throws: `EINVAL` for no direction, `ENOTTY` before Linux 6.0, `EMFILE`.
-  public func exportSyncFile(_ access: DMABufAccess) throws(Errno) -> OwnedFileDescriptor {
+  package func exportSyncFile(_ access: DMABufAccess) throws(Errno) -> OwnedFileDescriptor {
     try system_dmabufExportSyncFile(descriptor.rawValue, flags: UInt32(access.rawValue))
   }
 
@@ -95,7 +95,7 @@ public struct DMABufDescriptor: ~Copyable, Sendable {
   /// (`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`, Linux 6.0).
   ///
   /// - Throws: `EINVAL` for no direction or no sync file, `ENOTTY` before Linux 6.0.
-  public func importSyncFile(
+  package func importSyncFile(
     _ syncFile: borrowing OwnedFileDescriptor, _ access: DMABufAccess
   ) throws(Errno) {
     try system_dmabufImportSyncFile(
@@ -103,19 +103,19 @@ public struct DMABufDescriptor: ~Copyable, Sendable {
   }
 
   /// What /proc/self/fdinfo says of a dma-buf.
-  public struct Information: Hashable, Sendable {
+  package struct Information: Hashable, Sendable {
     /// Who exported it: "udmabuf", "system", "drm"… (`exp_name`).
-    public let exporterName: String
+    package let exporterName: String
     /// Its name, if it was given one.
-    public let name: String?
+    package let name: String?
     /// Bytes.
-    public let byteCount: Int
+    package let byteCount: Int
   }
 
   /// Who exported the dma-buf and what it is called, or nil if the descriptor is not a dma-buf.
   ///
   /// - Throws: what `open(2)` answers for /proc/self/fdinfo: `ENOENT` without /proc, `EMFILE`.
-  public func information() throws(Errno) -> Information? {
+  package func information() throws(Errno) -> Information? {
     let text = try SystemFile.text(at: "/proc/self/fdinfo/\(descriptor.rawValue)")
     var fields: [Substring: Substring] = [:]
     for line in text.split(separator: "\n") {
@@ -131,7 +131,7 @@ public struct DMABufDescriptor: ~Copyable, Sendable {
   /// Whether the descriptor is a dma-buf at all.
   ///
   /// - Throws: as ``information()``.
-  public func isDMABuf() throws(Errno) -> Bool {
+  package func isDMABuf() throws(Errno) -> Bool {
     try information() != nil
   }
 
@@ -139,7 +139,7 @@ public struct DMABufDescriptor: ~Copyable, Sendable {
   /// loads and stores, refused with EFAULT by everything that pins pages.
   ///
   /// - Throws: `EINVAL` (past the end), `ENODEV`, `ENOTTY` or `EPERM` (the exporter cannot map it).
-  public func map(
+  package func map(
     offset: Int = 0, byteCount: Int, isWritable: Bool = true
   ) throws(Errno) -> MemoryMapping {
     try MemoryMapping.sharedFile(

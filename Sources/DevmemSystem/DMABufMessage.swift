@@ -3,17 +3,17 @@
 /// Where received bytes are (`struct dmabuf_cmsg`, include/uapi/linux/uio.h): in the bound dma-buf, or
 /// copied to the receiver's own memory.
 @frozen
-public struct DMABufMessage: BitwiseCopyable, Hashable, Sendable {
+package struct DMABufMessage: BitwiseCopyable, Hashable, Sendable {
   // The layout of struct csystem_devmem_fragment.
 
   /// Bytes from the start of the dma-buf (`frag_offset`).
-  public let offset: UInt64
+  package let offset: UInt64
   /// How many bytes (`frag_size`).
-  public let byteCount: UInt32
+  package let byteCount: UInt32
   /// What to give back when the bytes are no longer needed (`frag_token`): 1 to 2^31-1, of one socket.
-  public let token: UInt32
+  package let token: UInt32
   /// The bound dma-buf's id (`dmabuf_id`).
-  public let bindingID: UInt32
+  package let bindingID: UInt32
   private let linearFlag: UInt32
 
   /// Bytes in device memory, as the kernel would describe them.
@@ -26,21 +26,21 @@ public struct DMABufMessage: BitwiseCopyable, Hashable, Sendable {
   }
 
   /// Whether the bytes were copied (`SO_DEVMEM_LINEAR`); then only ``byteCount`` means something.
-  public var isLinear: Bool { linearFlag != 0 }
+  package var isLinear: Bool { linearFlag != 0 }
 }
 
 /// Consecutive tokens (`struct dmabuf_token`, include/uapi/linux/uio.h).
 @frozen
-public struct DMABufTokenRange: BitwiseCopyable, Hashable, Sendable {
+package struct DMABufTokenRange: BitwiseCopyable, Hashable, Sendable {
   // The layout of struct csystem_devmem_token_range.
 
   /// The first token.
-  public let first: UInt32
+  package let first: UInt32
   /// How many.
-  public var count: UInt32
+  package var count: UInt32
 
   /// Tokens `first ..< first + count`.
-  public init(first: UInt32, count: UInt32) {
+  package init(first: UInt32, count: UInt32) {
     self.first = first
     self.count = count
   }

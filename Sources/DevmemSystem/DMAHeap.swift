@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A dma-buf heap, `/dev/dma_heap/NAME` (drivers/dma-buf/dma-heap.c).
-public struct DMAHeap: ~Copyable, Sendable {
+package struct DMAHeap: ~Copyable, Sendable {
   /// Where the heaps are.
-  public static let directory = "/dev/dma_heap"
+  package static let directory = "/dev/dma_heap"
 
   /// The heap's name, "system".
-  public let name: String
+  package let name: String
 
   private let descriptor: OwnedFileDescriptor
 
   /// The names of all heaps, sorted; empty on a kernel without heaps.
   ///
   /// - Throws: `EACCES`.
-  public static func names() throws(Errno) -> [String] {
+  package static func names() throws(Errno) -> [String] {
     do {
       return try SystemFile.names(in: directory)
     } catch {
@@ -26,7 +26,7 @@ public struct DMAHeap: ~Copyable, Sendable {
   ///
   /// - Throws: `EINVAL` for a name with a slash, `ENOENT` (no such heap, or a kernel without
   ///   CONFIG_DMABUF_HEAPS), `EACCES`, `EMFILE`.
-  public init(named name: String) throws(Errno) {
+  package init(named name: String) throws(Errno) {
     guard !name.isEmpty, !name.contains("/"), name != ".", name != ".." else { throw .EINVAL }
     self.descriptor = try system_open("\(Self.directory)/\(name)", writable: false)
     self.name = name
@@ -35,7 +35,7 @@ public struct DMAHeap: ~Copyable, Sendable {
   /// A dma-buf, its bytes zero (`DMA_HEAP_IOCTL_ALLOC`). The kernel rounds up to whole pages.
   ///
   /// - Throws: `EINVAL` for 0 bytes or fewer, `ENOMEM`, `EMFILE`.
-  public func allocate(byteCount: Int) throws(Errno) -> DMABufDescriptor {
+  package func allocate(byteCount: Int) throws(Errno) -> DMABufDescriptor {
     guard byteCount > 0 else { throw .EINVAL }
     return DMABufDescriptor(
       try system_dmaHeapAllocate(descriptor.rawValue, byteCount: byteCount))

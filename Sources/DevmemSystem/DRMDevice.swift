@@ -5,14 +5,14 @@ internal import Synchronization
 /// A DRM card, `/dev/dri/cardN`, through libdrm: dumb buffers, and PRIME to and from dma-bufs.
 ///
 /// All members may be called from any thread.
-public final class DRMDevice: Sendable {
+package final class DRMDevice: Sendable {
   /// Where the cards are.
-  public static let directory = "/dev/dri"
+  package static let directory = "/dev/dri"
 
   /// The path it was opened by.
-  public let path: String
+  package let path: String
   /// The kernel driver, "vgem", "i915"…
-  public let driverName: String
+  package let driverName: String
 
   private let descriptor: OwnedFileDescriptor
   /// How many ``DRMBuffer`` values hold each handle: importing one dma-buf twice gives one handle,
@@ -22,7 +22,7 @@ public final class DRMDevice: Sendable {
   /// The paths of all cards, sorted by number; empty without any.
   ///
   /// - Throws: `EACCES`.
-  public static func cards() throws(Errno) -> [String] {
+  package static func cards() throws(Errno) -> [String] {
     do {
       return try SystemFile.names(in: directory)
         .compactMap { $0.hasPrefix("card") ? Int($0.dropFirst(4)) : nil }
@@ -37,7 +37,7 @@ public final class DRMDevice: Sendable {
   ///
   /// - Throws: `ENOENT`, `EACCES` (neither root nor in group video), `EMFILE`; `ENOTTY` and others
   ///   if it is not a DRM device.
-  public init(path: String) throws(Errno) {
+  package init(path: String) throws(Errno) {
     let descriptor = try system_open(path, writable: true)
     self.driverName = try Self.driverName(descriptor)
     self.descriptor = descriptor
@@ -61,7 +61,7 @@ public final class DRMDevice: Sendable {
   /// that with EOPNOTSUPP and makes them all the same (seen on Linux 7.3).
   ///
   /// - Throws: `ENOMEM`.
-  public func hasDumbBuffers() throws(Errno) -> Bool {
+  package func hasDumbBuffers() throws(Errno) -> Bool {
     do {
       _ = try createDumbBuffer(byteCount: 4096)
       return true
@@ -76,7 +76,7 @@ public final class DRMDevice: Sendable {
   ///
   /// - Throws: `EINVAL` (size: above 16 TiB or what the driver takes), `ENOSYS` and `EOPNOTSUPP`
   ///   (no dumb buffers), `ENOMEM`.
-  public func createDumbBuffer(byteCount: Int) throws(Errno) -> DRMBuffer {
+  package func createDumbBuffer(byteCount: Int) throws(Errno) -> DRMBuffer {
     let lineByteCount = 4096
     guard byteCount > 0, byteCount <= lineByteCount << 32 - lineByteCount else { throw .EINVAL }
     let (handle, actualByteCount) = try system_drmCreateDumb(
@@ -91,7 +91,7 @@ public final class DRMDevice: Sendable {
   ///
   /// - Throws: `EINVAL` (not a dma-buf, or the driver refuses it), `ENOSYS` (driver without PRIME),
   ///   `ENOMEM`.
-  public func importBuffer(_ buffer: borrowing DMABufDescriptor) throws(Errno) -> DRMBuffer {
+  package func importBuffer(_ buffer: borrowing DMABufDescriptor) throws(Errno) -> DRMBuffer {
     let byteCount = try buffer.byteCount()
     let number = buffer.rawValue
     // Under the lock: between the import and the count another thread could close the handle.
@@ -108,7 +108,7 @@ public final class DRMDevice: Sendable {
   }
 
   /// Number of handles that are held open.
-  public var openHandleCount: Int { holders.withLock { $0.count } }
+  package var openHandleCount: Int { holders.withLock { $0.count } }
 
   fileprivate func export(_ handle: UInt32) throws(Errno) -> DMABufDescriptor {
     DMABufDescriptor(try system_drmExportHandle(descriptor.rawValue, handle: handle))
@@ -138,13 +138,13 @@ public final class DRMDevice: Sendable {
 }
 
 /// A buffer object of a DRM device: closed (`DRM_IOCTL_GEM_CLOSE`) when its last holder ends.
-public struct DRMBuffer: ~Copyable, Sendable {
+package struct DRMBuffer: ~Copyable, Sendable {
   /// The device it belongs to; kept alive by the buffer.
-  public let device: DRMDevice
+  package let device: DRMDevice
   /// The GEM handle, valid on this device's descriptor.
-  public let handle: UInt32
+  package let handle: UInt32
   /// Bytes.
-  public let byteCount: Int
+  package let byteCount: Int
 
   fileprivate init(device: DRMDevice, handle: UInt32, byteCount: Int) {
     self.device = device
@@ -160,14 +160,14 @@ public struct DRMBuffer: ~Copyable, Sendable {
   /// dma-buf that was imported.
   ///
   /// - Throws: `ENOSYS` (driver without PRIME), `EMFILE`, `ENOMEM`.
-  public func export() throws(Errno) -> DMABufDescriptor {
+  package func export() throws(Errno) -> DMABufDescriptor {
     try device.export(handle)
   }
 
   /// Maps a dumb buffer through its card (`DRM_IOCTL_MODE_MAP_DUMB`).
   ///
   /// - Throws: `EINVAL` for an imported buffer, `ENOSYS`, `ENOMEM`.
-  public func map() throws(Errno) -> MemoryMapping {
+  package func map() throws(Errno) -> MemoryMapping {
     try device.map(handle, byteCount: byteCount)
   }
 }

@@ -9,23 +9,23 @@ internal import CSystemShims
 /// Interfaces are named, in the network namespace of the thread that opened it. Everything throws
 /// `EOPNOTSUPP` where the driver does not have it, `ENODEV` where the interface is gone, and, where it
 /// changes something, `EPERM` without CAP_NET_ADMIN. All members may be called from any thread.
-public struct EthtoolIoctl: ~Copyable, Sendable {
+package struct EthtoolIoctl: ~Copyable, Sendable {
   private let descriptor: OwnedFileDescriptor
 
   /// Opens a socket to ask through.
   ///
   /// - Throws: `EMFILE`.
-  public init() throws(Errno) {
+  package init() throws(Errno) {
     descriptor = try system_ethtoolOpen()
   }
 
   /// The name of the driver, "mlx5_core".
-  public func driver(of interface: String) throws(Errno) -> String {
+  package func driver(of interface: String) throws(Errno) -> String {
     try system_ethtoolDriver(descriptor.rawValue, interface)
   }
 
   /// Number of receive queues.
-  public func receiveQueueCount(of interface: String) throws(Errno) -> Int {
+  package func receiveQueueCount(of interface: String) throws(Errno) -> Int {
     try system_ethtoolReceiveQueues(descriptor.rawValue, interface)
   }
 
@@ -33,7 +33,7 @@ public struct EthtoolIoctl: ~Copyable, Sendable {
   ///
   /// - Parameter context: of receive side scaling; 0 is the card's own.
   /// - Throws: `ENOENT` for a context that is not there.
-  public func indirection(of interface: String, context: UInt32 = 0) throws(Errno) -> [UInt32] {
+  package func indirection(of interface: String, context: UInt32 = 0) throws(Errno) -> [UInt32] {
     var queues = [UInt32](repeating: 0, count: 128)
     while true {
       let count = try system_ethtoolIndirection(
@@ -46,7 +46,7 @@ public struct EthtoolIoctl: ~Copyable, Sendable {
   /// Sets the card's own table, of exactly its size; empty for the default one.
   ///
   /// - Throws: `EINVAL` (another size, or a queue that is not there).
-  public func setIndirection(of interface: String, to queues: [UInt32]) throws(Errno) {
+  package func setIndirection(of interface: String, to queues: [UInt32]) throws(Errno) {
     try system_ethtoolSetIndirection(descriptor.rawValue, interface, queues)
   }
 
@@ -54,26 +54,26 @@ public struct EthtoolIoctl: ~Copyable, Sendable {
   ///
   /// - Parameter queues: its table, of exactly the card's size; empty for the default one.
   /// - Returns: its number, >= 1.
-  public func createContext(on interface: String, queues: [UInt32]) throws(Errno) -> UInt32 {
+  package func createContext(on interface: String, queues: [UInt32]) throws(Errno) -> UInt32 {
     try system_ethtoolCreateContext(descriptor.rawValue, interface, queues)
   }
 
   /// Deletes a context.
   ///
   /// - Throws: `ENOENT`, `EBUSY` while rules use it.
-  public func deleteContext(_ context: UInt32, on interface: String) throws(Errno) {
+  package func deleteContext(_ context: UInt32, on interface: String) throws(Errno) {
     try system_ethtoolDeleteContext(descriptor.rawValue, interface, context)
   }
 
   /// The places of all steering rules.
-  public func ruleLocations(of interface: String) throws(Errno) -> [UInt32] {
+  package func ruleLocations(of interface: String) throws(Errno) -> [UInt32] {
     try ruleTable(of: interface).locations
   }
 
   /// The rule at a place.
   ///
   /// - Throws: `ENOENT` or `EINVAL` if there is none: drivers differ.
-  public func rule(at location: UInt32, of interface: String) throws(Errno) -> SteeringRule {
+  package func rule(at location: UInt32, of interface: String) throws(Errno) -> SteeringRule {
     var rule = csystem_ethtool_rule()
     rule.location = location
     try system_ethtoolRule(descriptor.rawValue, interface, &rule)
@@ -86,7 +86,7 @@ public struct EthtoolIoctl: ~Copyable, Sendable {
   /// - Returns: its place.
   /// - Throws: `ENOSPC` (no free place), `EEXIST`, `EINVAL` (the driver cannot match this, or there is no
   ///   such queue; also an address of the other family).
-  public func insertRule(_ rule: SteeringRule, on interface: String) throws(Errno) -> UInt32 {
+  package func insertRule(_ rule: SteeringRule, on interface: String) throws(Errno) -> UInt32 {
     guard var specification = rule.specification else { throw .EINVAL }
     let (locations, table) = try ruleTable(of: interface)
     if table.chooses != 0 {
@@ -103,7 +103,7 @@ public struct EthtoolIoctl: ~Copyable, Sendable {
   /// Takes a rule away.
   ///
   /// - Throws: `ENOENT` or `EINVAL` if there is none.
-  public func deleteRule(at location: UInt32, of interface: String) throws(Errno) {
+  package func deleteRule(at location: UInt32, of interface: String) throws(Errno) {
     try system_ethtoolDeleteRule(descriptor.rawValue, interface, location)
   }
 

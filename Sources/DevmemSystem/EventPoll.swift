@@ -9,10 +9,10 @@
 /// A loop over it is one thread's way to serve many receivers from one page pool.
 public final class EventPoll: Sendable {
   /// Descriptors that one ``wait(into:milliseconds:)`` names at most; the others come with the next.
-  public static let readyCountLimit = 64
+  package static let readyCountLimit = 64
 
   /// The poll's own descriptor, close-on-exec: readable while something is ready.
-  public let descriptor: OwnedFileDescriptor
+  package let descriptor: OwnedFileDescriptor
 
   /// Watches nothing yet.
   ///

@@ -2,22 +2,22 @@
 
 /// A family of generic netlink as the running kernel has it (`CTRL_CMD_GETFAMILY`,
 /// include/uapi/linux/genetlink.h).
-public struct GenericNetlinkFamily: Hashable, Sendable {
+package struct GenericNetlinkFamily: Hashable, Sendable {
   /// "netdev", "ethtool"; at most 15 bytes.
-  public let name: String
+  package let name: String
   /// The number of its messages: another one after each boot.
-  public let id: UInt16
+  package let id: UInt16
   /// Of the family.
-  public let version: UInt8
+  package let version: UInt8
   /// The commands that it takes.
   ///
   /// A command may be listed and refuse all the same, where an option of the kernel is off.
-  public let commands: Set<UInt8>
+  package let commands: Set<UInt8>
   /// Its multicast groups: name to number.
-  public let groups: [String: UInt32]
+  package let groups: [String: UInt32]
 
   /// A request to the family without attributes.
-  public func request(_ command: some RawRepresentable<UInt8>) -> NetlinkRequest {
+  package func request(_ command: some RawRepresentable<UInt8>) -> NetlinkRequest {
     NetlinkRequest(family: id, command: command.rawValue, version: version)
   }
 

@@ -5,10 +5,10 @@ internal import Glibc
 /// A numeric IPv4 or IPv6 address, without a scope.
 public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
   /// In network byte order: 4 or 16.
-  public let bytes: [UInt8]
+  package let bytes: [UInt8]
 
   /// Whether it is an IPv6 address.
-  public var isIPv6: Bool { bytes.count == 16 }
+  package var isIPv6: Bool { bytes.count == 16 }
 
   /// Reads "192.0.2.1" or "2001:db8::1" (`inet_pton(3)`); nil for anything else.
   public init?(_ text: String) {

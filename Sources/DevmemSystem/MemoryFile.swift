@@ -8,28 +8,28 @@
 /// dma-bufs. All members may be called from any thread.
 public final class MemoryFile: Sendable {
   /// What may no longer be done to a memory file (`F_ADD_SEALS`, fcntl(2)).
-  public struct Seals: OptionSet, Sendable {
+  package struct Seals: OptionSet, Sendable {
     /// `F_SEAL_*` bits.
-    public let rawValue: UInt32
+    package let rawValue: UInt32
 
     /// Wraps `F_SEAL_*` bits.
-    public init(rawValue: UInt32) {
+    package init(rawValue: UInt32) {
       self.rawValue = rawValue
     }
 
     /// No further seals.
-    public static let seal = Seals(rawValue: 0x01)
+    package static let seal = Seals(rawValue: 0x01)
     /// No shrinking; /dev/udmabuf demands it.
-    public static let shrink = Seals(rawValue: 0x02)
+    package static let shrink = Seals(rawValue: 0x02)
     /// No growing.
-    public static let grow = Seals(rawValue: 0x04)
+    package static let grow = Seals(rawValue: 0x04)
     /// No writing; /dev/udmabuf refuses it.
-    public static let write = Seals(rawValue: 0x08)
+    package static let write = Seals(rawValue: 0x08)
     /// No writing but through mappings that exist; /dev/udmabuf refuses it.
-    public static let futureWrite = Seals(rawValue: 0x10)
+    package static let futureWrite = Seals(rawValue: 0x10)
 
     /// What device memory wants: a size that stays, and nobody who adds ``write`` later.
-    public static let deviceMemory: Seals = [.shrink, .grow, .seal]
+    package static let deviceMemory: Seals = [.shrink, .grow, .seal]
   }
 
   /// The descriptor, close-on-exec. Valid as long as the file object lives.
@@ -37,9 +37,9 @@ public final class MemoryFile: Sendable {
   /// Bytes, a multiple of the page size.
   public let byteCount: Int
   /// The pages it is made of.
-  public let pageSize: PageSize
+  package let pageSize: PageSize
   /// What names it while it lives.
-  public let identity: FileIdentity
+  package let identity: FileIdentity
 
   /// Makes a memory file of a given size; no page of it exists yet.
   ///
@@ -67,7 +67,7 @@ public final class MemoryFile: Sendable {
   /// Takes over a memory file that somebody else made, such as one that came over a socket.
   ///
   /// - Throws: `EINVAL` if it is no memory file, or an empty one; it is closed then.
-  public init(adopting descriptor: consuming OwnedFileDescriptor) throws(Errno) {
+  package init(adopting descriptor: consuming OwnedFileDescriptor) throws(Errno) {
     // Only memory files have seals, so the question tells them from a file on tmpfs.
     _ = try system_memoryFileSeals(descriptor.rawValue)
     let pageByteCount = try system_memoryFilePageSize(descriptor.rawValue)
@@ -103,7 +103,7 @@ public final class MemoryFile: Sendable {
   ///   - offset: a multiple of the page size.
   ///   - byteCount: nil for all that follows `offset`.
   /// - Throws: `EINVAL` (outside of the file, alignment), `ENOMEM` (also: too few huge pages).
-  public func map(offset: Int = 0, byteCount: Int? = nil) throws(Errno) -> MemoryMapping {
+  package func map(offset: Int = 0, byteCount: Int? = nil) throws(Errno) -> MemoryMapping {
     guard offset >= 0, offset < self.byteCount else { throw .EINVAL }
     let byteCount = byteCount ?? self.byteCount - offset
     guard byteCount > 0, byteCount <= self.byteCount - offset else { throw .EINVAL }
@@ -116,7 +116,7 @@ public final class MemoryFile: Sendable {
   /// - Returns: the mapping through which it was done.
   /// - Throws: as ``map(offset:byteCount:)``, ``MemoryMapping/bind(to:)`` and
   ///   ``MemoryMapping/populate()``.
-  public func mapPopulated(node: NUMANode? = nil) throws(Errno) -> MemoryMapping {
+  package func mapPopulated(node: NUMANode? = nil) throws(Errno) -> MemoryMapping {
     let mapping = try map()
     if let node { try mapping.bind(to: node) }
     try mapping.populate()
@@ -127,14 +127,14 @@ public final class MemoryFile: Sendable {
   ///
   /// - Throws: `EPERM` after ``Seals/seal`` or on an unsealable file, `EBUSY` for ``Seals/write``
   ///   while somebody maps or pins the file for writing.
-  public func addSeals(_ seals: Seals = .deviceMemory) throws(Errno) {
+  package func addSeals(_ seals: Seals = .deviceMemory) throws(Errno) {
     try system_memoryFileAddSeals(descriptor.rawValue, seals.rawValue)
   }
 
   /// The seals that are set, possibly with bits that ``Seals`` has no name for.
   ///
   /// - Throws: nothing that is expected of a memory file.
-  public func seals() throws(Errno) -> Seals {
+  package func seals() throws(Errno) -> Seals {
     Seals(rawValue: try system_memoryFileSeals(descriptor.rawValue))
   }
 

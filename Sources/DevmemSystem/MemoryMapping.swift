@@ -4,11 +4,11 @@
 ///
 /// The mapping keeps its file's memory alive by itself; the descriptor may be closed. It says
 /// nothing about who reads and writes the bytes at the same time: that is the owner's matter.
-@safe public struct MemoryMapping: ~Copyable, @unchecked Sendable {
+@safe package struct MemoryMapping: ~Copyable, @unchecked Sendable {
   /// The first byte, aligned to the page size. Valid as long as the mapping lives.
-  public let baseAddress: UnsafeMutableRawPointer
+  package let baseAddress: UnsafeMutableRawPointer
   /// Bytes mapped, > 0.
-  public let byteCount: Int
+  package let byteCount: Int
 
   // SAFETY: baseAddress..<baseAddress + byteCount was mapped by this value's maker and nobody else
   // unmaps it, so it is valid until here.
@@ -23,14 +23,14 @@
   }
 
   /// Runs `body` with all bytes; they must not escape.
-  @safe public func withBytes<Result: ~Copyable, Failure: Error>(
+  @safe package func withBytes<Result: ~Copyable, Failure: Error>(
     _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try unsafe body(bytes)
   }
 
   /// All bytes. Valid as long as the mapping lives: not those of a temporary.
-  public var bytes: UnsafeMutableRawBufferPointer {
+  package var bytes: UnsafeMutableRawBufferPointer {
     unsafe UnsafeMutableRawBufferPointer(start: baseAddress, count: byteCount)
   }
 
@@ -42,7 +42,7 @@
   ///   - isWritable: false maps for reading alone: a write then raises SIGSEGV.
   /// - Throws: `EINVAL` (alignment, size; a dma-buf past its end), `ENOMEM` (also: not enough huge
   ///   pages to reserve), `EACCES`, `EPERM` (a seal forbids writing), `ENODEV` (cannot be mapped).
-  public static func sharedFile(
+  package static func sharedFile(
     _ descriptor: borrowing OwnedFileDescriptor, offset: Int = 0, byteCount: Int,
     isWritable: Bool = true
   ) throws(Errno) -> MemoryMapping {
@@ -56,7 +56,7 @@
   ///
   /// - Parameter byteCount: > 0, a multiple of the page size.
   /// - Throws: `EINVAL` (size), `ENOMEM` (also: not enough huge pages to reserve).
-  public static func anonymous(
+  package static func anonymous(
     byteCount: Int, pageSize: PageSize = .base4K
   ) throws(Errno) -> MemoryMapping {
     guard byteCount > 0, byteCount % pageSize.byteCount == 0 else { throw .EINVAL }
@@ -72,7 +72,7 @@
   ///   - byteCount: > 0, a multiple of the base page size.
   ///   - pageSize: the largest pages that will be mapped there; the address is a multiple of theirs.
   /// - Throws: `EINVAL` (size), `ENOMEM`.
-  public static func reserved(
+  package static func reserved(
     byteCount: Int, for pageSize: PageSize = .base4K
   ) throws(Errno) -> MemoryMapping {
     guard byteCount > 0, byteCount % SystemProcess.pageByteCount == 0 else { throw .EINVAL }
@@ -88,7 +88,7 @@
   /// ``MemoryMapping/reserved(byteCount:for:)``.
   ///
   /// - Throws: `EINVAL` (outside of this mapping, alignment), `ENOMEM`.
-  @unsafe public mutating func map(
+  @unsafe package mutating func map(
     _ descriptor: borrowing OwnedFileDescriptor, offset: Int, byteCount: Int, at position: Int
   ) throws(Errno) {
     guard offset >= 0, byteCount > 0, position >= 0,
@@ -104,7 +104,7 @@
   ///
   /// - Throws: `ENOMEM`; `EFAULT` where a touch would raise SIGBUS (no huge page or tmpfs space left
   ///   on the node); `EINVAL` on a dma-buf's own mapping.
-  public func populate() throws(Errno) {
+  package func populate() throws(Errno) {
     try unsafe system_populate(baseAddress, byteCount: byteCount)
   }
 
@@ -112,7 +112,7 @@
   /// (`mbind(MPOL_BIND)`); on a memory file, for everybody who maps it.
   ///
   /// - Throws: `EINVAL` if there is no such node.
-  public func bind(to node: NUMANode) throws(Errno) {
+  package func bind(to node: NUMANode) throws(Errno) {
     try unsafe NUMANode.bind(baseAddress, byteCount: byteCount, to: node)
   }
 
@@ -121,7 +121,7 @@
   ///
   /// - Returns: true if they could, false on the `EFAULT` of a `VM_PFNMAP` mapping.
   /// - Throws: `EPERM`, `ENOSYS` where a sandbox forbids the call.
-  public func canBePinned() throws(Errno) -> Bool {
+  package func canBePinned() throws(Errno) -> Bool {
     var byte: UInt8 = 0
     do {
       _ = unsafe try withUnsafeMutableBytes(of: &byte) { bytes throws(Errno) in

@@ -3,40 +3,40 @@
 internal import CSystemShims
 
 /// A NUMA node, through libnuma. On a kernel without NUMA node 0 is all memory.
-public struct NUMANode: Hashable, Sendable, RawRepresentable, CustomStringConvertible {
+package struct NUMANode: Hashable, Sendable, RawRepresentable, CustomStringConvertible {
   /// The node's number, >= 0.
-  public let rawValue: Int
+  package let rawValue: Int
 
   /// Names a node by number, whether it exists or not.
-  public init(rawValue: Int) {
+  package init(rawValue: Int) {
     self.rawValue = rawValue
   }
 
   /// Names a node by number, whether it exists or not.
-  public init(_ number: Int) {
+  package init(_ number: Int) {
     self.rawValue = number
   }
 
   /// The node's number.
-  public var description: String { "\(rawValue)" }
+  package var description: String { "\(rawValue)" }
 
   /// Whether the kernel has NUMA system calls.
-  public static var isSupported: Bool { csystem_numa_is_available() != 0 }
+  package static var isSupported: Bool { csystem_numa_is_available() != 0 }
 
   /// The nodes that this process may allocate on, ascending; never empty.
-  public static func available() -> [NUMANode] {
+  package static func available() -> [NUMANode] {
     (0..<Int(csystem_numa_node_limit()))
       .filter { csystem_numa_may_use(Int32($0)) != 0 }
       .map { NUMANode($0) }
   }
 
   /// The node that the calling thread allocates from first.
-  public static var preferred: NUMANode { NUMANode(Int(csystem_numa_preferred())) }
+  package static var preferred: NUMANode { NUMANode(Int(csystem_numa_preferred())) }
 
   /// Bytes of memory that the node has, and that are free.
   ///
   /// - Throws: `ENODEV` if there is no such node or no NUMA at all.
-  public func memory() throws(Errno) -> (totalByteCount: UInt64, freeByteCount: UInt64) {
+  package func memory() throws(Errno) -> (totalByteCount: UInt64, freeByteCount: UInt64) {
     let (total, free) = try system_numaMemory(rawValue)
     return (total, free)
   }
@@ -45,7 +45,7 @@ public struct NUMANode: Hashable, Sendable, RawRepresentable, CustomStringConver
   /// On a kernel without NUMA, node 0 is where they come from anyway.
   ///
   /// - Throws: `EINVAL` if there is no such node.
-  @unsafe public static func bind(
+  @unsafe package static func bind(
     _ address: UnsafeMutableRawPointer, byteCount: Int, to node: NUMANode
   ) throws(Errno) {
     guard node.rawValue >= 0, node.rawValue <= Int(Int32.max) else { throw .EINVAL }
@@ -60,7 +60,7 @@ public struct NUMANode: Hashable, Sendable, RawRepresentable, CustomStringConver
   ///
   /// - Throws: `ENOENT` if the page does not exist yet, `EFAULT` if nothing is mapped there or on a
   ///   `VM_PFNMAP` mapping, `ENOSYS` without NUMA.
-  @unsafe public static func node(of address: UnsafeRawPointer) throws(Errno) -> NUMANode {
+  @unsafe package static func node(of address: UnsafeRawPointer) throws(Errno) -> NUMANode {
     NUMANode(try unsafe system_numaNodeOf(address))
   }
 }

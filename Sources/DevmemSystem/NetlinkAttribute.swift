@@ -3,33 +3,33 @@
 internal import CSystemShims
 
 /// The names of one set of attributes: the numbers of an enum in a family's uapi header.
-public protocol NetlinkAttributeName: RawRepresentable, Sendable where RawValue == UInt16 {}
+package protocol NetlinkAttributeName: RawRepresentable, Sendable where RawValue == UInt16 {}
 
 /// One attribute of a message (`struct nlattr`, include/uapi/linux/netlink.h).
 ///
 /// The values are checked for their length only; what is too short or too long is nil.
-public struct NetlinkAttribute: Sendable {
+package struct NetlinkAttribute: Sendable {
   /// The number, without the flags in its upper bits.
-  public let type: UInt16
+  package let type: UInt16
   /// Its bytes, without padding.
-  public let bytes: ArraySlice<UInt8>
+  package let bytes: ArraySlice<UInt8>
 
   /// `NLA_U8`.
-  public var uint8: UInt8? { integer() }
+  package var uint8: UInt8? { integer() }
   /// `NLA_U16`.
-  public var uint16: UInt16? { integer() }
+  package var uint16: UInt16? { integer() }
   /// `NLA_U32`.
-  public var uint32: UInt32? { integer() }
+  package var uint32: UInt32? { integer() }
   /// `NLA_U64`.
-  public var uint64: UInt64? { integer() }
+  package var uint64: UInt64? { integer() }
   /// `NLA_UINT`, which the kernel sends in 4 bytes where they suffice, else in 8.
-  public var unsigned: UInt64? { uint32.map(UInt64.init) ?? uint64 }
+  package var unsigned: UInt64? { uint32.map(UInt64.init) ?? uint64 }
 
   /// `NLA_STRING` and `NLA_NUL_STRING`: the text up to its NUL.
-  public var string: String { String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
+  package var string: String { String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
 
   /// `NLA_BINARY` that holds an array of `u32`.
-  public var uint32Array: [UInt32]? {
+  package var uint32Array: [UInt32]? {
     guard bytes.count % 4 == 0 else { return nil }
     return stride(from: bytes.startIndex, to: bytes.endIndex, by: 4).map {
       Self.integer(bytes[$0..<$0 + 4])
@@ -37,7 +37,7 @@ public struct NetlinkAttribute: Sendable {
   }
 
   /// `NLA_NESTED`: the attributes inside.
-  public var attributes: NetlinkAttributes { NetlinkAttributes(bytes) }
+  package var attributes: NetlinkAttributes { NetlinkAttributes(bytes) }
 
   private func integer<Value: FixedWidthInteger>() -> Value? {
     bytes.count == MemoryLayout<Value>.size ? Self.integer(bytes) : nil
@@ -54,29 +54,29 @@ public struct NetlinkAttribute: Sendable {
 }
 
 /// A run of attributes, as a message or a nest holds them. Ends at the first that does not fit.
-public struct NetlinkAttributes: Sequence, Sendable {
+package struct NetlinkAttributes: Sequence, Sendable {
   private let bytes: ArraySlice<UInt8>
 
   /// Reads the bytes of a message after its headers, or of a nest.
-  public init(_ bytes: ArraySlice<UInt8>) {
+  package init(_ bytes: ArraySlice<UInt8>) {
     self.bytes = bytes
   }
 
   /// The first attribute of that name.
-  public subscript(name: some NetlinkAttributeName) -> NetlinkAttribute? {
+  package subscript(name: some NetlinkAttributeName) -> NetlinkAttribute? {
     first { $0.type == name.rawValue }
   }
 
   /// All attributes of that name, in order: how netlink sends lists.
-  public func all(_ name: some NetlinkAttributeName) -> [NetlinkAttribute] {
+  package func all(_ name: some NetlinkAttributeName) -> [NetlinkAttribute] {
     filter { $0.type == name.rawValue }
   }
 
   /// Goes through the attributes in order.
-  public func makeIterator() -> Iterator { Iterator(bytes: bytes) }
+  package func makeIterator() -> Iterator { Iterator(bytes: bytes) }
 
   /// Goes through the attributes in order.
-  public struct Iterator: IteratorProtocol {
+  package struct Iterator: IteratorProtocol {
     fileprivate let bytes: ArraySlice<UInt8>
     private var offset = 0
 
@@ -85,7 +85,7 @@ public struct NetlinkAttributes: Sequence, Sendable {
     }
 
     /// The next one.
-    public mutating func next() -> NetlinkAttribute? {
+    package mutating func next() -> NetlinkAttribute? {
       var found = csystem_netlink_attribute()
       let isFound = unsafe bytes.withUnsafeBytes { bytes in
         unsafe csystem_netlink_attribute_at(bytes.baseAddress, bytes.count, offset, &found)

@@ -2,19 +2,19 @@
 
 /// Why a netlink request failed: the errno, and what the kernel said beside it (extended ack, `enum
 /// nlmsgerr_attrs` of include/uapi/linux/netlink.h).
-public struct NetlinkFailure: Error, Hashable, Sendable, CarriesErrno {
+package struct NetlinkFailure: Error, Hashable, Sendable, CarriesErrno {
   /// The kernel's answer, or why there is none: `EAGAIN` if the time limit passed.
-  public let errno: Errno
+  package let errno: Errno
   /// `NLMSGERR_ATTR_MSG`: the kernel's own words.
-  public let text: String?
+  package let text: String?
   /// `NLMSGERR_ATTR_OFFS`: where in the request the attribute is that was refused; see
   /// ``NetlinkRequest/path(to:)``.
-  public let badAttributeOffset: Int?
+  package let badAttributeOffset: Int?
   /// `NLMSGERR_ATTR_MISS_TYPE`: the number of the attribute that the kernel missed.
-  public let missingAttribute: UInt16?
+  package let missingAttribute: UInt16?
 
   /// Describes a failure.
-  public init(
+  package init(
     _ errno: Errno, text: String? = nil, badAttributeOffset: Int? = nil,
     missingAttribute: UInt16? = nil
   ) {
@@ -40,7 +40,7 @@ public struct NetlinkFailure: Error, Hashable, Sendable, CarriesErrno {
 
 extension NetlinkFailure: CustomStringConvertible {
   /// "EINVAL (Invalid argument): tcp-data-split is disabled".
-  public var description: String {
+  package var description: String {
     var text = "\(errno)"
     if let words = self.text { text += ": \(words)" }
     if let badAttributeOffset { text += " (the attribute at byte \(badAttributeOffset))" }

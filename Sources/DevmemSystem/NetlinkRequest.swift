@@ -6,7 +6,7 @@ internal import CSystemShims
 ///
 /// An attribute, also a nest with all in it, holds at most 65531 bytes (`nla_len` has 16 bits). A request
 /// with a longer one is not sent: asking throws `EMSGSIZE`.
-public struct NetlinkRequest: Sendable {
+package struct NetlinkRequest: Sendable {
   /// The message, with room behind it.
   private var buffer: [UInt8]
   private var byteCount: Int
@@ -19,43 +19,43 @@ public struct NetlinkRequest: Sendable {
   ///   - family: the family's number; see ``GenericNetlinkFamily``.
   ///   - command: a number of the family's commands.
   ///   - version: of the family.
-  public init(family: UInt16, command: UInt8, version: UInt8) {
+  package init(family: UInt16, command: UInt8, version: UInt8) {
     buffer = [UInt8](repeating: 0, count: 256)
     byteCount = unsafe Int(csystem_netlink_begin(&buffer, 256, family, command, version))
   }
 
   /// Appends an `NLA_U8`.
-  public mutating func append(_ name: some NetlinkAttributeName, uint8 value: UInt8) {
+  package mutating func append(_ name: some NetlinkAttributeName, uint8 value: UInt8) {
     append(name.rawValue, [value])
   }
 
   /// Appends an `NLA_U32`.
-  public mutating func append(_ name: some NetlinkAttributeName, uint32 value: UInt32) {
+  package mutating func append(_ name: some NetlinkAttributeName, uint32 value: UInt32) {
     append(name.rawValue, Self.bytes(value))
   }
 
   /// Appends an `NLA_UINT`: 4 bytes where they suffice, else 8.
-  public mutating func append(_ name: some NetlinkAttributeName, unsigned value: UInt64) {
+  package mutating func append(_ name: some NetlinkAttributeName, unsigned value: UInt64) {
     append(name.rawValue, UInt32(exactly: value).map(Self.bytes) ?? Self.bytes(value))
   }
 
   /// Appends an `NLA_NUL_STRING`.
-  public mutating func append(_ name: some NetlinkAttributeName, string: String) {
+  package mutating func append(_ name: some NetlinkAttributeName, string: String) {
     append(name.rawValue, Array(string.utf8) + [0])
   }
 
   /// Appends an `NLA_BINARY` that holds an array of `u32`.
-  public mutating func append(_ name: some NetlinkAttributeName, uint32Array values: [UInt32]) {
+  package mutating func append(_ name: some NetlinkAttributeName, uint32Array values: [UInt32]) {
     append(name.rawValue, values.flatMap { Self.bytes($0) })
   }
 
   /// Appends an `NLA_BINARY`.
-  public mutating func append(_ name: some NetlinkAttributeName, bytes: [UInt8]) {
+  package mutating func append(_ name: some NetlinkAttributeName, bytes: [UInt8]) {
     append(name.rawValue, bytes)
   }
 
   /// Appends an `NLA_NESTED` with what the closure appends inside.
-  public mutating func append(
+  package mutating func append(
     _ name: some NetlinkAttributeName, nest: (inout NetlinkRequest) -> Void
   ) {
     let offset = growing {
@@ -74,7 +74,7 @@ public struct NetlinkRequest: Sendable {
 
   /// Which attributes an offset in the message lies in, the outermost first: what a refusal's
   /// ``NetlinkFailure/badAttributeOffset`` points at.
-  public func path(to offset: Int) -> [UInt16] {
+  package func path(to offset: Int) -> [UInt16] {
     var path: [UInt16] = []
     var run = buffer[..<byteCount].dropFirst(Self.headerByteCount)
     // Deeper only while the offset points behind a header: it points at headers.

@@ -6,9 +6,9 @@ internal import CSystemShims
 /// opened it. Closed when the value ends; what the kernel keeps for the socket ends with it.
 ///
 /// One thread at a time may use it.
-public struct NetlinkSocket: ~Copyable, Sendable {
+package struct NetlinkSocket: ~Copyable, Sendable {
   /// How often a dump is repeated that changes interrupted (`NLM_F_DUMP_INTR`).
-  public static let dumpAttemptCount = 8
+  package static let dumpAttemptCount = 8
 
   private let handle: NetlinkHandle
   /// Answers carry the number of their request, so that late ones are told apart.
@@ -20,7 +20,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   /// - Parameter timeLimit: how long to wait for an answer, in milliseconds, > 0. The kernel answers
   ///   before it returns from sending, so the limit is for what should not happen.
   /// - Throws: `EPROTONOSUPPORT` (a kernel without generic netlink), `EMFILE`, `ENOMEM`.
-  public init(timeLimit: Int = 10_000) throws(Errno) {
+  package init(timeLimit: Int = 10_000) throws(Errno) {
     precondition(timeLimit > 0, "a time limit is positive")
     let handle = try NetlinkHandle()
     try handle.setStrict()
@@ -30,7 +30,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   }
 
   /// The descriptor, for poll(2) and epoll(7): readable when notifications are waiting. Borrowed.
-  public var descriptor: Int32 { handle.descriptor }
+  package var descriptor: Int32 { handle.descriptor }
 
   /// The socket's address (`nl_pid`). For tests.
   package var port: UInt32 { handle.port }
@@ -38,7 +38,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   /// A family by its name.
   ///
   /// - Throws: `ENOENT` if the kernel has none of that name, else as ``request(_:)``.
-  public mutating func family(named name: String) throws(NetlinkFailure) -> GenericNetlinkFamily {
+  package mutating func family(named name: String) throws(NetlinkFailure) -> GenericNetlinkFamily {
     let replies = try request(GenericNetlinkFamily.question(name))
     guard let reply = replies.first, let family = GenericNetlinkFamily(reply.attributes) else {
       throw NetlinkFailure(.ENOENT, text: "the kernel's answer names no family")
@@ -51,7 +51,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   /// - Returns: what the kernel answered before; often nothing.
   /// - Throws: what the kernel refused it with; `EAGAIN` if no answer came within the time limit.
   @discardableResult
-  public mutating func request(
+  package mutating func request(
     _ request: NetlinkRequest
   ) throws(NetlinkFailure) -> [NetlinkMessage] {
     // NLM_F_REQUEST, NLM_F_ACK
@@ -62,7 +62,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   /// consistent list.
   ///
   /// - Throws: as ``request(_:)``; `EAGAIN` if ``dumpAttemptCount`` attempts were interrupted.
-  public mutating func dump(_ request: NetlinkRequest) throws(NetlinkFailure) -> [NetlinkMessage] {
+  package mutating func dump(_ request: NetlinkRequest) throws(NetlinkFailure) -> [NetlinkMessage] {
     for _ in 0..<Self.dumpAttemptCount {
       // NLM_F_REQUEST, NLM_F_DUMP
       let answer = try converse(request, flags: 1 | 0x300)
@@ -76,7 +76,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   /// another one for requests: requests skip what is not theirs.
   ///
   /// - Throws: `ENOENT` (no such group), `EPERM`.
-  public func join(group: UInt32) throws(Errno) {
+  package func join(group: UInt32) throws(Errno) {
     try handle.join(group: group)
   }
 
@@ -85,7 +85,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   /// - Parameter milliseconds: how long; -1 for ever.
   /// - Returns: false if the time has passed.
   /// - Throws: nothing that is expected.
-  public func wait(milliseconds: Int) throws(Errno) -> Bool {
+  package func wait(milliseconds: Int) throws(Errno) -> Bool {
     // 1: readability.
     try system_wait(handle.descriptor, interest: 1, milliseconds: Int32(clamping: milliseconds))
   }
@@ -94,7 +94,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   ///
   /// - Throws: `EAGAIN` if none came, `ENOBUFS` if the kernel dropped some because nobody read: the
   ///   next call goes on with what came after.
-  public func receiveNotifications() throws(Errno) -> [NetlinkMessage] {
+  package func receiveNotifications() throws(Errno) -> [NetlinkMessage] {
     let bytes = try receive(before: Deadline(milliseconds: timeLimit))
     return Self.messages(in: bytes).compactMap { NetlinkMessage($0, in: bytes) }
   }
@@ -170,13 +170,13 @@ public struct NetlinkSocket: ~Copyable, Sendable {
 }
 
 /// A message of a family: an answer, or a notification.
-public struct NetlinkMessage: Sendable {
+package struct NetlinkMessage: Sendable {
   /// The family's number.
-  public let family: UInt16
+  package let family: UInt16
   /// A number of the family's commands.
-  public let command: UInt8
+  package let command: UInt8
   /// What it says.
-  public let attributes: NetlinkAttributes
+  package let attributes: NetlinkAttributes
 
   /// nil for what is too short to be one.
   fileprivate init?(_ header: csystem_netlink_message, in bytes: [UInt8]) {

@@ -4,9 +4,9 @@ internal import CSystemShims
 
 extension OwnedFileDescriptor {
   /// Entries that one ``returnDevmemTokens(_:)`` takes (`MAX_DONTNEED_TOKENS`, net/core/sock.c).
-  public static var devmemTokenRangeLimit: Int { Int(CSYSTEM_DEVMEM_TOKEN_RANGE_LIMIT) }
+  package static var devmemTokenRangeLimit: Int { Int(CSYSTEM_DEVMEM_TOKEN_RANGE_LIMIT) }
   /// Tokens that one ``returnDevmemTokens(_:)`` looks at (`MAX_DONTNEED_FRAGS`, net/core/sock.c).
-  public static var devmemTokenLimit: Int { Int(CSYSTEM_DEVMEM_TOKEN_LIMIT) }
+  package static var devmemTokenLimit: Int { Int(CSYSTEM_DEVMEM_TOKEN_LIMIT) }
 
   /// Gives received device memory back to the kernel (`setsockopt(SO_DEVMEM_DONTNEED)`).
   ///
@@ -17,7 +17,7 @@ extension OwnedFileDescriptor {
   /// - Returns: how many tokens it knew and freed. Unknown ones are skipped without a word.
   /// - Throws: `EBADF` if the socket is not TCP, `ENOPROTOOPT` before Linux 6.12, `EINVAL` for too
   ///   many entries, `ENOMEM` with nothing freed.
-  @safe public func returnDevmemTokens(
+  @safe package func returnDevmemTokens(
     _ ranges: UnsafeBufferPointer<DMABufTokenRange>
   ) throws(Errno) -> Int {
     try unsafe system_devmemReturnTokens(rawValue, ranges)
@@ -35,7 +35,7 @@ extension OwnedFileDescriptor {
   ///   ``TCPSocket/setZerocopy(_:)``; `ENODEV` if the route leaves by another device; `EFAULT` for an
   ///   offset past the end; `ENOBUFS` when too many calls are not completed; `EAGAIN`, `EPIPE`,
   ///   `ECONNRESET`, `EMSGSIZE`. A call that throws is not counted.
-  @safe public func sendDevmem(
+  @safe package func sendDevmem(
     _ vectors: UnsafeBufferPointer<IOVector>, bindingID: UInt32
   ) throws(Errno) -> Int {
     try unsafe system_devmemSend(rawValue, vectors, binding: bindingID)
@@ -44,33 +44,33 @@ extension OwnedFileDescriptor {
   /// The next completion of zero-copy sends from the error queue; nil if there is none now.
   ///
   /// - Throws: an error of the connection.
-  public func readCompletion() throws(Errno) -> ZerocopyCompletion? {
+  package func readCompletion() throws(Errno) -> ZerocopyCompletion? {
     try system_tcpReadCompletion(rawValue)
   }
 
   /// Allows zero-copy sends (`SO_ZEROCOPY`).
   ///
   /// - Throws: `EOPNOTSUPP` for a socket that is neither TCP nor UDP over IP.
-  public func setZerocopy(_ isEnabled: Bool) throws(Errno) {
+  package func setZerocopy(_ isEnabled: Bool) throws(Errno) {
     try system_tcpSetZerocopy(rawValue, isEnabled)
   }
 
   /// Tells the peer that nothing more will come (`shutdown(SHUT_WR)`).
   ///
   /// - Throws: `ENOTCONN`.
-  public func finishSending() throws(Errno) { try system_tcpFinishSending(rawValue) }
+  package func finishSending() throws(Errno) { try system_tcpFinishSending(rawValue) }
 
   /// Ends a TCP connection as closing would, without closing the descriptor: the peer learns of it at
   /// once, by a reset if something is unread, which is gone then, else in order. Tokens of device memory
   /// that the socket has given out stay valid.
   ///
   /// - Throws: `ENOTCONN`.
-  public func endConnection() throws(Errno) { try system_tcpEndConnection(rawValue) }
+  package func endConnection() throws(Errno) { try system_tcpEndConnection(rawValue) }
 
   /// Makes calls wait, or not (`O_NONBLOCK`). Goes for every descriptor of the same open file.
   ///
   /// - Throws: nothing that is expected.
-  public func setBlocking(_ isBlocking: Bool) throws(Errno) {
+  package func setBlocking(_ isBlocking: Bool) throws(Errno) {
     try system_setBlocking(rawValue, isBlocking)
   }
 }

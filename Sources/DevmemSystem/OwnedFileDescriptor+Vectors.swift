@@ -7,7 +7,7 @@ extension OwnedFileDescriptor {
   /// - Returns: bytes received; 0 at the end of a stream.
   /// - Throws: `EAGAIN` where the socket does not block and has nothing, `ECONNRESET`, `EFAULT` for
   ///   memory that is not there, `EMSGSIZE` for too many pieces.
-  @safe public func receive(into vectors: UnsafeBufferPointer<IOVector>) throws(Errno) -> Int {
+  @safe package func receive(into vectors: UnsafeBufferPointer<IOVector>) throws(Errno) -> Int {
     try unsafe system_tcpReceive(rawValue, vectors, waitAll: false)
   }
 
@@ -17,7 +17,7 @@ extension OwnedFileDescriptor {
   /// - Returns: bytes taken, on a stream possibly fewer than given.
   /// - Throws: `EAGAIN` where the socket does not block and has no room, `EPIPE`, `ECONNRESET`,
   ///   `EMSGSIZE` for too many pieces or a datagram that is too long.
-  @safe public func send(_ vectors: UnsafeBufferPointer<IOVector>) throws(Errno) -> Int {
+  @safe package func send(_ vectors: UnsafeBufferPointer<IOVector>) throws(Errno) -> Int {
     try unsafe system_tcpSend(rawValue, vectors, zerocopy: false)
   }
 
@@ -26,7 +26,7 @@ extension OwnedFileDescriptor {
   /// - Parameter milliseconds: -1 waits for ever. Signals do not prolong it.
   /// - Returns: false after the time.
   /// - Throws: nothing that is expected.
-  public func wait(
+  package func wait(
     for interest: TCPSocket.Interest, milliseconds: Int32
   ) throws(Errno) -> Bool {
     try system_wait(rawValue, interest: interest.rawValue, milliseconds: milliseconds)

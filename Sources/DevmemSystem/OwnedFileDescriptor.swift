@@ -34,20 +34,20 @@ public struct OwnedFileDescriptor: ~Copyable, Sendable {
   /// What the descriptor refers to.
   ///
   /// - Throws: nothing that is expected (`fstat(2)` of an open descriptor).
-  public func identity() throws(Errno) -> FileIdentity {
+  package func identity() throws(Errno) -> FileIdentity {
     try system_identity(rawValue)
   }
 }
 
 /// What names a file, a memory file or a dma-buf as long as it lives: `st_dev` and `st_ino`.
-public struct FileIdentity: Hashable, Sendable {
+package struct FileIdentity: Hashable, Sendable {
   /// `st_dev`: for dma-bufs and for memory files that of a file system inside the kernel.
-  public let device: UInt64
+  package let device: UInt64
   /// `st_ino`. Reused after the file has gone.
-  public let inode: UInt64
+  package let inode: UInt64
 
   /// Names a file by its numbers.
-  public init(device: UInt64, inode: UInt64) {
+  package init(device: UInt64, inode: UInt64) {
     self.device = device
     self.inode = inode
   }

@@ -2,24 +2,24 @@
 
 /// `/proc/self/pagemap` (Documentation/admin-guide/mm/pagemap.rst): which physical page is behind
 /// an address.
-public struct PageMap: ~Copyable, Sendable {
+package struct PageMap: ~Copyable, Sendable {
   /// What the kernel says about one base page.
-  public struct Entry: Hashable, Sendable {
+  package struct Entry: Hashable, Sendable {
     /// The 64 bits as read.
-    public let rawValue: UInt64
+    package let rawValue: UInt64
 
     /// Wraps 64 bits as read.
-    public init(rawValue: UInt64) {
+    package init(rawValue: UInt64) {
       self.rawValue = rawValue
     }
 
     /// The page is in memory (bit 63).
-    public var isPresent: Bool { rawValue >> 63 != 0 }
+    package var isPresent: Bool { rawValue >> 63 != 0 }
     /// The page is in swap (bit 62).
-    public var isSwapped: Bool { rawValue >> 62 & 1 != 0 }
+    package var isSwapped: Bool { rawValue >> 62 & 1 != 0 }
     /// The physical page number (bits 0 to 54), or nil: not present, or the kernel hides it, which
     /// reads as number 0, from who lacks CAP_SYS_ADMIN.
-    public var frameNumber: UInt64? {
+    package var frameNumber: UInt64? {
       let number = rawValue & (1 << 55 - 1)
       return isPresent && number != 0 ? number : nil
     }
@@ -31,7 +31,7 @@ public struct PageMap: ~Copyable, Sendable {
   ///
   /// - Throws: `ENOENT` (no /proc, or a kernel without CONFIG_PROC_PAGE_MONITOR), `EACCES`, `EPERM`,
   ///   `EMFILE`.
-  public init() throws(Errno) {
+  package init() throws(Errno) {
     self.descriptor = try system_open("/proc/self/pagemap", writable: false)
   }
 
@@ -41,7 +41,7 @@ public struct PageMap: ~Copyable, Sendable {
   ///   - address: the first page's address.
   ///   - pageCount: how many base pages.
   /// - Throws: `EINVAL` if the range leaves the address space; what `pread(2)` answers.
-  @safe public func entries(
+  @safe package func entries(
     of address: UnsafeRawPointer, pageCount: Int
   ) throws(Errno) -> [Entry] {
     guard pageCount >= 0 else { throw .EINVAL }
@@ -68,7 +68,7 @@ public struct PageMap: ~Copyable, Sendable {
   /// where a page is not present.
   ///
   /// - Throws: as ``entries(of:pageCount:)``.
-  @safe public func frameNumbers(
+  @safe package func frameNumbers(
     of address: UnsafeRawPointer, pageCount: Int
   ) throws(Errno) -> [UInt64]? {
     var numbers: [UInt64] = []

@@ -13,7 +13,7 @@ public enum PageSize: String, CaseIterable, Sendable {
   public var byteCount: Int { 1 << shift }
 
   /// log2 of ``byteCount``: 12, 21 or 30.
-  public var shift: Int {
+  package var shift: Int {
     switch self {
     case .base4K: 12
     case .huge2M: 21

@@ -42,11 +42,11 @@ public struct SteeringRule: Hashable, Sendable {
   /// Of a rule that was read it may also be a number that means "drop", or one of the driver's.
   public let queue: UInt64
   /// The RSS context that spreads the flow over queues, from `queue` on; 0 is none.
-  public let context: UInt32
+  package let context: UInt32
   /// Where in the table the rule is, lower ones being looked at first; nil for one that is not there.
-  public let location: UInt32?
+  package let location: UInt32?
   /// Whether the rule looks at parts of addresses or ports, which this type does not tell.
-  public let hasPartialMasks: Bool
+  package let hasPartialMasks: Bool
 
   /// A rule to insert.
   ///

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Small files of /proc and /sys, and names in directories.
-public enum SystemFile {
+package enum SystemFile {
   /// The whole text of a file.
   ///
   /// - Throws: `ENOENT`, `EACCES` and what else `open(2)` and `read(2)` answer.
-  public static func text(at path: String) throws(Errno) -> String {
+  package static func text(at path: String) throws(Errno) -> String {
     let descriptor = try system_open(path, writable: false)
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 4096)
@@ -21,7 +21,7 @@ public enum SystemFile {
   /// The names in a directory, sorted.
   ///
   /// - Throws: `ENOENT`, `EACCES`, `ENOTDIR`.
-  public static func names(in path: String) throws(Errno) -> [String] {
+  package static func names(in path: String) throws(Errno) -> [String] {
     var capacity = 4096
     while true {
       do {
@@ -47,7 +47,7 @@ public enum SystemFile {
   /// Whether a file can be opened for reading by this process; the descriptor is closed again.
   ///
   /// - Returns: nil if it can, else why not.
-  public static func obstacle(at path: String, writable: Bool = false) -> Errno? {
+  package static func obstacle(at path: String, writable: Bool = false) -> Errno? {
     do {
       _ = try system_open(path, writable: writable)
       return nil

@@ -3,11 +3,11 @@
 internal import CSystemShims
 
 /// What this process and its kernel say of themselves.
-public enum SystemProcess {
+package enum SystemProcess {
   /// The kernel's release, "6.12.95+deb13-amd64" (`uname(2)`).
   ///
   /// - Throws: nothing that is expected.
-  public static func kernelRelease() throws(Errno) -> String {
+  package static func kernelRelease() throws(Errno) -> String {
     var buffer = [CChar](repeating: 0, count: 128)
     let count = try unsafe buffer.withUnsafeMutableBufferPointer { buffer throws(Errno) in
       unsafe try system_kernelRelease(buffer)
@@ -16,7 +16,7 @@ public enum SystemProcess {
   }
 
   /// The effective user's number; 0 is root.
-  public static var effectiveUser: UInt32 { csystem_process_effective_user() }
+  package static var effectiveUser: UInt32 { csystem_process_effective_user() }
 
   /// A command that needs root as this user has to type it: with sudo, or as it is.
   package static func asRoot(_ command: String) -> String {
@@ -59,12 +59,12 @@ public enum SystemProcess {
   }
 
   /// Bytes of a base page: 4096 on x86-64.
-  public static var pageByteCount: Int { Int(csystem_process_page_byte_count()) }
+  package static var pageByteCount: Int { Int(csystem_process_page_byte_count()) }
 
   /// Bytes that could be allocated now without pushing others out (`MemAvailable` of /proc/meminfo).
   ///
   /// - Throws: `ENOENT` without /proc, `EINVAL` if the line is missing.
-  public static func availableMemoryByteCount() throws(Errno) -> Int {
+  package static func availableMemoryByteCount() throws(Errno) -> Int {
     for line in try SystemFile.text(at: "/proc/meminfo").split(separator: "\n")
     where line.hasPrefix("MemAvailable:") {
       // "MemAvailable:   22993340 kB"
@@ -77,14 +77,14 @@ public enum SystemProcess {
   /// Open files this process may have (`RLIMIT_NOFILE`); nil is unlimited.
   ///
   /// - Throws: nothing that is expected.
-  public static func openFileLimit() throws(Errno) -> Int? {
+  package static func openFileLimit() throws(Errno) -> Int? {
     Int(exactly: try system_limit(0))
   }
 
   /// Bytes this process may lock (`RLIMIT_MEMLOCK`); nil is unlimited.
   ///
   /// - Throws: nothing that is expected.
-  public static func lockedByteLimit() throws(Errno) -> Int? {
+  package static func lockedByteLimit() throws(Errno) -> Int? {
     Int(exactly: try system_limit(1))
   }
 }

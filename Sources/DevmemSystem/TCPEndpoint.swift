@@ -20,7 +20,7 @@ public struct TCPEndpoint: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Whether the address is written as an IPv6 one.
-  public var isIPv6: Bool { address.contains(":") }
+  package var isIPv6: Bool { address.contains(":") }
 
   /// "192.0.2.1:80", "[2001:db8::1]:80".
   public var description: String { isIPv6 ? "[\(address)]:\(port)" : "\(address):\(port)" }

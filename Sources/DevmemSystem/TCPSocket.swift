@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A piece of memory for scatter and gather: the layout of `struct iovec`.
-@safe public struct IOVector: @unchecked Sendable {
+@safe package struct IOVector: @unchecked Sendable {
   /// The first byte.
-  public var baseAddress: UnsafeMutableRawPointer?
+  package var baseAddress: UnsafeMutableRawPointer?
   /// Bytes.
-  public var byteCount: Int
+  package var byteCount: Int
 
   /// Describes a piece of memory, which has to live until the call that uses it is over.
-  public init(baseAddress: UnsafeMutableRawPointer?, byteCount: Int) {
+  package init(baseAddress: UnsafeMutableRawPointer?, byteCount: Int) {
     unsafe self.baseAddress = unsafe baseAddress
     self.byteCount = byteCount
   }
@@ -16,13 +16,13 @@
 
 /// Zero-copy sends number `first` to `last` of a socket no longer use their memory
 /// (Documentation/networking/msg_zerocopy.rst). The numbers count calls from 0 and wrap at 2^32.
-public struct ZerocopyCompletion: Hashable, Sendable {
+package struct ZerocopyCompletion: Hashable, Sendable {
   /// The first send that is done.
-  public let first: UInt32
+  package let first: UInt32
   /// The last one.
-  public let last: UInt32
+  package let last: UInt32
   /// The kernel copied after all, as it does on loopback.
-  public let isCopied: Bool
+  package let isCopied: Bool
 }
 
 /// A TCP socket over IPv4 or IPv6: listener or connection.
@@ -30,7 +30,7 @@ public struct ZerocopyCompletion: Hashable, Sendable {
 /// All members may be called from any thread; sending and receiving are independent of each other.
 public final class TCPSocket: Sendable {
   /// Pieces in one call at most (`UIO_MAXIOV`).
-  public static let vectorCountLimit = 1024
+  package static let vectorCountLimit = 1024
 
   /// The socket's descriptor, close-on-exec.
   public let descriptor: OwnedFileDescriptor
@@ -104,21 +104,21 @@ public final class TCPSocket: Sendable {
   /// Allows zero-copy sends (`SO_ZEROCOPY`).
   ///
   /// - Throws: nothing that is expected since Linux 4.14.
-  public func setZerocopy(_ isEnabled: Bool) throws(Errno) {
+  package func setZerocopy(_ isEnabled: Bool) throws(Errno) {
     try system_tcpSetZerocopy(descriptor.rawValue, isEnabled)
   }
 
   /// Asks for a receive buffer of so many bytes (`SO_RCVBUF`); the kernel doubles and caps it.
   ///
   /// - Throws: nothing that is expected.
-  public func setReceiveBuffer(byteCount: Int) throws(Errno) {
+  package func setReceiveBuffer(byteCount: Int) throws(Errno) {
     try system_tcpSetBuffer(descriptor.rawValue, receive: true, byteCount: byteCount)
   }
 
   /// Asks for a send buffer of so many bytes (`SO_SNDBUF`); the kernel doubles and caps it.
   ///
   /// - Throws: nothing that is expected.
-  public func setSendBuffer(byteCount: Int) throws(Errno) {
+  package func setSendBuffer(byteCount: Int) throws(Errno) {
     try system_tcpSetBuffer(descriptor.rawValue, receive: false, byteCount: byteCount)
   }
 
@@ -138,7 +138,7 @@ public final class TCPSocket: Sendable {
   /// - Returns: bytes taken, possibly fewer than given.
   /// - Throws: `EPIPE`, `ECONNRESET`; with zero-copy `EFAULT` for memory that cannot be pinned and
   ///   `ENOBUFS` when too many sends are outstanding; `EMSGSIZE` for too many pieces.
-  @safe public func send(
+  @safe package func send(
     _ vectors: UnsafeBufferPointer<IOVector>, isZerocopy: Bool = false
   ) throws(Errno) -> Int {
     try unsafe system_tcpSend(descriptor.rawValue, vectors, zerocopy: isZerocopy)
@@ -167,7 +167,7 @@ public final class TCPSocket: Sendable {
   ///   - waitsForAll: returns only when all are full or the stream ends (`MSG_WAITALL`).
   /// - Returns: bytes received; 0 at the end of the stream.
   /// - Throws: `ECONNRESET`, `EFAULT` for memory that is not there, `EMSGSIZE` for too many pieces.
-  @safe public func receive(
+  @safe package func receive(
     into vectors: UnsafeBufferPointer<IOVector>, waitsForAll: Bool = false
   ) throws(Errno) -> Int {
     try unsafe system_tcpReceive(descriptor.rawValue, vectors, waitAll: waitsForAll)
@@ -176,7 +176,7 @@ public final class TCPSocket: Sendable {
   /// The next completion of zero-copy sends from the error queue; nil if there is none now.
   ///
   /// - Throws: an error of the connection.
-  public func readCompletion() throws(Errno) -> ZerocopyCompletion? {
+  package func readCompletion() throws(Errno) -> ZerocopyCompletion? {
     try system_tcpReadCompletion(descriptor.rawValue)
   }
 
@@ -195,7 +195,7 @@ public final class TCPSocket: Sendable {
   /// - Parameter milliseconds: -1 waits for ever. Signals do not prolong it.
   /// - Returns: false after the time.
   /// - Throws: nothing that is expected.
-  public func wait(for interest: Interest, milliseconds: Int32) throws(Errno) -> Bool {
+  package func wait(for interest: Interest, milliseconds: Int32) throws(Errno) -> Bool {
     try system_wait(descriptor.rawValue, interest: interest.rawValue, milliseconds: milliseconds)
   }
 }

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// `/dev/udmabuf` (drivers/dma-buf/udmabuf.c): makes dma-bufs out of ranges of memory files.
-public struct UDMABufDevice: ~Copyable, Sendable {
+package struct UDMABufDevice: ~Copyable, Sendable {
   /// Where the device node is.
-  public static let path = "/dev/udmabuf"
+  package static let path = "/dev/udmabuf"
   /// Where the kernel keeps the limits; root may write there.
-  public static let parametersPath = "/sys/module/udmabuf/parameters"
+  package static let parametersPath = "/sys/module/udmabuf/parameters"
 
   /// One range of one memory file.
-  public struct Item: Hashable, Sendable {
+  package struct Item: Hashable, Sendable {
     /// The memory file's descriptor, open during the call.
-    public var memoryFile: Int32
+    package var memoryFile: Int32
     /// Where the range begins, in bytes: a multiple of the base page size.
-    public var offset: Int
+    package var offset: Int
     /// How long it is, in bytes: > 0, a multiple of the base page size.
-    public var byteCount: Int
+    package var byteCount: Int
 
     /// Describes a range.
-    public init(memoryFile: Int32, offset: Int, byteCount: Int) {
+    package init(memoryFile: Int32, offset: Int, byteCount: Int) {
       self.memoryFile = memoryFile
       self.offset = offset
       self.byteCount = byteCount
@@ -25,14 +25,14 @@ public struct UDMABufDevice: ~Copyable, Sendable {
   }
 
   /// What the driver accepts at most.
-  public struct Limits: Hashable, Sendable {
+  package struct Limits: Hashable, Sendable {
     /// Ranges in one dma-buf (`list_limit`, 1024 by default).
-    public let itemCount: Int
+    package let itemCount: Int
     /// Bytes in one dma-buf (`size_limit_mb`, 64 MiB by default up to Linux 6.12).
-    public let byteCount: Int
+    package let byteCount: Int
 
     /// Limits given by hand.
-    public init(itemCount: Int, byteCount: Int) {
+    package init(itemCount: Int, byteCount: Int) {
       self.itemCount = itemCount
       self.byteCount = byteCount
     }
@@ -44,7 +44,7 @@ public struct UDMABufDevice: ~Copyable, Sendable {
   ///
   /// - Throws: `ENOENT` (kernel without CONFIG_UDMABUF), `EACCES` (neither root nor in group kvm),
   ///   `EMFILE`.
-  public init(path: String = UDMABufDevice.path) throws(Errno) {
+  package init(path: String = UDMABufDevice.path) throws(Errno) {
     self.descriptor = try system_open(path, writable: false)
   }
 
@@ -54,7 +54,7 @@ public struct UDMABufDevice: ~Copyable, Sendable {
   ///
   /// - Throws: `EINVAL` (file not sealed against shrinking, or sealed against writing; alignment;
   ///   past the file's end; above the size limit), `EBADFD` (not a memory file), `ENOMEM`, `EMFILE`.
-  public func create(
+  package func create(
     memoryFile: Int32, offset: Int, byteCount: Int
   ) throws(Errno) -> DMABufDescriptor {
     guard offset >= 0, byteCount >= 0 else { throw .EINVAL }
@@ -67,7 +67,7 @@ public struct UDMABufDevice: ~Copyable, Sendable {
   /// ranges overlap; the result then shows the same bytes twice.
   ///
   /// - Throws: as ``create(memoryFile:offset:byteCount:)``; `EINVAL` also above the list limit.
-  public func createList(_ items: [Item]) throws(Errno) -> DMABufDescriptor {
+  package func createList(_ items: [Item]) throws(Errno) -> DMABufDescriptor {
     guard items.allSatisfy({ $0.offset >= 0 && $0.byteCount >= 0 }) else { throw .EINVAL }
     return DMABufDescriptor(try system_udmabufCreateList(descriptor.rawValue, items))
   }
@@ -75,7 +75,7 @@ public struct UDMABufDevice: ~Copyable, Sendable {
   /// The running kernel's limits, read from ``parametersPath``.
   ///
   /// - Throws: `ENOENT` without the driver, `EINVAL` if a parameter is not a number.
-  public static func limits() throws(Errno) -> Limits {
+  package static func limits() throws(Errno) -> Limits {
     let items = try integer(at: "\(parametersPath)/list_limit")
     let mebibytes = try integer(at: "\(parametersPath)/size_limit_mb")
     // INT_MAX MiB on Linux 7: fits 64 bits.

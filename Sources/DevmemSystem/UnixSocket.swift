@@ -14,12 +14,12 @@ public final class UnixSocket: Sendable {
   }
 
   /// Descriptors in one message at most (`SCM_MAX_FD` of include/net/scm.h).
-  public static let descriptorCountLimit = 253
+  package static let descriptorCountLimit = 253
 
   /// The socket's descriptor, close-on-exec.
   public let descriptor: OwnedFileDescriptor
   /// How bytes are framed.
-  public let kind: Kind
+  package let kind: Kind
 
   /// Takes over a descriptor that is a connected Unix socket.
   public init(_ descriptor: consuming OwnedFileDescriptor, kind: Kind = .sequencedPacket) {
@@ -71,19 +71,19 @@ public final class UnixSocket: Sendable {
   }
 
   /// Who is, or was, at the other end.
-  public struct Peer: Hashable, Sendable {
+  package struct Peer: Hashable, Sendable {
     /// The process's number when it connected; it may be another one's by now.
-    public let process: Int32
+    package let process: Int32
     /// Its effective user.
-    public let user: UInt32
+    package let user: UInt32
     /// Its effective group, and then its others.
-    public let groups: [UInt32]
+    package let groups: [UInt32]
   }
 
   /// Who connected (`SO_PEERCRED`, `SO_PEERGROUPS`): as it was then, whoever holds the other end now.
   ///
   /// - Throws: nothing that is expected of a connected socket; `ENODATA` before.
-  public func peer() throws(Errno) -> Peer { try system_unixPeer(descriptor.rawValue) }
+  package func peer() throws(Errno) -> Peer { try system_unixPeer(descriptor.rawValue) }
 
   /// Sends bytes, and descriptors, which stay the caller's.
   ///
@@ -94,7 +94,7 @@ public final class UnixSocket: Sendable {
   /// - Throws: `EPIPE` and `ECONNRESET` (the other end has gone), `EMSGSIZE` (too long for one
   ///   message), `EINVAL` (counts), `ETOOMANYREFS`.
   @discardableResult
-  @safe public func send(
+  @safe package func send(
     _ bytes: UnsafeRawBufferPointer, descriptors: [Int32] = []
   ) throws(Errno) -> Int {
     try unsafe system_unixSend(descriptor.rawValue, bytes, descriptors: descriptors)
@@ -119,7 +119,7 @@ public final class UnixSocket: Sendable {
   /// - Throws: `EMSGSIZE` where bytes or descriptors did not fit: the message is gone, and the
   ///   descriptors that did arrive are closed; the same with `EMFILE` where this process has no room for
   ///   one, and with `EACCES` where a security module refuses one; `ECONNRESET`.
-  @safe public func receive(
+  @safe package func receive(
     into bytes: UnsafeMutableRawBufferPointer, descriptorLimit: Int = 0
   ) throws(Errno) -> Message {
     let (byteCount, numbers) = try unsafe receiveNumbers(bytes, descriptorLimit)
@@ -163,7 +163,7 @@ public final class UnixSocket: Sendable {
   /// What one call received.
   public struct Message: ~Copyable, Sendable {
     /// Bytes written; 0 at the end.
-    public let byteCount: Int
+    package let byteCount: Int
     /// The bytes, unless the caller said where they go.
     public let bytes: [UInt8]
     /// The descriptors that came along.

@@ -2,9 +2,9 @@
 
 /// An AF_XDP socket with memory registered as its frames (`XDP_UMEM_REG`): the proof that packets
 /// could land there. The kernel pins the memory while the value lives.
-public struct XDPMemory: ~Copyable, Sendable {
+package struct XDPMemory: ~Copyable, Sendable {
   /// The socket's descriptor, close-on-exec.
-  public let descriptor: OwnedFileDescriptor
+  package let descriptor: OwnedFileDescriptor
 
   /// Opens a socket and registers memory with it.
   ///
@@ -16,7 +16,7 @@ public struct XDPMemory: ~Copyable, Sendable {
   /// - Throws: `EPERM` (CAP_NET_RAW), `EAFNOSUPPORT` (kernel without CONFIG_XDP_SOCKETS), `EFAULT`
   ///   (memory that cannot be pinned, such as a dma-buf's own mapping), `ENOBUFS`
   ///   (RLIMIT_MEMLOCK), `EINVAL` (sizes).
-  @unsafe public init(
+  @unsafe package init(
     registering address: UnsafeMutableRawPointer, byteCount: Int, chunkByteCount: Int = 4096,
     headroom: Int = 0
   ) throws(Errno) {

@@ -49,11 +49,11 @@ public final class ListProvider: MemoryProvider {
   ///   - kind: what the buffers say that they are. `.device` ones can be read and written while
   ///     ``setAccess(readers:writers:)`` says so, and have made-up physical addresses.
   ///   - node: the NUMA node that they say they lie on.
-  ///   - hasCPUFace: false makes memory that the CPU cannot read.
+  ///   - hasCPUMapping: false makes memory that the CPU cannot read.
   /// - Throws: `NetIOVSlabError` for counts that cannot be.
   public init(
     iovCount: Int, iovByteCount: Int = 4096, kind: Netmem.Kind = .host, node: Int? = nil,
-    hasCPUFace: Bool = true
+    hasCPUMapping: Bool = true
   ) throws {
     backing = Backing(byteCount: iovCount * iovByteCount)
     let base = unsafe backing.memory
@@ -64,7 +64,7 @@ public final class ListProvider: MemoryProvider {
           baseVirtual: 0,
           baseAddress: DeviceAddress(
             UInt64(UInt(bitPattern: base)), kind: kind == .host ? .virtual : .physical),
-          iovCount: iovCount, kind: kind, node: node, cpuBase: hasCPUFace ? base : nil,
+          iovCount: iovCount, kind: kind, node: node, cpuBase: hasCPUMapping ? base : nil,
           access: kind == .device ? backing.access : nil)
       ], backing: backing)
     contents = Mutex(Contents(free: Array((0..<iovCount).reversed())))

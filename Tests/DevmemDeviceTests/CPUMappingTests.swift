@@ -6,18 +6,18 @@ import DevmemTestSupport
 import Glibc
 import Testing
 
-/// The two faces of a udmabuf: the same bytes, and what each is good for.
-@Suite("Two faces", .serialized) struct CPUFaceTests {
+/// The two mappings of a udmabuf: the same bytes, and what each is good for.
+@Suite("Two mappings", .serialized) struct CPUMappingTests {
   @Test(
-    "both faces show the same bytes, whichever is written",
+    "both mappings show the same bytes, whichever is written",
     arguments: [(PageSize.base4K, 16 << 20), (.huge2M, 64 << 20)])
   func sameBytes(pageSize: PageSize, byteCount: Int) throws {
-    let buffer = try DMABuf.udmabuf(byteCount: byteCount, pageSize: pageSize, name: "faces")
+    let buffer = try DMABuf.udmabuf(byteCount: byteCount, pageSize: pageSize, name: "mappings")
     let device = try buffer.asImported()
-    #expect(buffer.cpuFace?.source == .memoryFile)
-    #expect(device.cpuFace?.source == .dmaBuf)
+    #expect(buffer.cpuMapping?.source == .memoryFile)
+    #expect(device.cpuMapping?.source == .dmaBuf)
     #expect(device.identity == buffer.identity)
-    #expect(device.name == "faces")
+    #expect(device.name == "mappings")
     #expect(device.exporter == .imported(exporterName: "udmabuf"))
     try buffer.fill(Pattern(1))
     #expect(try device.mismatchedPageCount(Pattern(1)) == 0)
@@ -25,7 +25,7 @@ import Testing
     #expect(try buffer.mismatchedPageCount(Pattern(2)) == 0)
   }
 
-  @Test("pages can be pinned through the CPU face and not through the dma-buf's own mapping")
+  @Test("pages can be pinned through the CPU mapping and not through the dma-buf's own mapping")
   func pinning() throws {
     let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
     let number = try #require(buffer.memoryFileDescriptor)
@@ -37,13 +37,13 @@ import Testing
   }
 
   private func sendZerocopy(
-    from face: DMABuf.CPUFace, offset: Int, byteCount: Int
+    from mapping: DMABuf.CPUMapping, offset: Int, byteCount: Int
   ) throws -> [UInt8] {
     let listener = try TCPSocket.listen()
     let client = try TCPSocket.connect(port: listener.port)
     let server = try listener.accept()
     try client.setZerocopy(true)
-    let vector = unsafe IOVector(baseAddress: face.baseAddress + offset, byteCount: byteCount)
+    let vector = unsafe IOVector(baseAddress: mapping.baseAddress + offset, byteCount: byteCount)
     let sent = try unsafe withUnsafePointer(to: vector) {
       unsafe try client.send(UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
     }
@@ -63,53 +63,53 @@ import Testing
     return received
   }
 
-  @Test("MSG_ZEROCOPY sends from the CPU face, and is EFAULT from the dma-buf's own mapping")
+  @Test("MSG_ZEROCOPY sends from the CPU mapping, and is EFAULT from the dma-buf's own mapping")
   func zerocopy() throws {
     let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
     try buffer.fill(Pattern(4))
-    let face = try #require(buffer.cpuFace)
-    let received = try sendZerocopy(from: face, offset: 8192, byteCount: 32768)
+    let mapping = try #require(buffer.cpuMapping)
+    let received = try sendZerocopy(from: mapping, offset: 8192, byteCount: 32768)
     let expected = try buffer.withBytes(.read) { unsafe Array($0[8192..<8192 + 32768]) }
     #expect(received == expected)
     let device = try buffer.asImported()
-    let own = try #require(device.cpuFace)
+    let own = try #require(device.cpuMapping)
     #expect(throws: Errno.EFAULT) {
       _ = try sendZerocopy(from: own, offset: 8192, byteCount: 32768)
     }
   }
 
   @Test(
-    "AF_XDP takes the CPU face as user memory, and refuses the dma-buf's own mapping with EFAULT",
+    "AF_XDP takes the CPU mapping as user memory, and refuses the dma-buf's own mapping with EFAULT",
     arguments: [PageSize.base4K, .huge2M])
   func xdp(pageSize: PageSize) throws {
     let buffer = try DMABuf.udmabuf(byteCount: 4 << 20, pageSize: pageSize)
-    let face = try #require(buffer.cpuFace)
+    let mapping = try #require(buffer.cpuMapping)
     let memory = try unsafe XDPMemory(
-      registering: face.baseAddress, byteCount: face.byteCount, chunkByteCount: 4096)
+      registering: mapping.baseAddress, byteCount: mapping.byteCount, chunkByteCount: 4096)
     #expect(memory.descriptor.rawValue >= 0)
     let device = try buffer.asImported()
-    let own = try #require(device.cpuFace)
+    let own = try #require(device.cpuMapping)
     #expect(throws: Errno.EFAULT) {
       _ = try unsafe XDPMemory(registering: own.baseAddress, byteCount: own.byteCount)
     }
   }
 
-  @Test("a scattered buffer's CPU face can be pinned as well")
+  @Test("a scattered buffer's CPU mapping can be pinned as well")
   func scattered() throws {
     let file = try MemoryFile(name: "scattered", byteCount: 64 * 4096)
     try file.addSeals()
     let buffer = try DMABuf.udmabuf(
       scattering: (0..<8).map { .init(of: file, offset: $0 * 8 * 4096, byteCount: 4 * 4096) })
-    let face = try #require(buffer.cpuFace)
-    #expect(face.source == .memoryFile)
-    _ = try unsafe XDPMemory(registering: face.baseAddress, byteCount: face.byteCount)
+    let mapping = try #require(buffer.cpuMapping)
+    #expect(mapping.source == .memoryFile)
+    _ = try unsafe XDPMemory(registering: mapping.baseAddress, byteCount: mapping.byteCount)
   }
 
   @Test("huge pages are mapped as huge pages, and are contiguous by 2 MiB")
   func hugePages() throws {
     let buffer = try DMABuf.udmabuf(byteCount: 16 << 20, pageSize: .huge2M, name: "huge")
-    let face = try #require(buffer.cpuFace)
-    let start = unsafe String(UInt(bitPattern: face.baseAddress), radix: 16)
+    let mapping = try #require(buffer.cpuMapping)
+    let start = unsafe String(UInt(bitPattern: mapping.baseAddress), radix: 16)
     let lines = try SystemFile.text(at: "/proc/self/smaps").split(separator: "\n")
     let index = try #require(lines.firstIndex { $0.hasPrefix("\(start)-") })
     let size = try #require(lines[index...].first { $0.hasPrefix("KernelPageSize:") })
@@ -147,7 +147,7 @@ import Testing
         .init(of: file, offset: 2 << 20, byteCount: 3 << 20),
         .init(of: file, offset: (1 << 20) + 4096, byteCount: 8192),
       ])
-    #expect(buffer.cpuFace?.source == .dmaBuf)
+    #expect(buffer.cpuMapping?.source == .dmaBuf)
     let extents = try buffer.extents
     #expect(extents.reduce(0) { $0 + $1.byteCount } == (3 << 20) + 8192)
     #expect(extents[0].address!.rawValue % (2 << 20) == 0)
@@ -161,14 +161,14 @@ import Testing
     #expect(try imported.extents == [DMABufExtent(offset: 0, byteCount: 1 << 20, address: nil)])
   }
 
-  @Test("a face keeps its memory alive after its buffer has gone")
+  @Test("a mapping keeps its memory alive after its buffer has gone")
   func faceOutlives() throws {
-    func face() throws -> DMABuf.CPUFace {
+    func mapping() throws -> DMABuf.CPUMapping {
       let buffer = try DMABuf.udmabuf(byteCount: 65536)
       try buffer.fill(Pattern(7))
-      return try #require(buffer.cpuFace)
+      return try #require(buffer.cpuMapping)
     }
-    let kept = try face()
+    let kept = try mapping()
     #expect(unsafe Pattern(7).mismatchedPageCount(UnsafeRawBufferPointer(kept.bytes)) == 0)
   }
 

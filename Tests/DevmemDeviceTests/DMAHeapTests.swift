@@ -14,7 +14,7 @@ import Testing
     let buffer = try DMABuf.dmaHeap(byteCount: 1 << 20)
     #expect(buffer.exporter == .dmaHeap("system"))
     #expect(buffer.byteCount == 1 << 20)
-    #expect(buffer.cpuFace?.source == .dmaBuf)
+    #expect(buffer.cpuMapping?.source == .dmaBuf)
     #expect(try buffer.withBytes(.read) { unsafe $0.allSatisfy { $0 == 0 } })
     try buffer.fill(Pattern(1))
     let other = try buffer.asImported()

@@ -81,7 +81,7 @@ import Testing
     ForcedErrnos.expectCleanVerdict(result)
   }
 
-  @Test("importing a dma-buf; without a mapping it has no CPU face")
+  @Test("importing a dma-buf; without a mapping it has no CPU mapping")
   func imported() async {
     let result = await #expect(
       processExitsWith: .success, observing: [\.standardOutputContent]
@@ -91,7 +91,7 @@ import Testing
         forced.call == .mapFile && ![.ENOMEM, .EAGAIN, .ENFILE].contains(forced.errno)
       }) {
         let buffer = try DMABuf.imported(original.duplicateDescriptor())
-        if let face = buffer.cpuFace, face.isWritable {
+        if let mapping = buffer.cpuMapping, mapping.isWritable {
           try buffer.withBytes(.write) { unsafe $0[0] = 1 }
         }
       }
@@ -156,7 +156,7 @@ import Testing
         let fence = try descriptor.exportSyncFile(.read)
         try descriptor.importSyncFile(fence, .read)
         try descriptor.setName("forced")
-        _ = try unsafe XDPMemory(registering: buffer.cpuFace!.baseAddress, byteCount: 65536)
+        _ = try unsafe XDPMemory(registering: buffer.cpuMapping!.baseAddress, byteCount: 65536)
       }
     }
     ForcedErrnos.expectCleanVerdict(result)

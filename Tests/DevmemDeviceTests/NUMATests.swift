@@ -18,10 +18,10 @@ import Testing
   func placement(pageSize: PageSize, node: Int) throws {
     let buffer = try DMABuf.udmabuf(byteCount: 8 << 20, pageSize: pageSize, node: node)
     #expect(buffer.requestedNode == node)
-    let face = try #require(buffer.cpuFace)
+    let mapping = try #require(buffer.cpuMapping)
     var elsewhere = 0
-    for offset in stride(from: 0, to: face.byteCount, by: pageSize.byteCount) {
-      if try unsafe NUMANode.node(of: face.baseAddress + offset).rawValue != node {
+    for offset in stride(from: 0, to: mapping.byteCount, by: pageSize.byteCount) {
+      if try unsafe NUMANode.node(of: mapping.baseAddress + offset).rawValue != node {
         elsewhere += 1
       }
     }
@@ -29,7 +29,7 @@ import Testing
     #expect(try buffer.asImported().byteCount == 8 << 20)
   }
 
-  @Test("one dma-buf of huge pages from both nodes has a CPU face from its files")
+  @Test("one dma-buf of huge pages from both nodes has a CPU mapping from its files")
   func bothNodes() throws {
     let files = try (0..<2).map { node in
       let file = try MemoryFile(name: "node\(node)", byteCount: 4 << 20, pageSize: .huge2M)
@@ -38,14 +38,14 @@ import Testing
       return file
     }
     let buffer = try DMABuf.udmabuf(scattering: files.map { .init(of: $0) })
-    let face = try #require(buffer.cpuFace)
-    #expect(face.source == .memoryFile)
+    let mapping = try #require(buffer.cpuMapping)
+    #expect(mapping.source == .memoryFile)
     #expect(buffer.pageSize == .huge2M)
     try buffer.fill(Pattern(3))
     #expect(try buffer.asImported().mismatchedPageCount(Pattern(3)) == 0)
     for offset in stride(from: 0, to: 8 << 20, by: 2 << 20) {
       #expect(
-        try unsafe NUMANode.node(of: face.baseAddress + offset).rawValue == offset >> 22)
+        try unsafe NUMANode.node(of: mapping.baseAddress + offset).rawValue == offset >> 22)
     }
   }
 

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Devmem
+import DevmemGenpool
 import DevmemSystem
 import DevmemTestSupport
 import Testing
 
-/// The layers together on a real dma-buf: binding, allocator, pool, handles.
+/// The layers together on a real dma-buf: carving, allocator, pool, handles.
 @Suite("Pools on a real udmabuf")
 struct PoolOnDeviceTests {
   /// Fills every IOV through the pool's handles and reads it through the dma-buf's own mapping.
   private func fillAndCompare(
-    _ buffer: DMABuf, iovByteCount: Int, addressing: DMABufBinding.Addressing = .automatic
+    _ buffer: DMABuf, iovByteCount: Int, addressing: DMABufCarving.Addressing = .automatic
   ) throws {
-    let binding = try DMABufBinding(buffer, iovByteCount: iovByteCount, addressing: addressing)
-    let pool = try PagePool(provider: DMABufMemoryProvider(binding))
+    let carving = try DMABufCarving(buffer, iovByteCount: iovByteCount, addressing: addressing)
+    let pool = try PagePool(provider: DMABufMemoryProvider(carving))
     var held: [Held] = []
     while let netmem = pool.allocate() { held.append(Held(netmem)) }
-    #expect(held.count == binding.iovCount)
-    #expect(binding.iovCount * iovByteCount + binding.unusableByteCount == buffer.byteCount)
+    #expect(held.count == carving.iovCount)
+    #expect(carving.iovCount * iovByteCount + carving.unusableByteCount == buffer.byteCount)
     try buffer.withCPUAccess(.write) {
       for box in held {
         try box.withMutable { netmem in
@@ -47,11 +48,11 @@ struct PoolOnDeviceTests {
     #expect(mismatches == 0)
     held.removeAll()
     pool.close {}
-    #expect(binding.genpool.isEmpty)
+    #expect(carving.genpool.isEmpty)
   }
 
   @Test(
-    "every byte written through the pool is there on the device's face",
+    "every byte written through the pool is there on the device's mapping",
     arguments: [4096, 65536])
   func basePages(iovByteCount: Int) throws {
     try fillAndCompare(
@@ -68,7 +69,7 @@ struct PoolOnDeviceTests {
     arguments: [8192, 16384, 65536])
   func ragged(iovByteCount: Int) throws {
     let buffer = try DMABuf.udmabuf(byteCount: 16 << 20)
-    let carving = try buffer.extents.reduce(0) { count, extent in
+    let expected = try buffer.extents.reduce(0) { count, extent in
       let start = extent.address!.rawValue
       let size = UInt64(iovByteCount)
       let first = (start + size - 1) / size
@@ -76,12 +77,12 @@ struct PoolOnDeviceTests {
       return count + (end > first ? Int(end - first) : 0)
     }
     do throws(DevmemError) {
-      let binding = try DMABufBinding(buffer, iovByteCount: iovByteCount)
-      #expect(binding.iovCount == carving)
-      #expect(binding.unusableByteCount == buffer.byteCount - carving * iovByteCount)
+      let carving = try DMABufCarving(buffer, iovByteCount: iovByteCount)
+      #expect(carving.iovCount == expected)
+      #expect(carving.unusableByteCount == buffer.byteCount - expected * iovByteCount)
     } catch {
       #expect(error.code == .cannotCarve)
-      #expect(carving == 0)
+      #expect(expected == 0)
     }
   }
 
@@ -100,21 +101,21 @@ struct PoolOnDeviceTests {
     "with root's eyes, device addresses are physical, aligned, and contiguous in each chunk owner")
   func physicalAddresses() throws {
     let buffer = try DMABuf.udmabuf(byteCount: 16 << 20)
-    let binding = try DMABufBinding(buffer)
+    let carving = try DMABufCarving(buffer)
     let extents = try buffer.extents
     #expect(extents.reduce(0) { $0 + $1.byteCount } == buffer.byteCount)
     var seen: Set<UInt64> = []
-    for index in 0..<binding.iovCount {
-      let address = binding.deviceAddress(ofIOV: index)
+    for index in 0..<carving.iovCount {
+      let address = carving.deviceAddress(ofIOV: index)
       #expect(address.kind == .physical)
       #expect(address.rawValue % 4096 == 0)
       #expect(seen.insert(address.rawValue).inserted)
-      #expect(binding.iovIndex(at: address) == index)
-      #expect(binding.iovIndex(atOffset: binding.offset(ofIOV: index) + 4095) == index)
-      let owner = binding.chunkOwner(ofIOV: index)
+      #expect(carving.iovIndex(at: address) == index)
+      #expect(carving.iovIndex(atOffset: carving.offset(ofIOV: index) + 4095) == index)
+      let owner = carving.chunkOwner(ofIOV: index)
       #expect((owner.firstIOV..<owner.firstIOV + owner.iovCount).contains(index))
       // The definition: the address is that of the extent which holds the offset.
-      let offset = Int(binding.offset(ofIOV: index))
+      let offset = Int(carving.offset(ofIOV: index))
       let extent = try #require(
         extents.first { ($0.offset..<$0.offset + $0.byteCount).contains(offset) })
       #expect(address.rawValue == extent.address!.rawValue + UInt64(offset - extent.offset))
@@ -124,24 +125,24 @@ struct PoolOnDeviceTests {
   @Test("huge pages are contiguous: every chunk owner is a multiple of 2 MiB")
   func hugeExtents() throws {
     let buffer = try DMABuf.udmabuf(byteCount: 8 << 20, pageSize: .huge2M)
-    let binding = try DMABufBinding(buffer, iovByteCount: 2 << 20)
-    #expect(binding.iovCount == 4)
-    #expect(binding.unusableByteCount == 0)
-    for owner in binding.chunkOwners { #expect(owner.baseAddress.rawValue % (2 << 20) == 0) }
+    let carving = try DMABufCarving(buffer, iovByteCount: 2 << 20)
+    #expect(carving.iovCount == 4)
+    #expect(carving.unusableByteCount == 0)
+    for owner in carving.chunkOwners { #expect(owner.baseAddress.rawValue % (2 << 20) == 0) }
   }
 
   @Test("a dma-buf that came in through another descriptor is the same one, and not bound again")
   func doubleBind() throws {
     let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
-    let binding = try DMABufBinding(buffer)
+    let carving = try DMABufCarving(buffer)
     let again = try DMABuf.imported(buffer.duplicateDescriptor())
     do throws(DevmemError) {
-      _ = try DMABufBinding(again)
+      _ = try DMABufCarving(again)
       Issue.record("bound twice")
     } catch {
       #expect(error.code == .alreadyBound)
     }
-    #expect(binding.iovCount == 256)
+    #expect(carving.iovCount == 256)
   }
 
   @Test("two dma-bufs over the same bytes of one memory file are not bound together")
@@ -152,21 +153,21 @@ struct PoolOnDeviceTests {
       try .udmabuf(
         scattering: [DMABuf.MemoryRange(of: file, offset: offset, byteCount: byteCount)])
     }
-    let first = try DMABufBinding(part(0, 8192))
+    let first = try DMABufCarving(part(0, 8192))
     do throws(DevmemError) {
-      _ = try DMABufBinding(try! part(4096, 8192))
+      _ = try DMABufCarving(try! part(4096, 8192))
       Issue.record("bound the same page twice")
     } catch {
       #expect(error.code == .alreadyBound)
     }
-    let neighbour = try DMABufBinding(part(8192, 8192))
+    let neighbour = try DMABufCarving(part(8192, 8192))
     #expect(first.iovCount + neighbour.iovCount == 4)
   }
 
   @Test("buffers and pools land on the node that was asked for", arguments: [0, 1])
   func nodes(node: Int) throws {
     let buffer = try DMABuf.udmabuf(byteCount: 4 << 20, node: node)
-    let pool = try PagePool(provider: DMABufMemoryProvider(DMABufBinding(buffer)))
+    let pool = try PagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
     let device = try pool.take()
     #expect(device.node == node)
     let hosts = try PagePool(provider: HostMemoryProvider(byteCount: 1 << 20, node: node))
@@ -181,8 +182,8 @@ struct PoolOnDeviceTests {
   func lifetime() throws {
     var held: Held?
     do {
-      let binding = try DMABufBinding(.udmabuf(byteCount: 1 << 20))
-      let pool = try PagePool(provider: DMABufMemoryProvider(binding))
+      let carving = try DMABufCarving(.udmabuf(byteCount: 1 << 20))
+      let pool = try PagePool(provider: DMABufMemoryProvider(carving))
       held = Held(try pool.take())
     }
     try #require(held).with { netmem in
@@ -195,7 +196,7 @@ struct PoolOnDeviceTests {
 
   @Test("a provider over a real dma-buf passes the conformance checks")
   func conformance() throws {
-    let binding = try DMABufBinding(.udmabuf(byteCount: 4 << 20), iovByteCount: 4096)
-    try checkMemoryProvider(DMABufMemoryProvider(binding))
+    let carving = try DMABufCarving(.udmabuf(byteCount: 4 << 20), iovByteCount: 4096)
+    try checkMemoryProvider(DMABufMemoryProvider(carving))
   }
 }

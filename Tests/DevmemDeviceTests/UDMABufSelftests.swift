@@ -93,13 +93,13 @@ import Testing
   /// Cases 5 to 7: what is written into the file before and after shows in the dma-buf, byte by
   /// byte, each page at its place, and the other way round.
   private func compareQuarters(
-    _ file: MemoryFile, isPopulatedFirst: Bool, expectedSource: DMABuf.CPUFace.Source
+    _ file: MemoryFile, isPopulatedFirst: Bool, expectedSource: DMABuf.CPUMapping.Source
   ) throws {
     let mapping = try file.map()
     if isPopulatedFirst { mapping.withBytes { unsafe Pattern(1).fill($0) } }
     let buffer = try DMABuf.udmabuf(scattering: quarters(of: file))
     #expect(buffer.byteCount == 16 * Self.page)
-    #expect(buffer.cpuFace?.source == expectedSource)
+    #expect(buffer.cpuMapping?.source == expectedSource)
     let device = try buffer.asImported()
 
     func mismatches(_ seed: UInt64, in buffer: DMABuf) throws -> Int {
@@ -121,7 +121,7 @@ import Testing
     #expect(try mismatches(2, in: device) == 0)
     #expect(try mismatches(2, in: buffer) == 0)
 
-    // Written through the device's face, read from the file at the quarters.
+    // Written through the device's mapping, read from the file at the quarters.
     try device.fill(Pattern(3))
     for quarter in 0..<4 {
       let start = quarter * file.byteCount / 4
@@ -282,7 +282,7 @@ import Testing
         .init(of: files[2], offset: 5 * 4096, byteCount: 4096),
       ], name: "several")
     #expect(buffer.memoryFileDescriptor == nil)
-    #expect(buffer.cpuFace?.source == .memoryFile)
+    #expect(buffer.cpuMapping?.source == .memoryFile)
     let places = [(102, 1, 2), (100, 0, 8), (101, 7, 1), (102, 5, 1)]
     for side in [buffer, try buffer.asImported()] {
       try side.withBytes(.read) { bytes in

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Devmem
 import DevmemNet
 import DevmemSystem
 import DevmemTestSupport
@@ -9,9 +10,9 @@ import Testing
 @Suite struct NetdevFamilyTests {
   /// What the body answers; nil where this kernel does not know the question, which it then has to say.
   private func asking<Answer>(
-    _ body: (inout NetdevFamily) throws(DevmemNetError) -> Answer
+    _ body: (inout NetdevFamily) throws(DevmemError) -> Answer
   ) throws -> Answer? {
-    do throws(DevmemNetError) {
+    do throws(DevmemError) {
       var family = try NetdevFamily()
       return try body(&family)
     } catch {
@@ -24,7 +25,7 @@ import Testing
   @Test("the loopback interface is among the devices, and can be asked alone")
   func devices() throws {
     let loopback = try NetworkInterface(named: "lo")
-    let answers = try asking { family throws(DevmemNetError) in
+    let answers = try asking { family throws(DevmemError) in
       (try family.devices(), try family.device(loopback))
     }
     guard let (all, one) = answers else { return }
@@ -35,43 +36,43 @@ import Testing
 
   @Test("queues, pools, NAPI instances and counters can be listed")
   func lists() throws {
-    for queue in try asking({ family throws(DevmemNetError) in try family.queues() }) ?? [] {
+    for queue in try asking({ family throws(DevmemError) in try family.queues() }) ?? [] {
       #expect(queue.interfaceIndex >= 1)
     }
-    for pool in try asking({ family throws(DevmemNetError) in try family.pagePools() }) ?? [] {
+    for pool in try asking({ family throws(DevmemError) in try family.pagePools() }) ?? [] {
       #expect(pool.id >= 1)
       #expect(pool.inFlightByteCount >= pool.inFlight * 4096)
     }
-    _ = try asking { family throws(DevmemNetError) in try family.napis() }
-    _ = try asking { family throws(DevmemNetError) in try family.queueStatistics() }
-    _ = try asking { family throws(DevmemNetError) in try family.queueStatistics(perQueue: true) }
-    _ = try asking { family throws(DevmemNetError) in try family.pagePoolStatistics() }
+    _ = try asking { family throws(DevmemError) in try family.napis() }
+    _ = try asking { family throws(DevmemError) in try family.queueStatistics() }
+    _ = try asking { family throws(DevmemError) in try family.queueStatistics(perQueue: true) }
+    _ = try asking { family throws(DevmemError) in try family.pagePoolStatistics() }
   }
 
   @Test("what is not there is missing")
   func missing() throws {
     let gone = try NetworkInterface(named: "lo")
     #expect(
-      throws: DevmemNetError.self,
+      throws: DevmemError.self,
       performing: {
         guard
-          try asking({ family throws(DevmemNetError) in
+          try asking({ family throws(DevmemError) in
             try family.queue(.receive, 4_000_000, of: gone)
           }) != nil
-        else { throw DevmemNetError(.queueMissing, "a kernel without the question") }
+        else { throw DevmemError(.queueMissing, "a kernel without the question") }
       })
     #expect(
-      throws: DevmemNetError.self,
+      throws: DevmemError.self,
       performing: {
         guard
-          try asking({ family throws(DevmemNetError) in try family.pagePool(0xFFFF_FFFF) }) != nil
-        else { throw DevmemNetError(.poolMissing, "a kernel without the question") }
+          try asking({ family throws(DevmemError) in try family.pagePool(0xFFFF_FFFF) }) != nil
+        else { throw DevmemError(.poolMissing, "a kernel without the question") }
       })
   }
 
   @Test("notifications can be waited for; none comes by itself")
   func notifications() throws {
-    do throws(DevmemNetError) {
+    do throws(DevmemError) {
       var notifications = try NetdevNotifications()
       #expect(notifications.descriptor >= 0)
       #expect(try notifications.next(milliseconds: 0) == nil)

@@ -116,7 +116,8 @@ struct AllocationTests {
 
   @Test("device and host buffers of one type stand side by side")
   func twoKinds() throws {
-    let device = try PagePool(provider: ListProvider(iovCount: 4, kind: .device, hasCPUFace: false))
+    let device = try PagePool(
+      provider: ListProvider(iovCount: 4, kind: .device, hasCPUMapping: false))
     let host = try PagePool(provider: ListProvider(iovCount: 4, kind: .host))
     let mixed = [Held(try device.take()), Held(try host.take())]
     #expect(mixed.map { $0.with { $0.kind } } == [.device, .host])

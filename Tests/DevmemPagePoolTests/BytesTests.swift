@@ -30,17 +30,18 @@ struct BytesTests {
     }
   }
 
-  @Test("device memory without a CPU face is unreadable")
+  @Test("device memory without a CPU mapping is unreadable")
   func noFace() throws {
-    let pool = try PagePool(provider: ListProvider(iovCount: 1, kind: .device, hasCPUFace: false))
+    let pool = try PagePool(
+      provider: ListProvider(iovCount: 1, kind: .device, hasCPUMapping: false))
     var netmem = try pool.take()
     #expect(netmem.isReadable == false)
     #expect(unsafe netmem.cpuAddress == nil)
-    #expect(throws: NetmemError.unreadable(.noCPUFace)) { try netmem.withBytes { _ in } }
-    #expect(throws: NetmemError.unreadable(.noCPUFace)) { try netmem.withMutableBytes { _ in } }
+    #expect(throws: NetmemError.unreadable(.noCPUMapping)) { try netmem.withBytes { _ in } }
+    #expect(throws: NetmemError.unreadable(.noCPUMapping)) { try netmem.withMutableBytes { _ in } }
   }
 
-  @Test("device memory with a CPU face is readable inside a bracket of the right kind only")
+  @Test("device memory with a CPU mapping is readable inside a bracket of the right kind only")
   func brackets() throws {
     let provider = try ListProvider(iovCount: 1, kind: .device)
     let pool = try PagePool(provider: provider)

@@ -76,7 +76,7 @@ struct ProviderConformanceTests {
     try checkMemoryProvider(provider)
     #expect(provider.outCount == 0 && provider.attachedCount == 0)
     try checkMemoryProvider(ListProvider(iovCount: 1))
-    try checkMemoryProvider(ListProvider(iovCount: 300, kind: .device, hasCPUFace: false))
+    try checkMemoryProvider(ListProvider(iovCount: 300, kind: .device, hasCPUMapping: false))
   }
 
   @Test("what attach throws comes through")

@@ -19,12 +19,12 @@ import Testing
     #expect(buffer.inode == buffer.identity.inode)
   }
 
-  @Test("its CPU face is the memory file's mapping, writable to the last byte and pinnable")
-  func face() throws {
+  @Test("its CPU mapping is the memory file's mapping, writable to the last byte and pinnable")
+  func mapping() throws {
     let buffer = try DMABuf.memoryFile(byteCount: 64 << 10)
-    let face = try #require(buffer.cpuFace)
-    #expect(face.source == .memoryFile)
-    #expect(face.byteCount == 64 << 10)
+    let mapping = try #require(buffer.cpuMapping)
+    #expect(mapping.source == .memoryFile)
+    #expect(mapping.byteCount == 64 << 10)
     try buffer.withBytes(.readWrite) { bytes in
       unsafe bytes[bytes.count - 1] = 77
       #expect(unsafe bytes[bytes.count - 1] == 77)
@@ -55,9 +55,9 @@ import Testing
     let buffer = try DMABuf.memoryFile(byteCount: 64 << 10, node: node.rawValue)
     #expect(buffer.requestedNode == node.rawValue)
     guard NUMANode.isSupported else { return }
-    let face = try #require(buffer.cpuFace)
+    let mapping = try #require(buffer.cpuMapping)
     for page in 0..<16 {
-      #expect(try unsafe NUMANode.node(of: face.baseAddress + page * 4096) == node)
+      #expect(try unsafe NUMANode.node(of: mapping.baseAddress + page * 4096) == node)
     }
   }
 

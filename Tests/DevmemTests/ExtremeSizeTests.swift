@@ -120,11 +120,11 @@ struct ExtremeSizeTests {
   func carving() async {
     await #expect(processExitsWith: .success) {
       let buffer = try DMABuf.memoryFile(byteCount: 8192)
-      let bound = try DMABufBinding(DMABuf.memoryFile(byteCount: 8192))
+      let bound = try DMABufCarving(DMABuf.memoryFile(byteCount: 8192))
       let before = try ResourceCount.now()
       for value in ExtremeSizeTests.integers {
         ExtremeSizeTests.refuse("IOVs of \(value)") {
-          try DMABufBinding(buffer, iovByteCount: value)
+          try DMABufCarving(buffer, iovByteCount: value)
         }
         ExtremeSizeTests.refuse("pieces of \(value)") {
           try SizeClassMemoryProvider(bound, iovByteCount: value)
@@ -154,7 +154,7 @@ struct ExtremeSizeTests {
       let before = try ResourceCount.now()
       for buffer in [buffer, other] {
         do {
-          _ = try DMABufBinding(buffer, iovByteCount: 4096)
+          _ = try DMABufCarving(buffer, iovByteCount: 4096)
           // A machine with enough memory, for the smaller one.
           let available = try SystemProcess.availableMemoryByteCount()
           precondition(available > 32 << 30)
@@ -164,9 +164,9 @@ struct ExtremeSizeTests {
       }
       let after = try ResourceCount.now()
       precondition(after == before)
-      let binding = try DMABufBinding(other, iovByteCount: 2 << 20)
-      precondition(binding.iovCount == 1 << 21)
-      ExtremeSizeTests.refuse("pieces") { try SizeClassMemoryProvider(binding, iovByteCount: 256) }
+      let carving = try DMABufCarving(other, iovByteCount: 2 << 20)
+      precondition(carving.iovCount == 1 << 21)
+      ExtremeSizeTests.refuse("pieces") { try SizeClassMemoryProvider(carving, iovByteCount: 256) }
       // A file that no address space holds.
       let huge = try MemoryFile(name: "huge", byteCount: 1 << 62)
       try huge.addSeals()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DevmemGenpool
 import DevmemTestSupport
 import Testing
 
@@ -10,7 +11,7 @@ struct ProviderTests {
   @Test("the dma-buf provider passes the conformance checks", arguments: [1, 64, 65, 1000])
   func dmabuf(iovCount: Int) throws {
     let buffer = try DMABuf.memoryFile(byteCount: iovCount * 4096)
-    try checkMemoryProvider(DMABufMemoryProvider(DMABufBinding(buffer)))
+    try checkMemoryProvider(DMABufMemoryProvider(DMABufCarving(buffer)))
   }
 
   @Test("the host provider passes the conformance checks", arguments: [256, 4096, 65536])
@@ -19,14 +20,14 @@ struct ProviderTests {
   }
 
   @Test(
-    "providers of one binding take from places of their own", arguments: [false, true])
+    "providers of one carving take from places of their own", arguments: [false, true])
   func places(isScattered: Bool) throws {
     // Root sees the physical addresses of the memory file's pages, which makes many short chunks.
-    let binding = try DMABufBinding(
+    let carving = try DMABufCarving(
       .memoryFile(byteCount: 64 << 20), addressing: isScattered ? .automatic : .bufferOffset)
     let pools = try (0..<8).map { _ in
       try PagePool(
-        provider: DMABufMemoryProvider(binding),
+        provider: DMABufMemoryProvider(carving),
         configuration: .init(cacheCapacity: 256, refillCount: 256))
     }
     let ranges = pools.map { pool in
@@ -49,14 +50,14 @@ struct ProviderTests {
 
   @Test("the fallback provider passes the conformance checks")
   func fallback() throws {
-    let device = DMABufMemoryProvider(try DMABufBinding(.memoryFile(byteCount: 100 * 4096)))
+    let device = DMABufMemoryProvider(try DMABufCarving(.memoryFile(byteCount: 100 * 4096)))
     let host = try HostMemoryProvider(byteCount: 77 * 4096)
     try checkMemoryProvider(FallbackProvider(device, then: host))
   }
 
   @Test("the fallback gives device memory first and counts what it took from the host")
   func fallbackOrder() throws {
-    let device = DMABufMemoryProvider(try DMABufBinding(.memoryFile(byteCount: 10 * 4096)))
+    let device = DMABufMemoryProvider(try DMABufCarving(.memoryFile(byteCount: 10 * 4096)))
     let provider = FallbackProvider(device, then: try HostMemoryProvider(byteCount: 5 * 4096))
     let pool = try PagePool(provider: provider)
     var held: [Held] = []
@@ -67,7 +68,7 @@ struct ProviderTests {
     #expect(provider.name == "dmabuf, else host")
     held.removeAll()
     pool.close {}
-    #expect(device.binding.genpool.isEmpty)
+    #expect(device.carving.genpool.isEmpty)
   }
 
   @Test("host pages are readable without a bracket, in memory of their own")

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DevmemGenpool
 import DevmemTestSupport
 import Testing
 
 @testable import Devmem
 
-@Suite("Pieces of several sizes from one binding")
+@Suite("Pieces of several sizes from one carving")
 struct SizeClassTests {
   @Test(
     "a size class passes the conformance checks",
     arguments: [256, 1024, 4096, 8192, 65536], [4096, 16384])
   func conformance(size: Int, iovByteCount: Int) throws {
-    let binding = try DMABufBinding(.memoryFile(byteCount: 1 << 20), iovByteCount: iovByteCount)
-    try checkMemoryProvider(SizeClassMemoryProvider(binding, iovByteCount: size))
-    #expect(binding.genpool.isEmpty)
+    let carving = try DMABufCarving(.memoryFile(byteCount: 1 << 20), iovByteCount: iovByteCount)
+    try checkMemoryProvider(SizeClassMemoryProvider(carving, iovByteCount: size))
+    #expect(carving.genpool.isEmpty)
   }
 
   @Test("all of the memory can be had in any size, and comes back whole")
   func whole() throws {
-    let binding = try DMABufBinding(.memoryFile(byteCount: 4 << 20))
+    let carving = try DMABufCarving(.memoryFile(byteCount: 4 << 20))
     for size in [256, 2048, 4096, 32768, 1 << 20, 2 << 20] {
       let pool = try PagePool(
-        provider: SizeClassMemoryProvider(binding, iovByteCount: size),
+        provider: SizeClassMemoryProvider(carving, iovByteCount: size),
         configuration: .init(ringCapacity: 0))
       var held: [Held] = []
       while let netmem = pool.allocate() { held.append(Held(netmem)) }
@@ -30,7 +31,7 @@ struct SizeClassTests {
       for box in held { box.with { #expect($0.offset % UInt64(size) == 0) } }
       held.removeAll()
       pool.close {}
-      #expect(binding.genpool.isEmpty, "\(size)")
+      #expect(carving.genpool.isEmpty, "\(size)")
     }
   }
 
@@ -39,13 +40,13 @@ struct SizeClassTests {
     arguments: 0..<6 as Range<UInt64>)
   func mixed(seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)
-    let binding = try DMABufBinding(.memoryFile(byteCount: 2 << 20))
+    let carving = try DMABufCarving(.memoryFile(byteCount: 2 << 20))
     let sizes = [256, 1024, 4096, 16384, 262144]
     let pools = try sizes.map { size in
       try PagePool(
         provider: size == 4096
-          ? DMABufMemoryProvider(binding) as any MemoryProvider
-          : SizeClassMemoryProvider(binding, iovByteCount: size),
+          ? DMABufMemoryProvider(carving) as any MemoryProvider
+          : SizeClassMemoryProvider(carving, iovByteCount: size),
         configuration: .init(cacheCapacity: 4, refillCount: 2, ringCapacity: 0))
     }
     var held: [Held] = []
@@ -74,15 +75,15 @@ struct SizeClassTests {
     }
     held.removeAll()
     for pool in pools { pool.close {} }
-    #expect(binding.genpool.isEmpty)
-    #expect(binding.genpool.largestFreeRun == 2 << 20)
+    #expect(carving.genpool.isEmpty)
+    #expect(carving.genpool.largestFreeRun == 2 << 20)
   }
 
-  @Test("four threads with a pool each, two of them of pieces, share one binding")
+  @Test("four threads with a pool each, two of them of pieces, share one carving")
   func threads() throws {
-    let binding = try DMABufBinding(.memoryFile(byteCount: 1 << 20))
-    let small = try SizeClassMemoryProvider(binding, iovByteCount: 512)
-    let whole = DMABufMemoryProvider(binding)
+    let carving = try DMABufCarving(.memoryFile(byteCount: 1 << 20))
+    let small = try SizeClassMemoryProvider(carving, iovByteCount: 512)
+    let whole = DMABufMemoryProvider(carving)
     let workers = (0..<4).map { _ in Worker() }
     for (number, worker) in workers.enumerated() {
       worker.start {
@@ -114,14 +115,14 @@ struct SizeClassTests {
       worker.run {}
       worker.stop()
     }
-    #expect(binding.genpool.isEmpty)
+    #expect(carving.genpool.isEmpty)
   }
 
   @Test("sizes that cannot be are refused", arguments: [0, 128, 300, 4 << 20])
   func refused(size: Int) throws {
-    let binding = try DMABufBinding(.memoryFile(byteCount: 1 << 20))
+    let carving = try DMABufCarving(.memoryFile(byteCount: 1 << 20))
     do throws(DevmemError) {
-      _ = try SizeClassMemoryProvider(binding, iovByteCount: size)
+      _ = try SizeClassMemoryProvider(carving, iovByteCount: size)
       Issue.record("made")
     } catch {
       #expect(error.code == .invalidIOVByteCount)
@@ -130,9 +131,9 @@ struct SizeClassTests {
 
   @Test("a piece larger than every run cannot be cut")
   func tooLarge() throws {
-    let binding = try DMABufBinding(.memoryFile(byteCount: 1 << 20))
+    let carving = try DMABufCarving(.memoryFile(byteCount: 1 << 20))
     do throws(DevmemError) {
-      _ = try SizeClassMemoryProvider(binding, iovByteCount: 2 << 20)
+      _ = try SizeClassMemoryProvider(carving, iovByteCount: 2 << 20)
       Issue.record("made")
     } catch {
       #expect(error.code == .cannotCarve)

@@ -179,7 +179,7 @@ struct DoctorTests {
     #expect(able.map(\.name) == ["interfaces", "interface eth0"])
     #expect(able[0].summary == "devmem TCP: eth0")
     #expect(able[1] == .ok("interface eth0", "receive (gve): yes; send: yes"))
-    let loopback = NICAbility(
+    let loopback = NICCapabilities(
       interface: NetworkInterface(name: "lo", index: 1),
       receive: .unable([
         .init("queue management", remedy: "another card"), .init("a split", remedy: "yet another"),

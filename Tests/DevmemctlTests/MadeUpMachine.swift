@@ -35,7 +35,7 @@ final class MadeUpMachine: Sendable {
 
   deinit { remove(root) }
 
-  static let ableInterface = NICAbility(
+  static let ableInterface = NICCapabilities(
     interface: NetworkInterface(name: "eth0", index: 2), driver: "gve", receive: .able,
     transmit: .able)
 

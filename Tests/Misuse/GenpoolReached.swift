@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who frees in the allocator beneath a binding what a pool holds hands the same bytes out twice.
+// Who frees in the allocator beneath a carving what a pool holds hands the same bytes out twice.
 import Devmem
 
-func misuse(_ binding: DMABufBinding) -> GenPool {
-  binding.genpool  // expected-error: 'genpool' is inaccessible due to 'package' protection level
+func misuse(_ carving: DMABufCarving) -> GenPool {
+  carving.genpool  // expected-error: 'genpool' is inaccessible due to 'package' protection level
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The records of a binding are its pools'.
+// The records of a carving are its pools'.
 import Devmem
 
-func misuse(_ binding: DMABufBinding) -> NetIOVSlab {
-  binding.slab  // expected-error: 'slab' is inaccessible due to 'package' protection level
+func misuse(_ carving: DMABufCarving) -> NetIOVSlab {
+  carving.slab  // expected-error: 'slab' is inaccessible due to 'package' protection level
 }

@@ -19,7 +19,7 @@ do { buffer = try .udmabuf(byteCount: 1 << 20) } catch {
   FileHandle.standardError.write(Data("\(error)\n".utf8))
   buffer = try .memoryFile(byteCount: 1 << 20)
 }
-let pool = try PagePool(provider: DMABufMemoryProvider(DMABufBinding(buffer)))
+let pool = try PagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
 var netmem = pool.allocate()!
 try buffer.withCPUAccess(.write) {
   try netmem.withMutableBytes { $0.storeBytes(of: 42, as: UInt64.self) }

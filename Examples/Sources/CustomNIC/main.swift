@@ -14,7 +14,7 @@ struct Ring {
   }
 }
 
-let dmabuf = try? DMABufMemoryProvider(DMABufBinding(.udmabuf(byteCount: 1 << 20)))
+let dmabuf = try? DMABufMemoryProvider(DMABufCarving(.udmabuf(byteCount: 1 << 20)))
 let provider: any MemoryProvider = try dmabuf ?? HostMemoryProvider(byteCount: 1 << 20)
 let pool = try PagePool(provider: provider)
 var (ring, received, refused) = (Ring(), 0, 0)

@@ -2,7 +2,6 @@
 // An epoll loop: one thread serves a hundred connections from one pool.
 import Devmem
 import DevmemNet
-import DevmemSystem
 
 final class Connection {
   var receiver: HeaderSplitReceiver
@@ -10,7 +9,7 @@ final class Connection {
 }
 
 let buffer = try (try? DMABuf.udmabuf(byteCount: 1 << 20)) ?? .memoryFile(byteCount: 1 << 20)
-let pool = try PagePool(provider: DMABufMemoryProvider(DMABufBinding(buffer)))
+let pool = try PagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
 let (poll, listener) = (try EventPoll(), try TCPSocket.listen())
 var (connections, ready, byteCount): ([Int32: Connection], [Int32], Int) = ([:], [], 0)
 for _ in 0..<100 {

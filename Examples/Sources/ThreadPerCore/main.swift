@@ -19,7 +19,7 @@ actor Core: SingleThreadActor {
   }
 }
 
-let dmabuf = try? DMABufMemoryProvider(DMABufBinding(.udmabuf(byteCount: 16 << 20)))
+let dmabuf = try? DMABufMemoryProvider(DMABufCarving(.udmabuf(byteCount: 16 << 20)))
 let provider: any MemoryProvider = try dmabuf ?? HostMemoryProvider(byteCount: 16 << 20)
 var cores: [Core] = []
 for processor in 0..<ProcessInfo.processInfo.processorCount {

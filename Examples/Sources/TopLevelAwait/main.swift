@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import Devmem
 
-// A real dma-buf with both faces; a memory file in its place where this machine has no /dev/udmabuf.
+// A real dma-buf with both mappings; a memory file in its place where this machine has no /dev/udmabuf.
 let buffer = try (try? DMABuf.udmabuf(byteCount: 64 << 20)) ?? .memoryFile(byteCount: 64 << 20)
-let binding = try DMABufBinding(buffer, iovByteCount: 4096)  // chunk owners and IOVs
-let payload = try SharedPagePool(provider: DMABufMemoryProvider(binding))  // for any task or thread
+let carving = try DMABufCarving(buffer, iovByteCount: 4096)  // chunk owners and IOVs
+let payload = try SharedPagePool(provider: DMABufMemoryProvider(carving))  // for any task or thread
 let headers = try SharedPagePool(provider: HostMemoryProvider())  // host pages, same handle
 
 func packet(to post: (DeviceAddress, Int) -> Void) async throws -> NetmemToken {

@@ -13,8 +13,8 @@ extension BenchCase {
         let (buffer, note) = try deviceMemory(byteCount: byteCount)
         return Loop(note: note) { count in
           for done in 0..<count {
-            let binding = try DMABufBinding(buffer)
-            guard binding.iovCount > 0 else { return done }
+            let carving = try DMABufCarving(buffer)
+            guard carving.iovCount > 0 else { return done }
           }
           return count
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Devmem
+public import Devmem
 import DevmemSystem
 
 extension DevmemReceiver {
@@ -13,14 +13,14 @@ extension DevmemReceiver {
   /// some fragments. With `.header`: the pool of host buffers is empty. The data waits.
   /// - Precondition: the calling thread owns the pool of host buffers; `packet` comes from
   ///   ``makePacket()`` or has at least that capacity.
-  /// - Throws: ``DevmemTCPError``, final: every later call throws it again.
+  /// - Throws: ``DevmemError``, final: every later call throws it again.
   public mutating func receive(
     into packet: inout Packet
-  ) throws(DevmemTCPError) -> ReceiveOutcome {
+  ) throws(DevmemError) -> ReceiveOutcome {
     precondition(packet.fragmentCapacity >= fragmentRoom, "packet has too little room")
     packet.removeAll()
     if let failure { throw failure }
-    do throws(DevmemTCPError) {
+    do throws(DevmemError) {
       return try receiveAvailable(into: &packet)
     } catch {
       packet.removeAll()
@@ -33,7 +33,7 @@ extension DevmemReceiver {
 
   private mutating func receiveAvailable(
     into packet: inout Packet
-  ) throws(DevmemTCPError) -> ReceiveOutcome {
+  ) throws(DevmemError) -> ReceiveOutcome {
     returns.setUrgent(false)
     returns.returnFullBatches()
     var room = tokenLimit - returns.owed
@@ -87,7 +87,7 @@ extension DevmemReceiver {
   /// receiver with a binding's id may have given another buffer along.
   mutating func deliver(
     _ byteCount: Int, into packet: inout Packet
-  ) throws(DevmemTCPError) {
+  ) throws(DevmemError) {
     var described = 0
     var deviceCount = 0
     for position in 0..<control.count where !control[position].isLinear { deviceCount += 1 }
@@ -126,18 +126,18 @@ extension DevmemReceiver {
     if control.isTruncated { counts.truncatedControls += 1 }
     // The fragments that were made end with the packet, and return their tokens.
     guard described == byteCount else {
-      throw DevmemTCPError(
+      throw DevmemError(
         .controlTruncated, "receiving into dma-buf \(bindingID)",
         remedy: "The kernel described \(described) of \(byteCount) bytes; close the socket, which"
           + " returns the unknown tokens, and switch off what else sends control messages on it.")
     }
     if let foreignID {
-      throw DevmemTCPError(
+      throw DevmemError(
         .foreignBinding, "receiving into dma-buf \(bindingID)",
         remedy: "The flow came into dma-buf \(foreignID): steer it to the queues of this binding.")
     }
     if let outside {
-      throw DevmemTCPError(
+      throw DevmemError(
         .outsideBuffer, "receiving into dma-buf \(bindingID)",
         remedy:
           "The kernel put \(outside.byteCount) bytes at offset \(outside.offset) of a buffer that"

@@ -17,19 +17,19 @@ extension DevmemReceiver {
     /// Calls that found as many fragments held as may be.
     public var stalls = 0
     /// Calls that found the socket empty.
-    public var waits = 0
+    package var waits = 0
     /// Control messages other than device memory's that found no room (`MSG_CTRUNC`), e.g. timestamps.
-    public var truncatedControls = 0
+    package var truncatedControls = 0
     /// Tokens that the kernel has taken back.
     public var tokensReturned = 0
     /// Tokens that the kernel did not know when they were returned.
-    public var tokensUnknown = 0
+    package var tokensUnknown = 0
     /// System calls that returned tokens.
-    public var tokenCalls = 0
+    package var tokenCalls = 0
     /// Of those, the ones that the kernel refused; their tokens were tried again.
-    public var failedTokenCalls = 0
+    package var failedTokenCalls = 0
 
     /// Nothing yet.
-    public init() {}
+    package init() {}
   }
 }

@@ -28,9 +28,9 @@ public import DevmemSystem
 public struct DevmemReceiver: ~Copyable, PacketReceiver {
   let returns: TokenReturns
   /// The id of the binding whose memory this is.
-  public let bindingID: UInt32
+  package let bindingID: UInt32
   /// Fragments that may be owed.
-  public let tokenLimit: Int
+  package let tokenLimit: Int
   /// Kept bound as long as the receiver lives; nil where somebody else keeps it.
   private let binding: NetdevBinding?
   /// Fragments that one call can bring.
@@ -39,7 +39,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   var window: LinearWindow
   var counts = Statistics()
   /// What ended the stream; every later call throws it again.
-  var failure: DevmemTCPError?
+  var failure: DevmemError?
 
   deinit { returns.orphan() }
 
@@ -50,14 +50,14 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   ///   - binding: the memory, bound for receiving; kept as long as the receiver.
   ///   - linear: a pool of host memory for bytes that do not come in device memory.
   ///   - configuration: how much to take at once and to hold.
-  /// - Throws: ``DevmemTCPError``: `.notTCP`, `.kernelUnsupported`, `.wrongDirection`,
+  /// - Throws: ``DevmemError``: `.notTCP`, `.kernelUnsupported`, `.wrongDirection`,
   ///   `.invalidConfiguration`.
   public init(
     stream: consuming OwnedFileDescriptor, binding: NetdevBinding, linear: PagePool,
     configuration: Configuration = Configuration()
-  ) throws(DevmemTCPError) {
+  ) throws(DevmemError) {
     guard case .receive = binding.direction else {
-      throw DevmemTCPError(
+      throw DevmemError(
         .wrongDirection, "receiving into dma-buf \(binding.id)",
         remedy: "The memory is bound for sending: bind it with NetdevBinding.receive.")
     }
@@ -74,7 +74,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   public init(
     stream: consuming OwnedFileDescriptor, bindingID: UInt32, buffer: DMABuf, linear: PagePool,
     configuration: Configuration = Configuration()
-  ) throws(DevmemTCPError) {
+  ) throws(DevmemError) {
     try self.init(
       stream: stream, bindingID: bindingID, buffer: buffer, binding: nil, linear: linear,
       configuration: configuration)
@@ -83,7 +83,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   private init(
     stream: consuming OwnedFileDescriptor, bindingID: UInt32, buffer: DMABuf,
     binding: NetdevBinding?, linear: PagePool, configuration: Configuration
-  ) throws(DevmemTCPError) {
+  ) throws(DevmemError) {
     do throws(Errno) {
       // No token at all: says whether the kernel would take some of this socket.
       let nothing = DMABufTokenRange(first: 0, count: 0)
@@ -102,15 +102,15 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   init(
     unchecked stream: consuming OwnedFileDescriptor, bindingID: UInt32, buffer: DMABuf?,
     binding: NetdevBinding?, linear: PagePool, configuration: Configuration
-  ) throws(DevmemTCPError) {
-    try DevmemTCPError.check("fragmentLimit", configuration.fragmentLimit, in: 1...1 << 16)
+  ) throws(DevmemError) {
+    try DevmemError.check("fragmentLimit", configuration.fragmentLimit, in: 1...1 << 16)
     // More buffers than one system call takes cannot be posted.
-    try DevmemTCPError.check(
+    try DevmemError.check(
       "byteLimit", configuration.byteLimit, in: 1...VectorList.limit * linear.iovByteCount)
     let limit =
       configuration.tokenLimit
       ?? min(max(1, (buffer?.byteCount ?? 0) / Self.pageByteCount / 2), Self.tokenLimit)
-    try DevmemTCPError.check("tokenLimit", limit, in: 1...Self.tokenLimit)
+    try DevmemError.check("tokenLimit", limit, in: 1...Self.tokenLimit)
     let bufferCount = LinearWindow.bufferCount(linear, configuration.byteLimit)
     self.bindingID = bindingID
     self.binding = binding
@@ -138,7 +138,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   /// Waits until there is something to receive, or the end (`poll(2)`).
   /// - Parameter milliseconds: -1 waits for ever.
   /// - Returns: false after the time.
-  public func wait(milliseconds: Int32) throws(DevmemTCPError) -> Bool {
+  public func wait(milliseconds: Int32) throws(DevmemError) -> Bool {
     do {
       return try returns.socket.wait(for: .readable, milliseconds: milliseconds)
     } catch {
@@ -157,11 +157,11 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
 
   /// Returns the tokens of all fragments that have ended. Waits for no fragment.
   /// - Returns: how many tokens the kernel has taken back by this call.
-  /// - Throws: ``DevmemTCPError/Code/tokensRefused`` if the kernel did not know some of them, which
+  /// - Throws: ``DevmemError/Code/tokensRefused`` if the kernel did not know some of them, which
   ///   means that somebody else returns tokens of this socket; `.systemCall` if it refused: the tokens
   ///   are kept and tried again by the next call.
   @discardableResult
-  public func flush() throws(DevmemTCPError) -> Int {
+  public func flush() throws(DevmemError) -> Int {
     let operation = "returning tokens of dma-buf \(bindingID)"
     let result: (freed: Int, unknown: Int)
     do {
@@ -170,7 +170,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
       throw .step(operation, error)
     }
     guard result.unknown == 0 else {
-      throw DevmemTCPError(
+      throw DevmemError(
         .tokensRefused, operation,
         remedy: "The kernel did not know \(result.unknown) tokens: somebody else returns tokens of"
           + " this socket.")

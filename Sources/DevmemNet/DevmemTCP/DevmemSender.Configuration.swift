@@ -28,19 +28,19 @@ extension DevmemSender {
     /// Zero-copy system calls.
     public var calls = 0
     /// Of those, the ones that took part of what they were given.
-    public var partialCalls = 0
+    package var partialCalls = 0
     /// Zero-copy system calls that are done.
-    public var completedCalls = 0
+    package var completedCalls = 0
     /// Messages that said so; one covers a range.
-    public var completionMessages = 0
+    package var completionMessages = 0
     /// Calls for which the kernel copied after all. Never, for device memory.
     public var copiedCalls = 0
     /// Numbers in completions that were not in flight: somebody else sends on this socket.
-    public var unexpectedCompletions = 0
+    package var unexpectedCompletions = 0
     /// Packets that were not taken because too much was in flight.
     public var refusals = 0
 
     /// Nothing yet.
-    public init() {}
+    package init() {}
   }
 }

@@ -7,7 +7,7 @@ public import DevmemSystem
 /// that is bound to it, and no CPU touches it (Documentation/networking/devmem.rst;
 /// `zerocopy_fill_skb_from_devmem`, net/core/datagram.c).
 ///
-/// A packet's fragments are buffers of pools over the bound memory (`DMABufBinding` carves it), or
+/// A packet's fragments are buffers of pools over the bound memory (`DMABufCarving` carves it), or
 /// device fragments as ``DevmemReceiver`` gives them if the same buffer is bound for both. They leave in
 /// order, by one system call where the socket takes it all. Its header, and fragments of readable host
 /// memory, are copied, by calls of their own. The sender keeps every fragment until the kernel says that
@@ -51,24 +51,24 @@ public struct DevmemSender: ~Copyable {
   ///     Kept as long as anything is in flight.
   ///   - carving: the same buffer, carved into what pools hand out; nil to send received fragments only.
   ///   - configuration: how much may be in flight.
-  /// - Throws: ``DevmemTCPError``: `.wrongDirection`, `.foreignMemory` if `carving` is of another buffer,
+  /// - Throws: ``DevmemError``: `.wrongDirection`, `.foreignMemory` if `carving` is of another buffer,
   ///   `.notTCP`, `.invalidConfiguration`.
   public init(
-    stream: consuming OwnedFileDescriptor, binding: NetdevBinding, carving: DMABufBinding? = nil,
+    stream: consuming OwnedFileDescriptor, binding: NetdevBinding, carving: DMABufCarving? = nil,
     configuration: Configuration = Configuration()
-  ) throws(DevmemTCPError) {
+  ) throws(DevmemError) {
     let operation = "sending from dma-buf \(binding.id)"
     guard case .transmit = binding.direction else {
-      throw DevmemTCPError(
+      throw DevmemError(
         .wrongDirection, operation,
         remedy: "The memory is bound for receiving: bind it with NetdevBinding.transmit.")
     }
     guard carving.map({ $0.buffer === binding.buffer }) ?? true else {
-      throw DevmemTCPError(
+      throw DevmemError(
         .foreignMemory, operation, remedy: "Carve the buffer that is bound, not another one.")
     }
-    try DevmemTCPError.check("fragmentLimit", configuration.fragmentLimit, in: 1...1 << 24)
-    try DevmemTCPError.check("callLimit", configuration.callLimit, in: 1...1 << 24)
+    try DevmemError.check("fragmentLimit", configuration.fragmentLimit, in: 1...1 << 24)
+    try DevmemError.check("callLimit", configuration.callLimit, in: 1...1 << 24)
     do {
       try stream.setZerocopy(true)
     } catch {
@@ -86,16 +86,16 @@ public struct DevmemSender: ~Copyable {
   ///
   /// - Parameter packet: with ``Outcome/sent`` and ``Outcome/pending`` it is empty afterwards; else it
   ///   is unchanged.
-  /// - Throws: ``DevmemTCPError``: `.foreignMemory` for a fragment that is neither in the bound memory
+  /// - Throws: ``DevmemError``: `.foreignMemory` for a fragment that is neither in the bound memory
   ///   nor readable host memory, `.tooManyFragments`; the packet is unchanged then. `.notBound`,
   ///   `.wrongDevice`, `.connectionLost`, `.systemCall`: final, and thrown by every later call.
-  public mutating func send(_ packet: inout Packet) throws(DevmemTCPError) -> Outcome {
+  public mutating func send(_ packet: inout Packet) throws(DevmemError) -> Outcome {
     try core.send(&packet)
   }
 
   /// Sends a packet completely, and waits for room and for completions where it has to.
   /// - Throws: as ``send(_:)``.
-  public mutating func sendAll(_ packet: inout Packet) throws(DevmemTCPError) {
+  public mutating func sendAll(_ packet: inout Packet) throws(DevmemError) {
     try core.sendAll(&packet)
   }
 
@@ -103,12 +103,12 @@ public struct DevmemSender: ~Copyable {
   /// - Returns: ``Outcome/sent`` if nothing is pending any more, else ``Outcome/pending``.
   /// - Throws: as ``send(_:)``.
   @discardableResult
-  public mutating func resume() throws(DevmemTCPError) -> Outcome { try core.resume() }
+  public mutating func resume() throws(DevmemError) -> Outcome { try core.resume() }
 
   /// Takes the completions that are there, so that buffers go back to their pools. Never waits.
   /// - Returns: how many calls are done.
   @discardableResult
-  public mutating func reapCompletions() throws(DevmemTCPError) -> Int { try core.reap() }
+  public mutating func reapCompletions() throws(DevmemError) -> Int { try core.reap() }
 
   /// Waits for completions.
   /// - Parameters:
@@ -117,13 +117,13 @@ public struct DevmemSender: ~Copyable {
   /// - Returns: false when the time was up.
   public mutating func awaitCompletions(
     leaving count: Int = 0, milliseconds: Int32 = -1
-  ) throws(DevmemTCPError) -> Bool {
+  ) throws(DevmemError) -> Bool {
     try core.awaitCompletions(leaving: count, milliseconds: milliseconds)
   }
 
   /// Tells the peer that nothing more will come. What is in flight still goes out.
   /// - Throws: `.connectionLost`; what is pending has to be resumed first.
-  public mutating func finish() throws(DevmemTCPError) { try core.finish() }
+  public mutating func finish() throws(DevmemError) { try core.finish() }
 
   /// Zero-copy calls that the kernel is not done with.
   public var callsInFlight: Int { core.window.callCount }

@@ -23,11 +23,11 @@ final class SenderCore: @unchecked Sendable {
   private var position = 0
   private var sentOfFragment = 0
   /// What ended the stream; every later call throws it again.
-  private var failure: DevmemTCPError?
+  private var failure: DevmemError?
 
   init(
     socket: consuming OwnedFileDescriptor, bindingID: UInt32, binding: NetdevBinding?,
-    buffer: DMABuf?, carving: DMABufBinding?, configuration: DevmemSender.Configuration
+    buffer: DMABuf?, carving: DMABufCarving?, configuration: DevmemSender.Configuration
   ) {
     self.socket = socket
     self.bindingID = bindingID
@@ -60,7 +60,7 @@ final class SenderCore: @unchecked Sendable {
 
   // MARK: Sending
 
-  func send(_ packet: inout Packet) throws(DevmemTCPError) -> DevmemSender.Outcome {
+  func send(_ packet: inout Packet) throws(DevmemError) -> DevmemSender.Outcome {
     if let failure { throw failure }
     if isPending, try resume() == .pending { return .wouldBlock }
     let count = packet.fragmentCount + (packet.headerByteCount > 0 ? 1 : 0)
@@ -98,18 +98,18 @@ final class SenderCore: @unchecked Sendable {
   /// A header and its fragments, on their way into the window.
   private var headerList = FragmentList(capacity: VectorList.limit)
 
-  private func check(_ packet: borrowing Packet, count: Int) throws(DevmemTCPError) {
+  private func check(_ packet: borrowing Packet, count: Int) throws(DevmemError) {
     let operation = "sending from dma-buf \(bindingID)"
     let limit = min(VectorList.limit, window.fragmentLimit)
     guard count <= limit else {
-      throw DevmemTCPError(
+      throw DevmemError(
         .tooManyFragments, operation,
         remedy: "A packet has \(count) fragments and may have \(limit): send smaller ones.")
     }
     for position in 0..<packet.fragmentCount {
       let way = packet.withFragment(at: position) { self.way(of: $0) }
       guard way != .none else {
-        throw DevmemTCPError(
+        throw DevmemError(
           .foreignMemory, operation,
           remedy:
             "Fragment \(position) is not in the bound memory: allocate it from a pool over the"
@@ -119,7 +119,7 @@ final class SenderCore: @unchecked Sendable {
     }
   }
 
-  func resume() throws(DevmemTCPError) -> DevmemSender.Outcome {
+  func resume() throws(DevmemError) -> DevmemSender.Outcome {
     if let failure { throw failure }
     guard isPending else { return .sent }
     do throws(Errno) {
@@ -200,14 +200,14 @@ final class SenderCore: @unchecked Sendable {
   }
 
   /// The stream is of no more use; what its calls keep is kept.
-  private func fail(_ error: DevmemTCPError) -> DevmemTCPError {
+  private func fail(_ error: DevmemError) -> DevmemError {
     if isPending { window.close() }
     isPending = false
     failure = error
     return error
   }
 
-  func sendAll(_ packet: inout Packet) throws(DevmemTCPError) {
+  func sendAll(_ packet: inout Packet) throws(DevmemError) {
     while true {
       switch try send(&packet) {
       case .sent: return
@@ -221,7 +221,7 @@ final class SenderCore: @unchecked Sendable {
     }
   }
 
-  private func waitForRoom() throws(DevmemTCPError) {
+  private func waitForRoom() throws(DevmemError) {
     if !window.hasRoomForCall {
       _ = try awaitCompletions(leaving: window.callCount / 2, milliseconds: -1)
       return
@@ -237,7 +237,7 @@ final class SenderCore: @unchecked Sendable {
   // MARK: Completions
 
   @discardableResult
-  func reap() throws(DevmemTCPError) -> Int {
+  func reap() throws(DevmemError) -> Int {
     var done = 0
     do {
       while let completion = try socket.readCompletion() {
@@ -253,7 +253,7 @@ final class SenderCore: @unchecked Sendable {
     return done
   }
 
-  func awaitCompletions(leaving count: Int, milliseconds: Int32) throws(DevmemTCPError) -> Bool {
+  func awaitCompletions(leaving count: Int, milliseconds: Int32) throws(DevmemError) -> Bool {
     precondition(count >= 0, "negative number of calls")
     var deadline = Deadline(milliseconds: milliseconds)
     while true {
@@ -280,7 +280,7 @@ final class SenderCore: @unchecked Sendable {
     }
   }
 
-  func finish() throws(DevmemTCPError) {
+  func finish() throws(DevmemError) {
     precondition(!isPending, "a packet is pending: resume it before finishing")
     do {
       try socket.finishSending()

@@ -20,7 +20,7 @@ final class TokenReturns: Sendable {
   let buffer: DMABuf?
   /// The claim on it, so that it is not bound anew while fragments are held; nil if somebody else has it.
   private let memory: BoundMemory?
-  // SAFETY: of `buffer`'s face, which it keeps.
+  // SAFETY: of `buffer`'s mapping, which it keeps.
   nonisolated(unsafe) let cpuBase: UnsafeMutableRawPointer?
   private let ring: TokenRing
   /// Tokens that wait before a thread that ends a fragment returns them itself.
@@ -37,7 +37,7 @@ final class TokenReturns: Sendable {
     self.socket = socket
     self.buffer = buffer
     self.memory = memory
-    unsafe cpuBase = unsafe buffer?.cpuFace?.baseAddress
+    unsafe cpuBase = unsafe buffer?.cpuMapping?.baseAddress
     ring = TokenRing(capacity: limit)
     // A quarter of what may be owed, so that batching never keeps the card short of memory.
     batchCount = min(64, max(1, limit / 4))
@@ -52,7 +52,7 @@ final class TokenReturns: Sendable {
   }
 
   /// Whether the CPU may read fragments now.
-  var isReadable: Bool { buffer?.cpuFace != nil && buffer?.isCPUAccessOpen(for: .read) == true }
+  var isReadable: Bool { buffer?.cpuMapping != nil && buffer?.isCPUAccessOpen(for: .read) == true }
 
   // MARK: What is owed
 

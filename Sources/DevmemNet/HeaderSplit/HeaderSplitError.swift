@@ -4,9 +4,6 @@ public import DevmemSystem
 
 /// Why a packet could not be received or sent. The buffers it had are back in their pools.
 public enum HeaderSplitError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// Which of the two pools.
-  public typealias PoolRole = DevmemNet.PoolRole
-
   /// The stream ended inside a header.
   case truncatedHeader(receivedByteCount: Int, expectedByteCount: Int)
   /// The stream ended inside a payload.
@@ -20,7 +17,7 @@ public enum HeaderSplitError: Error, Hashable, Sendable, CustomStringConvertible
   /// A datagram has more payload than allowed. It is lost, the next one can be received.
   case oversizeDatagram(maximumPayloadByteCount: Int)
   /// The pool's memory can't be reached by this CPU, so the kernel can't copy into it.
-  case noCPUFace(PoolRole)
+  case noCPUMapping(PoolRole)
   /// The header does not fit into one buffer of the header pool.
   case headerExceedsBuffer(headerByteCount: Int, bufferByteCount: Int)
   /// A payload needs more buffers than one system call can take (UIO_MAXIOV, 1024).
@@ -43,8 +40,8 @@ public enum HeaderSplitError: Error, Hashable, Sendable, CustomStringConvertible
       "a header announces \(announced) bytes, more than the framing rule's \(maximum)"
     case .oversizeDatagram(let maximum):
       "a datagram has more than \(maximum) bytes of payload"
-    case .noCPUFace(let role):
-      "the \(role.rawValue) pool's memory has no CPU face, so a socket can't copy into it: use a DMABuf that has one (udmabuf, dma-heap), or a NIC that writes to it (devmem TCP)"
+    case .noCPUMapping(let role):
+      "the \(role.rawValue) pool's memory has no CPU mapping, so a socket can't copy into it: use a DMABuf that has one (udmabuf, dma-heap), or a NIC that writes to it (devmem TCP)"
     case .headerExceedsBuffer(let header, let buffer):
       "a header of \(header) bytes does not fit into a buffer of \(buffer): use larger buffers in the header pool"
     case .tooManyFragments(let count, let limit):

@@ -5,7 +5,9 @@ import DevmemSystem
 
 extension HeaderSplitReceiver {
   /// One datagram: header and payload by one system call.
-  mutating func receiveDatagram(into packet: inout Packet) throws(HeaderSplitError) -> Outcome {
+  mutating func receiveDatagram(into packet: inout Packet) throws(HeaderSplitError)
+    -> ReceiveOutcome
+  {
     if header == nil {
       guard let netmem = try allocateHeader() else { return .exhausted(.header) }
       header = consume netmem

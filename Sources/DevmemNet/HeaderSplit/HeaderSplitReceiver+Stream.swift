@@ -7,7 +7,7 @@ extension HeaderSplitReceiver {
   /// One packet from a stream, continuing where the last call stopped.
   mutating func receiveFromStream(
     _ framing: HeaderFraming, into packet: inout Packet
-  ) throws(HeaderSplitError) -> Outcome {
+  ) throws(HeaderSplitError) -> ReceiveOutcome {
     if let failure { throw failure }
     do throws(HeaderSplitError) {
       if let outcome = try receiveHeader() { return outcome }
@@ -28,7 +28,7 @@ extension HeaderSplitReceiver {
   }
 
   /// Completes the header; nil when it is complete.
-  private mutating func receiveHeader() throws(HeaderSplitError) -> Outcome? {
+  private mutating func receiveHeader() throws(HeaderSplitError) -> ReceiveOutcome? {
     while headerFilled < headerByteCount {
       if header == nil {
         guard let netmem = try allocateHeader() else { return .exhausted(.header) }
@@ -74,7 +74,8 @@ extension HeaderSplitReceiver {
   }
 
   /// Completes the payload, and begins the next header with what came along; nil when complete.
-  private mutating func receivePayload(_ byteCount: Int) throws(HeaderSplitError) -> Outcome? {
+  private mutating func receivePayload(_ byteCount: Int) throws(HeaderSplitError) -> ReceiveOutcome?
+  {
     guard try post(byteCount: byteCount) else { return .exhausted(.payload) }
     while payloadFilled < byteCount {
       if nextHeader == nil {

@@ -5,7 +5,9 @@ import DevmemSystem
 
 extension HeaderSplitReceiver {
   /// What is there, by one system call.
-  mutating func receiveUnframed(into packet: inout Packet) throws(HeaderSplitError) -> Outcome {
+  mutating func receiveUnframed(into packet: inout Packet) throws(HeaderSplitError)
+    -> ReceiveOutcome
+  {
     if let failure { throw failure }
     do throws(HeaderSplitError) {
       // A pool that is nearly empty makes packets smaller; an empty one stops them.

@@ -21,9 +21,6 @@ public import DevmemSystem
 /// Thread rules: it may move between threads, but allocates from both pools: call it on the thread
 /// that owns them.
 public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
-  /// What a call came to.
-  public typealias Outcome = ReceiveOutcome
-
   /// How packets lie in the socket.
   enum Mode {
     case stream(HeaderFraming)
@@ -32,7 +29,7 @@ public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
   }
 
   /// The socket; for polling and socket options. Reading from it breaks the framing.
-  public let socket: OwnedFileDescriptor
+  package let socket: OwnedFileDescriptor
   let mode: Mode
   /// nil where there are no headers.
   let headerPool: PagePool?
@@ -160,7 +157,8 @@ public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
   ///   has at least that capacity.
   /// - Throws: ``HeaderSplitError``. On a stream the error is final, and thrown by every later
   ///   call; on a datagram socket the next call takes the next datagram.
-  public mutating func receive(into packet: inout Packet) throws(HeaderSplitError) -> Outcome {
+  public mutating func receive(into packet: inout Packet) throws(HeaderSplitError) -> ReceiveOutcome
+  {
     precondition(packet.fragmentCapacity >= posted.capacity, "packet has too little room")
     packet.removeAll()
     switch mode {
@@ -175,7 +173,7 @@ public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
   /// Allocates a header buffer; nil when there is none.
   func allocateHeader() throws(HeaderSplitError) -> Netmem? {
     guard let netmem = headerPool?.allocate() else { return nil }
-    guard unsafe netmem.cpuAddress != nil else { throw .noCPUFace(.header) }
+    guard unsafe netmem.cpuAddress != nil else { throw .noCPUMapping(.header) }
     return netmem
   }
 
@@ -184,7 +182,7 @@ public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
   mutating func post(byteCount: Int) throws(HeaderSplitError) -> Bool {
     while posted.count * iovByteCount < byteCount {
       guard let netmem = payloadPool.allocate() else { return false }
-      guard unsafe netmem.cpuAddress != nil else { throw .noCPUFace(.payload) }
+      guard unsafe netmem.cpuAddress != nil else { throw .noCPUMapping(.payload) }
       posted.append(PayloadFragment(netmem: netmem, offset: 0, byteCount: iovByteCount))
     }
     return true

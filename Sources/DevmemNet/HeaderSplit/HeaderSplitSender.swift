@@ -13,7 +13,7 @@ public import DevmemSystem
 /// Device memory is read through the buffers' CPU addresses: open a bracket that allows reading.
 public struct HeaderSplitSender: ~Copyable {
   /// The socket; for polling and socket options.
-  public let socket: OwnedFileDescriptor
+  package let socket: OwnedFileDescriptor
   private var vectors: VectorList
 
   /// A sender on a connected socket, which is closed with it.
@@ -39,7 +39,7 @@ public struct HeaderSplitSender: ~Copyable {
   }
 
   /// Sends a packet as it is: its header and all its remaining fragments.
-  /// - Throws: ``HeaderSplitError/noCPUFace(_:)``,
+  /// - Throws: ``HeaderSplitError/noCPUMapping(_:)``,
   ///   ``HeaderSplitError/tooManyFragments(count:limit:)``, ``HeaderSplitError/socket(_:)``.
   public mutating func send(_ packet: borrowing Packet) throws(HeaderSplitError) {
     vectors.removeAll()
@@ -52,13 +52,13 @@ public struct HeaderSplitSender: ~Copyable {
       case .some(let netmem): unsafe address = unsafe netmem.cpuAddress
       case .none: unsafe address = nil
       }
-      guard unsafe address != nil else { throw .noCPUFace(.header) }
+      guard unsafe address != nil else { throw .noCPUMapping(.header) }
       unsafe vectors.append(base: address, offset: 0, byteCount: packet.headerByteCount)
     }
     for position in 0..<packet.fragmentCount {
       try packet.withFragment(at: position) { (fragment) throws(HeaderSplitError) in
         let address = unsafe fragment.cpuAddress
-        guard unsafe address != nil else { throw .noCPUFace(.payload) }
+        guard unsafe address != nil else { throw .noCPUMapping(.payload) }
         unsafe vectors.append(base: address, offset: 0, byteCount: fragment.byteCount)
       }
     }

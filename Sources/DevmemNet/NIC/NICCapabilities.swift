@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Devmem
 internal import DevmemSystem
 
 /// What a network interface could do of device memory TCP, found out without changing anything.
@@ -8,7 +9,7 @@ internal import DevmemSystem
 /// dma-buf, bind-rx and bind-tx refuse an interface that cannot before they refuse the descriptor. What
 /// comes after that (whether the driver's page pools take memory that the CPU cannot read) shows only in
 /// a real binding.
-public struct NICAbility: Hashable, Sendable {
+public struct NICCapabilities: Hashable, Sendable {
   /// An answer.
   public enum Verdict: Hashable, Sendable {
     /// The interface passes all checks that can be made without a binding.
@@ -27,7 +28,7 @@ public struct NICAbility: Hashable, Sendable {
     public let remedy: String
 
     /// Describes a lack.
-    public init(_ ability: String, remedy: String) {
+    package init(_ ability: String, remedy: String) {
       self.ability = ability
       self.remedy = remedy
     }
@@ -36,17 +37,17 @@ public struct NICAbility: Hashable, Sendable {
   /// The interface.
   public let interface: NetworkInterface
   /// The driver's name; nil where it tells none.
-  public let driver: String?
+  package let driver: String?
   /// Whether dma-bufs could be bound to its receive queues.
   public let receive: Verdict
   /// Whether it could send from dma-bufs.
   public let transmit: Verdict
   /// The rings and the split as they are; nil where the driver has no such settings.
-  public let rings: RingSettings?
+  package let rings: RingSettings?
   /// The channels; nil where the driver does not tell.
-  public let channels: ChannelSettings?
+  package let channels: ChannelSettings?
   /// The queues with their bindings; empty while the interface is down.
-  public let queues: [NetdevQueue]
+  package let queues: [NetdevQueue]
 
   /// Describes an interface.
   package init(
@@ -64,15 +65,15 @@ public struct NICAbility: Hashable, Sendable {
 
   /// All interfaces of this network namespace, by number.
   ///
-  /// - Throws: ``DevmemNetError/Code/kernelUnsupported``, ``DevmemNetError/Code/descriptorLimit``.
-  public static func all() throws(DevmemNetError) -> [NICAbility] {
+  /// - Throws: ``DevmemError/Code/kernelUnsupported``, ``DevmemError/Code/descriptorLimit``.
+  public static func all() throws(DevmemError) -> [NICCapabilities] {
     var netdev = try NetdevFamily()
     var ethtool = try EthtoolFamily()
-    var abilities: [NICAbility] = []
+    var abilities: [NICCapabilities] = []
     for index in try netdev.devices().map(\.interfaceIndex).sorted() {
       // One that went away meanwhile is no interface of this machine any more.
       guard let interface = try? NetworkInterface(index: index) else { continue }
-      abilities.append(NICAbility(of: interface, &netdev, &ethtool))
+      abilities.append(NICCapabilities(of: interface, &netdev, &ethtool))
     }
     return abilities
   }
@@ -80,7 +81,7 @@ public struct NICAbility: Hashable, Sendable {
   /// One interface.
   ///
   /// - Throws: as ``all()``.
-  public init(of interface: NetworkInterface) throws(DevmemNetError) {
+  public init(of interface: NetworkInterface) throws(DevmemError) {
     var netdev = try NetdevFamily()
     var ethtool = try EthtoolFamily()
     self.init(of: interface, &netdev, &ethtool)
@@ -91,10 +92,10 @@ public struct NICAbility: Hashable, Sendable {
   ) {
     self.init(
       interface: interface, driver: (try? ethtool.driver(of: interface)) ?? nil,
-      receive: Self.verdict { () throws(DevmemNetError) in
+      receive: Self.verdict { () throws(DevmemError) in
         try Self.receiveLacks(interface, &netdev, &ethtool)
       },
-      transmit: Self.verdict { () throws(DevmemNetError) in
+      transmit: Self.verdict { () throws(DevmemError) in
         try Self.transmitLacks(interface, &netdev)
       },
       // A question that the driver has no answer to is nil, whatever the errno.
@@ -104,9 +105,9 @@ public struct NICAbility: Hashable, Sendable {
 
   /// Does nothing where an interface could receive into device memory.
   ///
-  /// - Throws: ``DevmemNetError/Code/receiveUnsupported``, which names what is missing and what would
-  ///   provide it; ``DevmemNetError/Code/permissionDenied``; ``DevmemNetError/Code/interfaceMissing``.
-  public static func requireReceive(on interface: NetworkInterface) throws(DevmemNetError) {
+  /// - Throws: ``DevmemError/Code/receiveUnsupported``, which names what is missing and what would
+  ///   provide it; ``DevmemError/Code/permissionDenied``; ``DevmemError/Code/interfaceMissing``.
+  package static func requireReceive(on interface: NetworkInterface) throws(DevmemError) {
     var netdev = try NetdevFamily()
     var ethtool = try EthtoolFamily()
     try require(
@@ -116,9 +117,9 @@ public struct NICAbility: Hashable, Sendable {
 
   /// Does nothing where an interface could send from device memory.
   ///
-  /// - Throws: ``DevmemNetError/Code/transmitUnsupported``, which names what is missing and what would
-  ///   provide it; ``DevmemNetError/Code/interfaceMissing``.
-  public static func requireTransmit(on interface: NetworkInterface) throws(DevmemNetError) {
+  /// - Throws: ``DevmemError/Code/transmitUnsupported``, which names what is missing and what would
+  ///   provide it; ``DevmemError/Code/interfaceMissing``.
+  package static func requireTransmit(on interface: NetworkInterface) throws(DevmemError) {
     var netdev = try NetdevFamily()
     try require(
       try transmitLacks(interface, &netdev), .transmitUnsupported,
@@ -126,18 +127,18 @@ public struct NICAbility: Hashable, Sendable {
   }
 
   private static func require(
-    _ lacks: [Lack], _ code: DevmemNetError.Code, _ operation: String,
+    _ lacks: [Lack], _ code: DevmemError.Code, _ operation: String,
     _ interface: NetworkInterface
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     guard let first = lacks.first else { return }
     let abilities = lacks.map(\.ability).joined(separator: ", ")
-    throw DevmemNetError(
+    throw DevmemError(
       code, operation, interface: interface, underlying: .EOPNOTSUPP,
       remedy: "\(interface) lacks \(abilities). \(first.remedy)")
   }
 
-  private static func verdict(_ lacks: () throws(DevmemNetError) -> [Lack]) -> Verdict {
-    do throws(DevmemNetError) {
+  private static func verdict(_ lacks: () throws(DevmemError) -> [Lack]) -> Verdict {
+    do throws(DevmemError) {
       let lacks = try lacks()
       return lacks.isEmpty ? .able : .unable(lacks)
     } catch {
@@ -152,31 +153,31 @@ public struct NICAbility: Hashable, Sendable {
 
   private static func receiveLacks(
     _ interface: NetworkInterface, _ netdev: inout NetdevFamily, _ ethtool: inout EthtoolFamily
-  ) throws(DevmemNetError) -> [Lack] {
+  ) throws(DevmemError) -> [Lack] {
     var lacks: [Lack] = []
-    let error = refusal { () throws(DevmemNetError) in
+    let error = refusal { () throws(DevmemError) in
       try netdev.bindReceive(noDescriptor, interface: interface, queues: [0])
     }
     switch error?.underlying {
     // The device has passed, the descriptor has not.
     case .EBADF: break
     case .EOPNOTSUPP where error?.code == .kernelUnsupported:
-      lacks.append(Lack("bind-rx in the kernel", remedy: DevmemNetError.newerKernelRemedy))
-    case .EOPNOTSUPP where error?.kernelText?.contains("DMA") == true:
-      lacks.append(Lack("DMA by the device", remedy: DevmemNetError.capableDevices))
+      lacks.append(Lack("bind-rx in the kernel", remedy: DevmemError.newerKernelRemedy))
+    case .EOPNOTSUPP where error?.cause?.contains("DMA") == true:
+      lacks.append(Lack("DMA by the device", remedy: DevmemError.capableDevices))
     case .EOPNOTSUPP:
       lacks.append(
         Lack(
           "queue management by the driver (netdev_queue_mgmt_ops)",
-          remedy: DevmemNetError.capableDevices))
+          remedy: DevmemError.capableDevices))
     default: if let error { throw error }
     }
-    let rings = try known { () throws(DevmemNetError) in try ethtool.rings(of: interface) }
+    let rings = try known { () throws(DevmemError) in try ethtool.rings(of: interface) }
     if rings?.dataSplit == nil && rings?.headerSplitThreshold == nil {
       lacks.append(
-        Lack("header/data split (tcp-data-split)", remedy: DevmemNetError.capableDevices))
+        Lack("header/data split (tcp-data-split)", remedy: DevmemError.capableDevices))
     }
-    let channels = try known { () throws(DevmemNetError) in try ethtool.channels(of: interface) }
+    let channels = try known { () throws(DevmemError) in try ethtool.channels(of: interface) }
     if let channels, max(channels.maximum.receiveQueueCount, channels.current.receiveQueueCount) < 2
     {
       lacks.append(
@@ -189,19 +190,19 @@ public struct NICAbility: Hashable, Sendable {
 
   private static func transmitLacks(
     _ interface: NetworkInterface, _ netdev: inout NetdevFamily
-  ) throws(DevmemNetError) -> [Lack] {
-    let error = refusal { () throws(DevmemNetError) in
+  ) throws(DevmemError) -> [Lack] {
+    let error = refusal { () throws(DevmemError) in
       try netdev.bindTransmit(noDescriptor, interface: interface)
     }
     switch error?.underlying {
     case .EBADF: return []
     case .EOPNOTSUPP where error?.code == .kernelUnsupported:
-      return [Lack("bind-tx in the kernel", remedy: DevmemNetError.newerKernelRemedy)]
+      return [Lack("bind-tx in the kernel", remedy: DevmemError.newerKernelRemedy)]
     case .EOPNOTSUPP:
       return [
         Lack(
           "sending from device memory by the driver (netmem_tx)",
-          remedy: DevmemNetError.capableDevices)
+          remedy: DevmemError.capableDevices)
       ]
     default:
       if let error { throw error }
@@ -211,9 +212,9 @@ public struct NICAbility: Hashable, Sendable {
 
   /// nil where the driver has no such settings.
   private static func known<Settings>(
-    _ settings: () throws(DevmemNetError) -> Settings
-  ) throws(DevmemNetError) -> Settings? {
-    do throws(DevmemNetError) {
+    _ settings: () throws(DevmemError) -> Settings
+  ) throws(DevmemError) -> Settings? {
+    do throws(DevmemError) {
       return try settings()
     } catch {
       guard error.code == .settingUnsupported else { throw error }
@@ -222,9 +223,9 @@ public struct NICAbility: Hashable, Sendable {
   }
 
   private static func refusal(
-    _ bind: () throws(DevmemNetError) -> UInt32
-  ) -> DevmemNetError? {
-    do throws(DevmemNetError) {
+    _ bind: () throws(DevmemError) -> UInt32
+  ) -> DevmemError? {
+    do throws(DevmemError) {
       _ = try bind()
       return nil
     } catch {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Devmem
 internal import DevmemSystem
 
 /// One thing that ``NICSetup`` has changed: how to put it back, and what a person would type to.
@@ -17,13 +18,13 @@ enum NICChange: Hashable, Sendable {
 
   func undo(
     on interface: NetworkInterface, _ ethtool: inout EthtoolFamily
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     switch self {
     case .feature(let name, let wasOn): try ethtool.setFeature(name, wasOn, of: interface)
     case .channels(let combined, let receive):
       try ethtool.setChannels(of: interface, combined: combined, receive: receive)
     case .headerSplit(let split, let threshold):
-      do throws(DevmemNetError) {
+      do throws(DevmemError) {
         try ethtool.setHeaderSplit(of: interface, dataSplit: split, threshold: threshold)
       } catch {
         // "off" as the driver told it may be what "auto" comes to, and may not be settable (bnxt).

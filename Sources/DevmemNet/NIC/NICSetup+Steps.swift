@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Devmem
 internal import DevmemSystem
 
 // The steps, in their order. Each writes down what it is about to change before it does.
 extension NICSetup {
   static func apply(
     to interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule], _ state: inout State
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     guard let last = queues.max(), Set(queues).count == queues.count else {
       throw invalid(interface, "Name at least one queue, and each once.")
     }
@@ -14,7 +15,7 @@ extension NICSetup {
       throw invalid(
         interface, "A rule steers to queue \(rule.queue), which is not among the queues.")
     }
-    try NICAbility.requireReceive(on: interface)
+    try NICCapabilities.requireReceive(on: interface)
     let rings = try state.ethtool.rings(of: interface)
     let queueCount = try raiseChannels(on: interface, queues: queues, last: last, &state)
     try splitHeaders(on: interface, rings, &state)
@@ -34,7 +35,7 @@ extension NICSetup {
   /// - Returns: the number of receive queues.
   private static func raiseChannels(
     on interface: NetworkInterface, queues: [UInt32], last: UInt32, _ state: inout State
-  ) throws(DevmemNetError) -> UInt32 {
+  ) throws(DevmemError) -> UInt32 {
     let channels = try state.ethtool.channels(of: interface)
     let current = channels.current.receiveQueueCount
     // One for everybody else, also when the queues named are all the first ones.
@@ -49,12 +50,12 @@ extension NICSetup {
     let (receive, receiveOverflow) = channels.current.receive.addingReportingOverflow(missing)
     if !combinedOverflow && combined <= channels.maximum.combined {
       try change(&state, back: .channels(combined: channels.current.combined, receive: nil)) {
-        ethtool throws(DevmemNetError) in
+        ethtool throws(DevmemError) in
         try ethtool.setChannels(of: interface, combined: combined)
       }
     } else if !receiveOverflow && receive <= channels.maximum.receive {
       try change(&state, back: .channels(combined: nil, receive: channels.current.receive)) {
-        ethtool throws(DevmemNetError) in
+        ethtool throws(DevmemError) in
         try ethtool.setChannels(of: interface, receive: receive)
       }
     } else {
@@ -65,8 +66,8 @@ extension NICSetup {
 
   private static func tooFewQueues(
     on interface: NetworkInterface, _ needed: UInt64, _ channels: ChannelSettings
-  ) -> DevmemNetError {
-    DevmemNetError(
+  ) -> DevmemError {
+    DevmemError(
       .settingUnsupported, "making \(needed) receive queues on \(interface)",
       interface: interface,
       remedy: "It has at most \(channels.maximum.receiveQueueCount): name lower queues.")
@@ -75,7 +76,7 @@ extension NICSetup {
   /// Header/data split on, threshold 0.
   private static func splitHeaders(
     on interface: NetworkInterface, _ rings: RingSettings, _ state: inout State
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     let threshold = rings.headerSplitThreshold ?? 0
     // Also where it reads as on already: a driver may split by itself what the core was not told to,
     // and the core does not bind then. That cannot be seen, and so is not put back.
@@ -85,11 +86,11 @@ extension NICSetup {
       ? nil
       : .headerSplit(
         isOn ? nil : rings.dataSplit ?? .automatic, threshold: threshold == 0 ? nil : threshold)
-    let split = { (ethtool: inout EthtoolFamily) throws(DevmemNetError) in
+    let split = { (ethtool: inout EthtoolFamily) throws(DevmemError) in
       try ethtool.setHeaderSplit(
         of: interface, dataSplit: .enabled, threshold: threshold == 0 ? nil : 0)
     }
-    do throws(DevmemNetError) {
+    do throws(DevmemError) {
       try change(&state, back: old, split)
     } catch {
       // On some cards (mlx5) it is hardware GRO that splits, and comes first.
@@ -103,10 +104,10 @@ extension NICSetup {
   /// Takes the queues out of receive side scaling.
   private static func limitSpreading(
     on interface: NetworkInterface, queues: [UInt32], queueCount: UInt32, _ state: inout State
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     let old = try state.ethtool.rss(of: interface).indirection
     guard !old.isEmpty else {
-      throw DevmemNetError(
+      throw DevmemError(
         .settingUnsupported, "keeping other traffic off queues of \(interface)",
         interface: interface,
         remedy: "It has no table of receive side scaling that could be changed.")
@@ -116,7 +117,7 @@ extension NICSetup {
     let isDefault =
       old == RSSSettings.defaultIndirection(size: old.count, queueCount: Int(queueCount))
     try change(&state, back: .indirection(isDefault ? [] : old)) {
-      ethtool throws(DevmemNetError) in
+      ethtool throws(DevmemError) in
       try ethtool.setRSS(
         of: interface, indirection: old.indices.map { others[$0 % others.count] })
     }
@@ -128,12 +129,12 @@ extension NICSetup {
   @discardableResult
   private static func switchOn(
     _ feature: String, on interface: NetworkInterface, _ state: inout State
-  ) throws(DevmemNetError) -> Bool {
+  ) throws(DevmemError) -> Bool {
     let features = try state.ethtool.features(of: interface)
     guard !features.active.contains(feature), features.changeable.contains(feature) else {
       return false
     }
-    try change(&state, back: .feature(feature, wasOn: false)) { ethtool throws(DevmemNetError) in
+    try change(&state, back: .feature(feature, wasOn: false)) { ethtool throws(DevmemError) in
       try ethtool.setFeature(feature, true, of: interface)
     }
     return true
@@ -143,10 +144,10 @@ extension NICSetup {
   /// it all the same, and setting the old value once more does no harm.
   private static func change(
     _ state: inout State, back: NICChange?,
-    _ body: (inout EthtoolFamily) throws(DevmemNetError) -> Void
-  ) throws(DevmemNetError) {
+    _ body: (inout EthtoolFamily) throws(DevmemError) -> Void
+  ) throws(DevmemError) {
     if let back { state.changes.append(back) }
-    do throws(DevmemNetError) {
+    do throws(DevmemError) {
       try body(&state.ethtool)
     } catch {
       if back != nil { state.doubtful = error }
@@ -154,8 +155,8 @@ extension NICSetup {
     }
   }
 
-  private static func invalid(_ interface: NetworkInterface, _ remedy: String) -> DevmemNetError {
-    DevmemNetError(
+  private static func invalid(_ interface: NetworkInterface, _ remedy: String) -> DevmemError {
+    DevmemError(
       .invalidArgument, "setting \(interface) up for device memory", interface: interface,
       remedy: remedy)
   }

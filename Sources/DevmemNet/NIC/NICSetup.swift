@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Devmem
 public import DevmemSystem
 internal import Synchronization
 
@@ -13,7 +14,6 @@ internal import Synchronization
 /// ```swift
 /// import Devmem
 /// import DevmemNet
-/// import DevmemSystem
 ///
 /// func bind(_ buffer: DMABuf, to card: NetworkInterface) throws {
 ///   let rule = SteeringRule(.tcp4, destination: .init(port: 5201), queue: 7)
@@ -45,7 +45,7 @@ public final class NICSetup: Sendable {
     /// In the order in which they were made.
     var changes: [NICChange] = []
     /// Why the last change may not have been made.
-    var doubtful: DevmemNetError?
+    var doubtful: DevmemError?
   }
 
   /// Sets an interface up.
@@ -54,18 +54,18 @@ public final class NICSetup: Sendable {
   ///   - interface: the network card.
   ///   - queues: the receive queues that will be bound: at least one, and not all of them.
   ///   - rules: what to steer to them; may be empty where the card needs none.
-  /// - Throws: ``DevmemNetError/Code/receiveUnsupported`` (see ``NICAbility``),
-  ///   ``DevmemNetError/Code/settingUnsupported`` (the card cannot steer, or has too few queues), ``DevmemNetError/Code/settingRefused``, ``DevmemNetError/Code/rulesExhausted``,
-  ///   ``DevmemNetError/Code/permissionDenied``, ``DevmemNetError/Code/interfaceMissing``,
-  ///   ``DevmemNetError/Code/invalidArgument``. Nothing has changed then; if that could not be achieved,
-  ///   ``DevmemNetError/Code/notRestored`` with the commands that do it.
+  /// - Throws: ``DevmemError/Code/receiveUnsupported`` (see ``NICCapabilities``),
+  ///   ``DevmemError/Code/settingUnsupported`` (the card cannot steer, or has too few queues), ``DevmemError/Code/settingRefused``, ``DevmemError/Code/rulesExhausted``,
+  ///   ``DevmemError/Code/permissionDenied``, ``DevmemError/Code/interfaceMissing``,
+  ///   ``DevmemError/Code/invalidArgument``. Nothing has changed then; if that could not be achieved,
+  ///   ``DevmemError/Code/notRestored`` with the commands that do it.
   public init(
     _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule] = []
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     self.interface = interface
     self.queues = queues
     var state = State(ethtool: try EthtoolFamily())
-    do throws(DevmemNetError) {
+    do throws(DevmemError) {
       try Self.apply(to: interface, queues: queues, rules: rules, &state)
     } catch {
       let rest = Self.undo(on: interface, &state)
@@ -81,10 +81,10 @@ public final class NICSetup: Sendable {
 
   /// Puts back what was changed. A second call does what the first one could not, or nothing.
   ///
-  /// - Throws: ``DevmemNetError/Code/notRestored`` if something could not be put back; the rest is. Its
+  /// - Throws: ``DevmemError/Code/notRestored`` if something could not be put back; the rest is. Its
   ///   remedy has the commands. Most often memory is still bound.
-  public func restore() throws(DevmemNetError) {
-    let error = state.withLock { state -> DevmemNetError? in
+  public func restore() throws(DevmemError) {
+    let error = state.withLock { state -> DevmemError? in
       guard let reason = Self.undo(on: interface, &state) else { return nil }
       return Self.notRestored(interface, state.changes, after: nil, because: reason)
     }
@@ -101,14 +101,14 @@ public final class NICSetup: Sendable {
   /// The last receive queues of an interface, as many as asked for: a good choice, because what is
   /// common uses the first ones.
   ///
-  /// - Throws: ``DevmemNetError/Code/settingUnsupported`` if no queue would be left for other traffic.
+  /// - Throws: ``DevmemError/Code/settingUnsupported`` if no queue would be left for other traffic.
   public static func lastQueues(
     _ count: Int, of interface: NetworkInterface
-  ) throws(DevmemNetError) -> [UInt32] {
+  ) throws(DevmemError) -> [UInt32] {
     var ethtool = try EthtoolFamily()
     let channels = try ethtool.channels(of: interface).current
     guard count >= 1, Int(channels.receiveQueueCount) > count else {
-      throw DevmemNetError(
+      throw DevmemError(
         .settingUnsupported, "choosing \(count) receive queues of \(interface)",
         interface: interface,
         remedy: "It has \(channels.receiveQueueCount), and one has to be left for other traffic;"
@@ -120,11 +120,11 @@ public final class NICSetup: Sendable {
   /// Undoes changes, the last one first; those that cannot be undone stay in the list.
   ///
   /// - Returns: the first reason why something could not be undone.
-  static func undo(on interface: NetworkInterface, _ state: inout State) -> DevmemNetError? {
-    var reason: DevmemNetError?
+  static func undo(on interface: NetworkInterface, _ state: inout State) -> DevmemError? {
+    var reason: DevmemError?
     var remaining: [NICChange] = []
     while let change = state.changes.popLast() {
-      do throws(DevmemNetError) {
+      do throws(DevmemError) {
         try change.undo(on: interface, &state.ethtool)
       } catch {
         // What could not be made cannot be undone for the same reason, and needs not to be.
@@ -148,14 +148,14 @@ public final class NICSetup: Sendable {
   }
 
   private static func notRestored(
-    _ interface: NetworkInterface, _ changes: [NICChange], after: DevmemNetError?,
-    because reason: DevmemNetError
-  ) -> DevmemNetError {
+    _ interface: NetworkInterface, _ changes: [NICChange], after: DevmemError?,
+    because reason: DevmemError
+  ) -> DevmemError {
     let commands = commands(interface, changes).joined(separator: "; ")
     let before = after.map { " (after: \($0.operation): \($0.code.rawValue))" } ?? ""
-    return DevmemNetError(
+    return DevmemError(
       .notRestored, "putting the settings of \(interface) back\(before): \(reason.operation)",
-      interface: interface, underlying: reason.underlying, kernelText: reason.kernelText,
+      interface: interface, underlying: reason.underlying, cause: reason.cause,
       remedy: (reason.code == .stillBound
         ? "Unbind first, then restore again; or by hand: " : "By hand: ")
         + commands)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Devmem
 package import DevmemSystem
 
 /// Everything that ``NICSetup`` may change, as it is now: to see that nothing has.
@@ -11,7 +12,7 @@ package struct NICSnapshot: Hashable, Sendable {
   package let features: Set<String>
 
   /// Reads an interface's settings.
-  package init(of interface: NetworkInterface) throws(DevmemNetError) {
+  package init(of interface: NetworkInterface) throws(DevmemError) {
     var ethtool = try EthtoolFamily()
     rings = try ethtool.rings(of: interface)
     channels = try ethtool.channels(of: interface)

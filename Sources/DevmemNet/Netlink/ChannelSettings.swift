@@ -4,28 +4,28 @@ internal import DevmemSystem
 
 /// How many channels a network card uses (`channels-get`): a channel is an interrupt with queues. A
 /// combined channel has a receive queue and a send queue.
-public struct ChannelSettings: Hashable, Sendable {
+package struct ChannelSettings: Hashable, Sendable {
   /// Channels of each sort.
-  public struct Counts: Hashable, Sendable {
+  package struct Counts: Hashable, Sendable {
     /// That only receive.
-    public var receive: UInt32
+    package var receive: UInt32
     /// That only send.
-    public var transmit: UInt32
+    package var transmit: UInt32
     /// For other things, such as link changes.
-    public var other: UInt32
+    package var other: UInt32
     /// That do both.
-    public var combined: UInt32
+    package var combined: UInt32
 
     /// Number of receive queues.
-    public var receiveQueueCount: UInt32 {
+    package var receiveQueueCount: UInt32 {
       UInt32(clamping: UInt64(receive) + UInt64(combined))
     }
   }
 
   /// In use.
-  public let current: Counts
+  package let current: Counts
   /// At most; 0 for sorts that the card does not have.
-  public let maximum: Counts
+  package let maximum: Counts
 
   init(_ attributes: NetlinkAttributes) {
     typealias Name = EthtoolChannelsAttribute

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Devmem
 internal import DevmemSystem
 
 // What the refusals of bind-rx and bind-tx mean. The errnos are few and stand for many things; which
 // one it is says the attribute that the kernel points at, or else its words (net/core/netdev-genl.c,
 // net/core/devmem.c, net/core/netdev_rx_queue.c of Linux 7.3).
-extension DevmemNetError {
+extension DevmemError {
   /// bind-rx
   static func bindingReceive(
     _ failure: NetlinkFailure, interface: NetworkInterface, operation: String,
     request: NetlinkRequest
-  ) -> DevmemNetError {
+  ) -> DevmemError {
     let path = failure.badAttributeOffset.map(request.path(to:)) ?? []
     let culprit = path.first.flatMap(NetdevDMABufAttribute.init(rawValue:))
     let words = failure.text ?? ""
-    func error(_ code: Code, _ remedy: String) -> DevmemNetError {
-      DevmemNetError(
-        code, operation, interface: interface, underlying: failure.errno, kernelText: failure.text,
+    func error(_ code: Code, _ remedy: String) -> DevmemError {
+      DevmemError(
+        code, operation, interface: interface, underlying: failure.errno, cause: failure.text,
         remedy: remedy)
     }
     let pageSize =
@@ -74,10 +75,10 @@ extension DevmemNetError {
   /// bind-tx
   static func bindingTransmit(
     _ failure: NetlinkFailure, interface: NetworkInterface, operation: String
-  ) -> DevmemNetError {
-    func error(_ code: Code, _ remedy: String) -> DevmemNetError {
-      DevmemNetError(
-        code, operation, interface: interface, underlying: failure.errno, kernelText: failure.text,
+  ) -> DevmemError {
+    func error(_ code: Code, _ remedy: String) -> DevmemError {
+      DevmemError(
+        code, operation, interface: interface, underlying: failure.errno, cause: failure.text,
         remedy: remedy)
     }
     let words = failure.text ?? ""

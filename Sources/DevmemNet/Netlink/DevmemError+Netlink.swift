@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Devmem
 internal import DevmemSystem
 
-extension DevmemNetError {
+extension DevmemError {
+  init(
+    _ code: Code, _ operation: String, interface: NetworkInterface?, underlying: Errno? = nil,
+    cause: String? = nil, remedy: String? = nil
+  ) {
+    self.init(
+      code, operation, interface: interface?.name, underlying: underlying, cause: cause,
+      remedy: remedy)
+  }
+
   /// Runs netlink requests; a failure becomes the error that `translate` makes of it.
   static func wrapping<Result: ~Copyable>(
-    _ translate: (NetlinkFailure) -> DevmemNetError,
+    _ translate: (NetlinkFailure) -> DevmemError,
     _ body: () throws(NetlinkFailure) -> Result
-  ) throws(DevmemNetError) -> Result {
+  ) throws(DevmemError) -> Result {
     do throws(NetlinkFailure) {
       return try body()
     } catch {
@@ -19,7 +29,7 @@ extension DevmemNetError {
   static func step(
     _ operation: String, interface: NetworkInterface? = nil, _ failure: NetlinkFailure,
     otherwise code: Code = .systemCall, remedy: String? = nil
-  ) -> DevmemNetError {
+  ) -> DevmemError {
     let (code, remedy): (Code, String?) =
       switch failure.errno {
       case .EPERM, .EACCES:
@@ -40,18 +50,18 @@ extension DevmemNetError {
         )
       default: (code, remedy)
       }
-    return DevmemNetError(
-      code, operation, interface: interface, underlying: failure.errno, kernelText: failure.text,
+    return DevmemError(
+      code, operation, interface: interface, underlying: failure.errno, cause: failure.text,
       remedy: remedy)
   }
 
   /// Looking up a netlink family.
-  static func openingFamily(_ name: String, _ failure: NetlinkFailure) -> DevmemNetError {
+  static func openingFamily(_ name: String, _ failure: NetlinkFailure) -> DevmemError {
     let operation = "asking the kernel for the netlink family \(name)"
     switch failure.errno {
     case .ENOENT, .EPROTONOSUPPORT, .EAFNOSUPPORT:
-      return DevmemNetError(
-        .kernelUnsupported, operation, underlying: failure.errno, kernelText: failure.text,
+      return DevmemError(
+        .kernelUnsupported, operation, underlying: failure.errno, cause: failure.text,
         remedy: newerKernelRemedy)
     default: return step(operation, failure)
     }
@@ -60,10 +70,10 @@ extension DevmemNetError {
   /// A command that the family does not list.
   static func commandMissing(
     _ command: String, _ operation: String, interface: NetworkInterface?
-  ) -> DevmemNetError {
-    DevmemNetError(
+  ) -> DevmemError {
+    DevmemError(
       .kernelUnsupported, operation, interface: interface, underlying: .EOPNOTSUPP,
-      kernelText: nil, remedy: "This kernel's netlink has no \(command). \(newerKernelRemedy)")
+      cause: nil, remedy: "This kernel's netlink has no \(command). \(newerKernelRemedy)")
   }
 
   /// Where the running kernel is too old, or was built without it.

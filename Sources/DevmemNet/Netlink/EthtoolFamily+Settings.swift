@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Devmem
 internal import DevmemSystem
 
 // Rings with header/data split, channels, features: through netlink.
 extension EthtoolFamily {
   /// The rings and header/data split (`rings-get`).
-  public mutating func rings(
+  package mutating func rings(
     of interface: NetworkInterface
-  ) throws(DevmemNetError) -> RingSettings {
+  ) throws(DevmemError) -> RingSettings {
     RingSettings(try get(.ringsGet, "the rings", of: interface))
   }
 
@@ -16,10 +17,10 @@ extension EthtoolFamily {
   /// - Parameters:
   ///   - dataSplit: `tcp-data-split`.
   ///   - threshold: `hds-thresh`, in bytes: packets up to this many are not split.
-  public mutating func setHeaderSplit(
+  package mutating func setHeaderSplit(
     of interface: NetworkInterface, dataSplit: RingSettings.DataSplit? = nil,
     threshold: UInt32? = nil
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     try set(.ringsSet, "header/data split", of: interface) { request in
       if let dataSplit {
         request.append(EthtoolRingsAttribute.tcpDataSplit, uint8: dataSplit.rawValue)
@@ -31,17 +32,17 @@ extension EthtoolFamily {
   }
 
   /// The channels (`channels-get`).
-  public mutating func channels(
+  package mutating func channels(
     of interface: NetworkInterface
-  ) throws(DevmemNetError) -> ChannelSettings {
+  ) throws(DevmemError) -> ChannelSettings {
     ChannelSettings(try get(.channelsGet, "the channels", of: interface))
   }
 
   /// Sets the number of channels (`channels-set`). What is nil stays as it is.
-  public mutating func setChannels(
+  package mutating func setChannels(
     of interface: NetworkInterface, combined: UInt32? = nil, receive: UInt32? = nil,
     transmit: UInt32? = nil
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     try set(.channelsSet, "the channels", of: interface) { request in
       if let combined { request.append(EthtoolChannelsAttribute.combined, uint32: combined) }
       if let receive { request.append(EthtoolChannelsAttribute.receive, uint32: receive) }
@@ -51,9 +52,9 @@ extension EthtoolFamily {
 
   /// Which features are on, and which can be switched (`features-get`), by the kernel's names, such as
   /// "rx-ntuple-filter".
-  public mutating func features(
+  package mutating func features(
     of interface: NetworkInterface
-  ) throws(DevmemNetError) -> (active: Set<String>, changeable: Set<String>) {
+  ) throws(DevmemError) -> (active: Set<String>, changeable: Set<String>) {
     let reply = try get(.featuresGet, "the features", of: interface)
     return (
       Self.names(in: reply[EthtoolFeaturesAttribute.active]),
@@ -63,11 +64,11 @@ extension EthtoolFamily {
 
   /// Switches a feature (`features-set`).
   ///
-  /// - Throws: also ``DevmemNetError/Code/settingRefused`` if it did not come to that: the kernel
+  /// - Throws: also ``DevmemError/Code/settingRefused`` if it did not come to that: the kernel
   ///   switches only what the driver lets it.
-  public mutating func setFeature(
+  package mutating func setFeature(
     _ name: String, _ isOn: Bool, of interface: NetworkInterface
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     try set(.featuresSet, "the feature \(name)", of: interface) { request in
       request.append(EthtoolFeaturesAttribute.wanted) { bitset in
         bitset.append(EthtoolBitsetAttribute.bits) { bits in
@@ -80,7 +81,7 @@ extension EthtoolFamily {
       }
     }
     guard try features(of: interface).active.contains(name) == isOn else {
-      throw DevmemNetError(
+      throw DevmemError(
         .settingRefused, "setting the feature \(name) of \(interface)", interface: interface,
         remedy: "What can be switched: ethtool -k \(interface)")
     }

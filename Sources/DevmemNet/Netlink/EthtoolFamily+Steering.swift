@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DevmemSystem
+package import Devmem
+internal import DevmemSystem
 
 // Which queue a packet goes to: receive side scaling through netlink where the kernel has it (reading
 // since Linux 6.3, setting since 6.17) and through ioctls elsewhere; rules through ioctls alone.
 extension EthtoolFamily {
   /// The name of the driver, "mlx5_core".
-  public func driver(of interface: NetworkInterface) throws(DevmemNetError) -> String {
+  package func driver(of interface: NetworkInterface) throws(DevmemError) -> String {
     try withIoctl("asking for the driver of \(interface)", interface) {
       ioctl, name throws(Errno) in try ioctl.driver(of: name)
     }
   }
 
   /// Number of receive queues.
-  public func receiveQueueCount(of interface: NetworkInterface) throws(DevmemNetError) -> Int {
+  package func receiveQueueCount(of interface: NetworkInterface) throws(DevmemError) -> Int {
     try withIoctl("counting the receive queues of \(interface)", interface) {
       ioctl, name throws(Errno) in try ioctl.receiveQueueCount(of: name)
     }
   }
 
   /// Receive side scaling, the card's own or of a context (`rss-get`).
-  public mutating func rss(
+  package mutating func rss(
     of interface: NetworkInterface, context: UInt32 = 0
-  ) throws(DevmemNetError) -> RSSSettings {
+  ) throws(DevmemError) -> RSSSettings {
     RSSSettings(
       try get(.rssGet, "receive side scaling", of: interface) { request in
         if context != 0 { request.append(EthtoolRSSAttribute.context, uint32: context) }
@@ -33,9 +34,9 @@ extension EthtoolFamily {
   ///
   /// - Parameter indirection: a receive queue for each entry, of exactly the card's size; empty for the
   ///   default table, which also follows later changes of the number of channels.
-  public mutating func setRSS(
+  package mutating func setRSS(
     of interface: NetworkInterface, indirection: [UInt32]
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     if has(.rssSet) {
       return try set(.rssSet, "receive side scaling", of: interface) {
         $0.append(EthtoolRSSAttribute.indirection, uint32Array: indirection)
@@ -51,9 +52,9 @@ extension EthtoolFamily {
   ///
   /// - Parameter indirection: as for ``setRSS(of:indirection:)``.
   /// - Returns: its number, >= 1.
-  public mutating func createRSSContext(
+  package mutating func createRSSContext(
     on interface: NetworkInterface, indirection: [UInt32] = []
-  ) throws(DevmemNetError) -> UInt32 {
+  ) throws(DevmemError) -> UInt32 {
     let operation = "making a context of receive side scaling on \(interface)"
     guard has(.rssCreate) else {
       return try withIoctl(operation, interface) { ioctl, name throws(Errno) in
@@ -68,15 +69,15 @@ extension EthtoolFamily {
     if let context = replies.first.map({ RSSSettings($0.attributes).context }), context > 0 {
       return context
     }
-    throw DevmemNetError(
+    throw DevmemError(
       .systemCall, operation, interface: interface, underlying: .EIO,
-      kernelText: "the kernel's answer names no context")
+      cause: "the kernel's answer names no context")
   }
 
   /// Deletes a context of receive side scaling (`rss-delete-act`, or ETHTOOL_SRSSH).
-  public mutating func deleteRSSContext(
+  package mutating func deleteRSSContext(
     _ context: UInt32, on interface: NetworkInterface
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     let operation = "deleting context \(context) of receive side scaling on \(interface)"
     guard has(.rssDelete) else {
       return try withIoctl(operation, interface) { ioctl, name throws(Errno) in
@@ -89,7 +90,7 @@ extension EthtoolFamily {
   }
 
   /// The steering rules, in the order in which the card looks at them.
-  public func rules(of interface: NetworkInterface) throws(DevmemNetError) -> [SteeringRule] {
+  package func rules(of interface: NetworkInterface) throws(DevmemError) -> [SteeringRule] {
     try withIoctl("reading the steering rules of \(interface)", interface) {
       ioctl, name throws(Errno) in
       var rules: [SteeringRule] = []
@@ -103,19 +104,19 @@ extension EthtoolFamily {
   /// Inserts a steering rule.
   ///
   /// - Returns: its place, for ``deleteRule(at:of:)``.
-  /// - Throws: also ``DevmemNetError/Code/rulesExhausted``.
-  public func insertRule(
+  /// - Throws: also ``DevmemError/Code/rulesExhausted``.
+  package func insertRule(
     _ rule: SteeringRule, on interface: NetworkInterface
-  ) throws(DevmemNetError) -> UInt32 {
+  ) throws(DevmemError) -> UInt32 {
     try withIoctl("inserting a steering rule on \(interface)", interface) {
       ioctl, name throws(Errno) in try ioctl.insertRule(rule, on: name)
     }
   }
 
   /// Takes a steering rule away.
-  public func deleteRule(
+  package func deleteRule(
     at location: UInt32, of interface: NetworkInterface
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     try withIoctl("deleting steering rule \(location) of \(interface)", interface) {
       ioctl, name throws(Errno) in try ioctl.deleteRule(at: location, of: name)
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Devmem
 internal import DevmemSystem
 
 /// Settings of network cards: the kernel's ethtool family of generic netlink
@@ -9,19 +10,19 @@ internal import DevmemSystem
 /// Speaks of the network namespace of the thread that makes it. One thread at a time may use it.
 /// Reading needs no privilege, setting needs CAP_NET_ADMIN.
 ///
-/// Everything throws ``DevmemNetError/Code/settingUnsupported`` where the driver does not have it,
-/// ``DevmemNetError/Code/interfaceMissing``, and, where it sets something,
-/// ``DevmemNetError/Code/permissionDenied``, ``DevmemNetError/Code/settingRefused`` and
-/// ``DevmemNetError/Code/stillBound`` (bound device memory pins the split and its queues).
-public struct EthtoolFamily: ~Copyable, Sendable {
+/// Everything throws ``DevmemError/Code/settingUnsupported`` where the driver does not have it,
+/// ``DevmemError/Code/interfaceMissing``, and, where it sets something,
+/// ``DevmemError/Code/permissionDenied``, ``DevmemError/Code/settingRefused`` and
+/// ``DevmemError/Code/stillBound`` (bound device memory pins the split and its queues).
+package struct EthtoolFamily: ~Copyable, Sendable {
   private var socket: NetlinkSocket
   private let family: GenericNetlinkFamily
   let ioctl: EthtoolIoctl
 
   /// Opens the sockets and looks the family up.
   ///
-  /// - Throws: ``DevmemNetError/Code/kernelUnsupported``, ``DevmemNetError/Code/descriptorLimit``.
-  public init() throws(DevmemNetError) {
+  /// - Throws: ``DevmemError/Code/kernelUnsupported``, ``DevmemError/Code/descriptorLimit``.
+  package init() throws(DevmemError) {
     do throws(NetlinkFailure) {
       var socket = try NetlinkFailure.wrapping { () throws(Errno) in try NetlinkSocket() }
       let family = try socket.family(named: "ethtool")
@@ -30,7 +31,7 @@ public struct EthtoolFamily: ~Copyable, Sendable {
       self.family = family
       self.ioctl = ioctl
     } catch {
-      throw DevmemNetError.openingFamily("ethtool", error)
+      throw DevmemError.openingFamily("ethtool", error)
     }
   }
 
@@ -40,27 +41,27 @@ public struct EthtoolFamily: ~Copyable, Sendable {
   mutating func get(
     _ command: EthtoolCommand, _ what: String, of interface: NetworkInterface,
     _ fill: (inout NetlinkRequest) -> Void = { _ in }
-  ) throws(DevmemNetError) -> NetlinkAttributes {
+  ) throws(DevmemError) -> NetlinkAttributes {
     let operation = "reading \(what) of \(interface)"
     let replies = try ask(command, operation, interface, fill)
     if let reply = replies.first { return reply.attributes }
-    throw DevmemNetError(
+    throw DevmemError(
       .systemCall, operation, interface: interface, underlying: .EIO,
-      kernelText: "the kernel's answer is empty")
+      cause: "the kernel's answer is empty")
   }
 
   /// Sets something of one interface.
   mutating func set(
     _ command: EthtoolCommand, _ what: String, of interface: NetworkInterface,
     _ fill: (inout NetlinkRequest) -> Void
-  ) throws(DevmemNetError) {
+  ) throws(DevmemError) {
     _ = try ask(command, "setting \(what) of \(interface)", interface, fill)
   }
 
   mutating func ask(
     _ command: EthtoolCommand, _ operation: String, _ interface: NetworkInterface,
     _ fill: (inout NetlinkRequest) -> Void
-  ) throws(DevmemNetError) -> [NetlinkMessage] {
+  ) throws(DevmemError) -> [NetlinkMessage] {
     var request = family.request(command)
     request.append(EthtoolMessageAttribute.header) {
       $0.append(EthtoolHeaderAttribute.interfaceIndex, uint32: interface.index)
@@ -77,7 +78,7 @@ public struct EthtoolFamily: ~Copyable, Sendable {
   func withIoctl<Result>(
     _ operation: String, _ interface: NetworkInterface,
     _ body: (borrowing EthtoolIoctl, _ name: String) throws(Errno) -> Result
-  ) throws(DevmemNetError) -> Result {
+  ) throws(DevmemError) -> Result {
     do throws(Errno) {
       return try body(ioctl, try InterfaceNames.name(of: interface.index))
     } catch {
@@ -86,11 +87,11 @@ public struct EthtoolFamily: ~Copyable, Sendable {
   }
 }
 
-extension DevmemNetError {
+extension DevmemError {
   /// What an answer of the ethtool family means.
   static func ethtool(
     _ operation: String, _ interface: NetworkInterface, _ failure: NetlinkFailure
-  ) -> DevmemNetError {
+  ) -> DevmemError {
     let words = failure.text ?? ""
     let (code, remedy): (Code, String?) =
       switch failure.errno {

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DevmemPagePool
+package import DevmemPagePool
 internal import DevmemSystem
 
 /// One of the kernel's own page pools (`page-pool-get`): what `PagePoolRegistry` is for ours.
-public struct KernelPagePool: Hashable, Sendable {
+package struct KernelPagePool: Hashable, Sendable {
   /// The pool's number, >= 1.
-  public let id: UInt64
+  package let id: UInt64
   /// The device that it belongs to; nil once that is gone and buffers are still out.
-  public let interfaceIndex: UInt32?
+  package let interfaceIndex: UInt32?
   /// The NAPI instance that allocates from it; nil without one.
-  public let napiID: UInt64?
+  package let napiID: UInt64?
   /// Buffers out of their source: held by packets, cached and queued alike.
-  public let inFlight: UInt64
+  package let inFlight: UInt64
   /// The same in bytes.
-  public let inFlightByteCount: UInt64
+  package let inFlightByteCount: UInt64
   /// When the driver let the pool go, in seconds since boot (`CLOCK_BOOTTIME`); nil while it uses it. It
   /// waits for its last buffers since.
-  public let detachTime: UInt64?
+  package let detachTime: UInt64?
   /// The dma-buf whose memory it hands out; nil for ordinary pages.
-  public let dmabufID: UInt32?
+  package let dmabufID: UInt32?
   /// Whether it hands out memory of io_uring's zero-copy receive.
-  public let isOnIOUring: Bool
+  package let isOnIOUring: Bool
 
   /// nil if it names no pool.
   init?(_ attributes: NetlinkAttributes) {
@@ -38,13 +38,13 @@ public struct KernelPagePool: Hashable, Sendable {
 
   /// What one of the kernel's pools has done so far (`page-pool-stats-get`), in the eleven counters
   /// that our pools have as well. The other fields of the statistics are 0.
-  public struct Statistics: Hashable, Sendable {
+  package struct Statistics: Hashable, Sendable {
     /// The pool's number.
-    public let poolID: UInt64
+    package let poolID: UInt64
     /// The device that it belongs to; nil once that is gone.
-    public let interfaceIndex: UInt32?
+    package let interfaceIndex: UInt32?
     /// The counters.
-    public let counters: PagePool.Statistics
+    package let counters: PagePool.Statistics
 
     /// nil if it names no pool.
     init?(_ attributes: NetlinkAttributes) {

@@ -11,7 +11,7 @@ internal import Synchronization
 /// that sockets still hold then stays theirs until they give it back; the page pool of a queue goes
 /// away only after that, up to a second later.
 ///
-/// This is the kernel's binding, another thing than `DMABufBinding`: what is bound for sending is carved
+/// This is the kernel's binding, another thing than `DMABufCarving`: what is bound for sending is carved
 /// by one, what is bound to receive queues belongs to the network card.
 ///
 /// All members may be called from any thread.
@@ -45,26 +45,26 @@ public final class NetdevBinding: Sendable {
   ///
   /// - Parameters:
   ///   - buffer: a dma-buf whose memory is bound to no other queues and carved by no
-  ///     `DMABufBinding`, and of which nobody holds fragments of a binding that was closed: the kernel
+  ///     `DMABufCarving`, and of which nobody holds fragments of a binding that was closed: the kernel
   ///     would take it, and the same bytes would then be handed out twice.
   ///   - interface: one with header/data split on and its threshold at 0.
   ///   - queues: numbers of receive queues, at least one.
   ///   - rxPageByteCount: bytes of one receive buffer, a power of two from the page size on; nil is
   ///     the page size.
-  /// - Throws: ``DevmemNetError/Code/memoryInUse``; else as
+  /// - Throws: ``DevmemError/Code/memoryInUse``; else as
   ///   ``NetdevFamily/bindReceive(_:interface:queues:pageByteCount:)``.
   public static func receive(
     _ buffer: DMABuf, interface: NetworkInterface, queues: [UInt32], rxPageByteCount: Int? = nil
-  ) throws(DevmemNetError) -> NetdevBinding {
+  ) throws(DevmemError) -> NetdevBinding {
     let claim: BoundMemory
     do {
       claim = BoundMemory(try MemoryRegistry.claim(for: buffer))
     } catch {
-      throw DevmemNetError(
+      throw DevmemError(
         .memoryInUse, error.operation, interface: interface, remedy: error.remedy)
     }
     var family = try NetdevFamily()
-    let id = try buffer.withDescriptor { descriptor throws(DevmemNetError) in
+    let id = try buffer.withDescriptor { descriptor throws(DevmemError) in
       try family.bindReceive(
         descriptor, interface: interface, queues: queues, pageByteCount: rxPageByteCount)
     }
@@ -78,9 +78,9 @@ public final class NetdevBinding: Sendable {
   /// - Throws: as ``NetdevFamily/bindTransmit(_:interface:)``.
   public static func transmit(
     _ buffer: DMABuf, interface: NetworkInterface
-  ) throws(DevmemNetError) -> NetdevBinding {
+  ) throws(DevmemError) -> NetdevBinding {
     var family = try NetdevFamily()
-    let id = try buffer.withDescriptor { descriptor throws(DevmemNetError) in
+    let id = try buffer.withDescriptor { descriptor throws(DevmemError) in
       try family.bindTransmit(descriptor, interface: interface)
     }
     return NetdevBinding(

@@ -3,20 +3,20 @@
 internal import DevmemSystem
 
 /// What the kernel says of a network device (`dev-get`).
-public struct NetdevDevice: Hashable, Sendable {
+package struct NetdevDevice: Hashable, Sendable {
   /// `ifindex`
-  public let interfaceIndex: UInt32
+  package let interfaceIndex: UInt32
   /// What XDP can do there (`enum netdev_xdp_act`): bit 0 basic, 1 redirect, 2 ndo-xmit,
   /// 3 xsk-zerocopy, 4 hw-offload, 5 rx-sg, 6 ndo-xmit-sg.
-  public let xdpFeatures: UInt64
+  package let xdpFeatures: UInt64
   /// Buffers that one AF_XDP zero-copy packet may have; nil where there is no zero-copy.
-  public let xdpZerocopyMaximumSegments: UInt32?
+  package let xdpZerocopyMaximumSegments: UInt32?
   /// What the card tells XDP programs of a packet (`enum netdev_xdp_rx_metadata`): bit 0 timestamp,
   /// 1 hash, 2 vlan-tag.
-  public let receiveMetadataFeatures: UInt64
+  package let receiveMetadataFeatures: UInt64
   /// What the card does for AF_XDP's sending (`enum netdev_xsk_flags`): bit 0 tx-timestamp,
   /// 1 tx-checksum, 2 tx-launch-time-fifo.
-  public let xskFeatures: UInt64
+  package let xskFeatures: UInt64
 
   /// nil if it names no device.
   init?(_ attributes: NetlinkAttributes) {
@@ -31,14 +31,14 @@ public struct NetdevDevice: Hashable, Sendable {
   }
 
   /// The names of the bits of ``xdpFeatures``, as the kernel's specification has them.
-  public var xdpFeatureNames: [String] {
+  package var xdpFeatureNames: [String] {
     Self.names(
       xdpFeatures,
       ["basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg"])
   }
 
   /// The names of the bits of ``receiveMetadataFeatures``.
-  public var receiveMetadataFeatureNames: [String] {
+  package var receiveMetadataFeatureNames: [String] {
     Self.names(receiveMetadataFeatures, ["timestamp", "hash", "vlan-tag"])
   }
 

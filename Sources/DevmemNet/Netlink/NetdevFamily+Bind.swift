@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Devmem
 internal import DevmemSystem
 
 extension NetdevFamily {
@@ -16,19 +17,19 @@ extension NetdevFamily {
   ///   - pageByteCount: bytes of one receive buffer: a power of two from the page size on; nil is the
   ///     page size. Larger ones need a driver that takes them and a buffer of such runs.
   /// - Returns: the kernel's number for the binding, >= 1.
-  /// - Throws: ``DevmemNetError/Code/interfaceMissing``, ``DevmemNetError/Code/receiveUnsupported``,
-  ///   ``DevmemNetError/Code/permissionDenied``, ``DevmemNetError/Code/queueMissing``,
-  ///   ``DevmemNetError/Code/queueBound``, ``DevmemNetError/Code/queueInUse``,
-  ///   ``DevmemNetError/Code/headerSplitDisabled``, ``DevmemNetError/Code/headerSplitThreshold``,
-  ///   ``DevmemNetError/Code/xdpAttached``, ``DevmemNetError/Code/pageSizeUnsupported``,
-  ///   ``DevmemNetError/Code/bufferMisaligned``, ``DevmemNetError/Code/notADMABuf``,
-  ///   ``DevmemNetError/Code/poolRefused``, ``DevmemNetError/Code/kernelUnsupported``.
-  public mutating func bindReceive(
+  /// - Throws: ``DevmemError/Code/interfaceMissing``, ``DevmemError/Code/receiveUnsupported``,
+  ///   ``DevmemError/Code/permissionDenied``, ``DevmemError/Code/queueMissing``,
+  ///   ``DevmemError/Code/queueBound``, ``DevmemError/Code/queueInUse``,
+  ///   ``DevmemError/Code/headerSplitDisabled``, ``DevmemError/Code/headerSplitThreshold``,
+  ///   ``DevmemError/Code/xdpAttached``, ``DevmemError/Code/pageSizeUnsupported``,
+  ///   ``DevmemError/Code/bufferMisaligned``, ``DevmemError/Code/notADMABuf``,
+  ///   ``DevmemError/Code/poolRefused``, ``DevmemError/Code/kernelUnsupported``.
+  package mutating func bindReceive(
     _ descriptor: Int32, interface: NetworkInterface, queues: [UInt32], pageByteCount: Int? = nil
-  ) throws(DevmemNetError) -> UInt32 {
+  ) throws(DevmemError) -> UInt32 {
     let operation = Self.bindReceiveOperation(interface, queues)
     guard !queues.isEmpty else {
-      throw DevmemNetError(
+      throw DevmemError(
         .invalidArgument, operation, interface: interface, remedy: "Name at least one queue.")
     }
     guard has(.bindReceive) else {
@@ -60,12 +61,12 @@ extension NetdevFamily {
   ///   - descriptor: of a dma-buf; the kernel keeps what it needs, the descriptor may be closed.
   ///   - interface: one whose driver sends from device memory.
   /// - Returns: the kernel's number for the binding, >= 1.
-  /// - Throws: ``DevmemNetError/Code/interfaceMissing``, ``DevmemNetError/Code/transmitUnsupported``,
-  ///   ``DevmemNetError/Code/notADMABuf``, ``DevmemNetError/Code/bufferMisaligned``,
-  ///   ``DevmemNetError/Code/kernelUnsupported``.
-  public mutating func bindTransmit(
+  /// - Throws: ``DevmemError/Code/interfaceMissing``, ``DevmemError/Code/transmitUnsupported``,
+  ///   ``DevmemError/Code/notADMABuf``, ``DevmemError/Code/bufferMisaligned``,
+  ///   ``DevmemError/Code/kernelUnsupported``.
+  package mutating func bindTransmit(
     _ descriptor: Int32, interface: NetworkInterface
-  ) throws(DevmemNetError) -> UInt32 {
+  ) throws(DevmemError) -> UInt32 {
     let operation = "binding a dma-buf for sending by \(interface)"
     guard has(.bindTransmit) else {
       throw .commandMissing(NetdevCommand.bindTransmit.name, operation, interface: interface)
@@ -80,8 +81,8 @@ extension NetdevFamily {
 
   private mutating func bind(
     _ request: NetlinkRequest, _ operation: String, _ interface: NetworkInterface,
-    _ translate: (NetlinkFailure) -> DevmemNetError
-  ) throws(DevmemNetError) -> UInt32 {
+    _ translate: (NetlinkFailure) -> DevmemError
+  ) throws(DevmemError) -> UInt32 {
     do throws(NetlinkFailure) {
       for reply in try socket.request(request) {
         if let id = reply.attributes[NetdevDMABufAttribute.id]?.uint32 { return id }
@@ -89,9 +90,9 @@ extension NetdevFamily {
     } catch {
       throw translate(error)
     }
-    throw DevmemNetError(
+    throw DevmemError(
       .systemCall, operation, interface: interface, underlying: .EIO,
-      kernelText: "the answer has no dmabuf id", remedy: nil)
+      cause: "the answer has no dmabuf id", remedy: nil)
   }
 
   static func bindReceiveOperation(_ interface: NetworkInterface, _ queues: [UInt32]) -> String {

@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Devmem
 internal import DevmemSystem
 
-// Questions: none needs a privilege. All of them throw DevmemNetError.Code.kernelUnsupported where the
+// Questions: none needs a privilege. All of them throw DevmemError.Code.kernelUnsupported where the
 // kernel does not know the command, interfaceMissing where the interface has gone, noAnswer.
 extension NetdevFamily {
   /// All network devices (`dev-get`).
-  public mutating func devices() throws(DevmemNetError) -> [NetdevDevice] {
+  package mutating func devices() throws(DevmemError) -> [NetdevDevice] {
     try dump(.deviceGet, "listing the network devices", nil) { _ in }.compactMap(NetdevDevice.init)
   }
 
   /// One network device (`dev-get`).
-  public mutating func device(
+  package mutating func device(
     _ interface: NetworkInterface
-  ) throws(DevmemNetError) -> NetdevDevice {
+  ) throws(DevmemError) -> NetdevDevice {
     try one(.deviceGet, "asking about \(interface)", interface, NetdevDevice.init) {
       $0.append(NetdevDeviceAttribute.interfaceIndex, uint32: interface.index)
     }
   }
 
   /// The queues of an interface, or of all (`queue-get`). An interface that is down has none.
-  public mutating func queues(
+  package mutating func queues(
     of interface: NetworkInterface? = nil
-  ) throws(DevmemNetError) -> [NetdevQueue] {
+  ) throws(DevmemError) -> [NetdevQueue] {
     let whose = interface.map { " of \($0)" } ?? ""
     return try dump(.queueGet, "listing the queues\(whose)", interface) { request in
       if let interface {
@@ -33,10 +34,10 @@ extension NetdevFamily {
 
   /// One queue (`queue-get`).
   ///
-  /// - Throws: also ``DevmemNetError/Code/queueMissing``.
-  public mutating func queue(
+  /// - Throws: also ``DevmemError/Code/queueMissing``.
+  package mutating func queue(
     _ kind: NetdevQueue.Kind, _ id: UInt32, of interface: NetworkInterface
-  ) throws(DevmemNetError) -> NetdevQueue {
+  ) throws(DevmemError) -> NetdevQueue {
     try one(
       .queueGet, "asking about queue \(id) of \(interface)", interface, NetdevQueue.init,
       refusals: [.ENOENT: .queueMissing, .EINVAL: .queueMissing]
@@ -50,9 +51,9 @@ extension NetdevFamily {
   /// The kernel's page pools, of an interface or all (`page-pool-get`).
   ///
   /// Without an interface, pools are among them whose interface has gone.
-  public mutating func pagePools(
+  package mutating func pagePools(
     of interface: NetworkInterface? = nil
-  ) throws(DevmemNetError) -> [KernelPagePool] {
+  ) throws(DevmemError) -> [KernelPagePool] {
     let whose = interface.map { " of \($0)" } ?? ""
     return try dump(.pagePoolGet, "listing the page pools\(whose)", interface) { request in
       if let interface {
@@ -63,8 +64,8 @@ extension NetdevFamily {
 
   /// One of the kernel's page pools (`page-pool-get`).
   ///
-  /// - Throws: also ``DevmemNetError/Code/poolMissing``.
-  public mutating func pagePool(_ id: UInt64) throws(DevmemNetError) -> KernelPagePool {
+  /// - Throws: also ``DevmemError/Code/poolMissing``.
+  package mutating func pagePool(_ id: UInt64) throws(DevmemError) -> KernelPagePool {
     try one(
       .pagePoolGet, "asking about page pool \(id)", nil, KernelPagePool.init,
       refusals: [.ENOENT: .poolMissing, .ERANGE: .poolMissing]
@@ -73,10 +74,10 @@ extension NetdevFamily {
 
   /// What the kernel's page pools have done, of an interface or all (`page-pool-stats-get`).
   ///
-  /// - Throws: also ``DevmemNetError/Code/kernelUnsupported`` without CONFIG_PAGE_POOL_STATS.
-  public mutating func pagePoolStatistics(
+  /// - Throws: also ``DevmemError/Code/kernelUnsupported`` without CONFIG_PAGE_POOL_STATS.
+  package mutating func pagePoolStatistics(
     of interface: NetworkInterface? = nil
-  ) throws(DevmemNetError) -> [KernelPagePool.Statistics] {
+  ) throws(DevmemError) -> [KernelPagePool.Statistics] {
     let whose = interface.map { " of \($0)" } ?? ""
     return try dump(
       .pagePoolStatisticsGet, "reading the statistics of the page pools\(whose)", interface
@@ -90,11 +91,11 @@ extension NetdevFamily {
 
   /// What one of the kernel's page pools has done (`page-pool-stats-get`).
   ///
-  /// - Throws: also ``DevmemNetError/Code/poolMissing``, and
-  ///   ``DevmemNetError/Code/kernelUnsupported`` without CONFIG_PAGE_POOL_STATS.
-  public mutating func pagePoolStatistics(
+  /// - Throws: also ``DevmemError/Code/poolMissing``, and
+  ///   ``DevmemError/Code/kernelUnsupported`` without CONFIG_PAGE_POOL_STATS.
+  package mutating func pagePoolStatistics(
     _ id: UInt64
-  ) throws(DevmemNetError) -> KernelPagePool.Statistics {
+  ) throws(DevmemError) -> KernelPagePool.Statistics {
     try one(
       .pagePoolStatisticsGet, "reading the statistics of page pool \(id)", nil,
       KernelPagePool.Statistics.init, refusals: [.ENOENT: .poolMissing, .ERANGE: .poolMissing]
@@ -108,9 +109,9 @@ extension NetdevFamily {
   /// Counters of an interface or of all (`qstats-get`); those whose driver counts nothing are left out.
   ///
   /// - Parameter perQueue: one entry a queue instead of one for each device.
-  public mutating func queueStatistics(
+  package mutating func queueStatistics(
     of interface: NetworkInterface? = nil, perQueue: Bool = false
-  ) throws(DevmemNetError) -> [NetdevQueueStatistics] {
+  ) throws(DevmemError) -> [NetdevQueueStatistics] {
     let whose = interface.map { " of \($0)" } ?? ""
     return try dump(
       .queueStatisticsGet, "reading the queue statistics\(whose)", interface,
@@ -125,9 +126,9 @@ extension NetdevFamily {
   }
 
   /// The NAPI instances of an interface, or of all (`napi-get`).
-  public mutating func napis(
+  package mutating func napis(
     of interface: NetworkInterface? = nil
-  ) throws(DevmemNetError) -> [NetdevNAPI] {
+  ) throws(DevmemError) -> [NetdevNAPI] {
     let whose = interface.map { " of \($0)" } ?? ""
     return try dump(.napiGet, "listing the NAPI instances\(whose)", interface) { request in
       if let interface {
@@ -138,8 +139,8 @@ extension NetdevFamily {
 
   private mutating func dump(
     _ command: NetdevCommand, _ operation: String, _ interface: NetworkInterface?,
-    refusals: [Errno: DevmemNetError.Code] = [:], _ fill: (inout NetlinkRequest) -> Void
-  ) throws(DevmemNetError) -> [NetlinkAttributes] {
+    refusals: [Errno: DevmemError.Code] = [:], _ fill: (inout NetlinkRequest) -> Void
+  ) throws(DevmemError) -> [NetlinkAttributes] {
     try ask(command, operation, interface, refusals, fill) {
       socket, request throws(NetlinkFailure) in try socket.dump(request)
     }
@@ -147,23 +148,23 @@ extension NetdevFamily {
 
   private mutating func one<Answer>(
     _ command: NetdevCommand, _ operation: String, _ interface: NetworkInterface?,
-    _ read: (NetlinkAttributes) -> Answer?, refusals: [Errno: DevmemNetError.Code] = [:],
+    _ read: (NetlinkAttributes) -> Answer?, refusals: [Errno: DevmemError.Code] = [:],
     _ fill: (inout NetlinkRequest) -> Void
-  ) throws(DevmemNetError) -> Answer {
+  ) throws(DevmemError) -> Answer {
     let answers = try ask(command, operation, interface, refusals, fill) {
       socket, request throws(NetlinkFailure) in try socket.request(request)
     }
     if let answer = answers.first.flatMap(read) { return answer }
-    throw DevmemNetError(
+    throw DevmemError(
       .systemCall, operation, interface: interface, underlying: .EIO,
-      kernelText: "the kernel's answer is empty")
+      cause: "the kernel's answer is empty")
   }
 
   private mutating func ask(
     _ command: NetdevCommand, _ operation: String, _ interface: NetworkInterface?,
-    _ refusals: [Errno: DevmemNetError.Code], _ fill: (inout NetlinkRequest) -> Void,
+    _ refusals: [Errno: DevmemError.Code], _ fill: (inout NetlinkRequest) -> Void,
     _ send: (inout NetlinkSocket, NetlinkRequest) throws(NetlinkFailure) -> [NetlinkMessage]
-  ) throws(DevmemNetError) -> [NetlinkAttributes] {
+  ) throws(DevmemError) -> [NetlinkAttributes] {
     guard has(command) else {
       throw .commandMissing(command.name, operation, interface: interface)
     }

@@ -3,15 +3,15 @@
 internal import DevmemSystem
 
 /// A NAPI instance, which serves queues (`napi-get`).
-public struct NetdevNAPI: Hashable, Sendable {
+package struct NetdevNAPI: Hashable, Sendable {
   /// The instance's number, >= 1; what SO_INCOMING_NAPI_ID of a socket shows.
-  public let id: UInt32
+  package let id: UInt32
   /// `ifindex`
-  public let interfaceIndex: UInt32
+  package let interfaceIndex: UInt32
   /// The interrupt; nil without one.
-  public let interrupt: UInt32?
+  package let interrupt: UInt32?
   /// The thread that polls, where it is threaded.
-  public let processID: UInt32?
+  package let processID: UInt32?
 
   /// nil if it names no instance.
   init?(_ attributes: NetlinkAttributes) {

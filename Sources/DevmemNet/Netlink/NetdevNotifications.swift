@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Devmem
 internal import DevmemSystem
 
 /// Something that happened to a network device or to one of the kernel's page pools.
-public enum NetdevEvent: Hashable, Sendable {
+package enum NetdevEvent: Hashable, Sendable {
   /// `dev-add-ntf`
   case deviceAdded(NetdevDevice)
   /// `dev-del-ntf`
@@ -38,7 +39,7 @@ public enum NetdevEvent: Hashable, Sendable {
 /// happened, from the moment when the value is made.
 ///
 /// Needs no privilege. One thread at a time may use it.
-public struct NetdevNotifications: ~Copyable, Sendable {
+package struct NetdevNotifications: ~Copyable, Sendable {
   private let socket: NetlinkSocket
   private let family: UInt16
   /// Read and not yet given out, the next one last.
@@ -47,7 +48,7 @@ public struct NetdevNotifications: ~Copyable, Sendable {
   /// Subscribes.
   ///
   /// - Throws: as ``NetdevFamily/init()``.
-  public init() throws(DevmemNetError) {
+  package init() throws(DevmemError) {
     do throws(NetlinkFailure) {
       var socket = try NetlinkFailure.wrapping { () throws(Errno) in try NetlinkSocket() }
       let family = try socket.family(named: "netdev")
@@ -60,21 +61,21 @@ public struct NetdevNotifications: ~Copyable, Sendable {
       self.socket = socket
       self.family = family.id
     } catch {
-      throw DevmemNetError.openingFamily("netdev", error)
+      throw DevmemError.openingFamily("netdev", error)
     }
   }
 
   /// For poll(2) and epoll(7): readable when an event is waiting in the kernel. Events that were read
   /// along with another do not show there: call ``next(milliseconds:)`` with 0 until it gives nil.
-  public var descriptor: Int32 { socket.descriptor }
+  package var descriptor: Int32 { socket.descriptor }
 
   /// The next event.
   ///
   /// - Parameter milliseconds: how long to wait; 0 not at all, -1 for ever.
   /// - Returns: nil if the time has passed.
-  /// - Throws: ``DevmemNetError/Code/notificationsLost`` if the kernel had to drop some because they
+  /// - Throws: ``DevmemError/Code/notificationsLost`` if the kernel had to drop some because they
   ///   were not read in time: read the lists anew; the next call goes on.
-  public mutating func next(milliseconds: Int) throws(DevmemNetError) -> NetdevEvent? {
+  package mutating func next(milliseconds: Int) throws(DevmemError) -> NetdevEvent? {
     let deadline = Deadline(milliseconds: Int32(clamping: milliseconds))
     do throws(Errno) {
       while pending.isEmpty {
@@ -85,7 +86,7 @@ public struct NetdevNotifications: ~Copyable, Sendable {
     } catch {
       let operation = "reading the notifications of the netdev family"
       if error == .ENOBUFS {
-        throw DevmemNetError(
+        throw DevmemError(
           .notificationsLost, operation, underlying: error,
           remedy: "Read the lists anew, and the notifications more often.")
       }

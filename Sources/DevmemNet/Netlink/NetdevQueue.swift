@@ -3,9 +3,9 @@
 internal import DevmemSystem
 
 /// A queue of a network device (`queue-get`).
-public struct NetdevQueue: Hashable, Sendable {
+package struct NetdevQueue: Hashable, Sendable {
   /// What goes through it (`enum netdev_queue_type`).
-  public enum Kind: UInt32, Hashable, Sendable {
+  package enum Kind: UInt32, Hashable, Sendable {
     /// What arrives.
     case receive = 0
     /// What is sent.
@@ -13,21 +13,21 @@ public struct NetdevQueue: Hashable, Sendable {
   }
 
   /// `ifindex`
-  public let interfaceIndex: UInt32
+  package let interfaceIndex: UInt32
   /// What goes through it.
-  public let kind: Kind
+  package let kind: Kind
   /// The number among the queues of its kind, from 0.
-  public let id: UInt32
+  package let id: UInt32
   /// The NAPI instance that serves it; nil where the driver does not say.
-  public let napiID: UInt32?
+  package let napiID: UInt32?
   /// The dma-buf that is bound to it; nil without one.
-  public let dmabufID: UInt32?
+  package let dmabufID: UInt32?
   /// Whether io_uring's zero-copy receive has it.
-  public let isOnIOUring: Bool
+  package let isOnIOUring: Bool
   /// Whether an AF_XDP socket has it.
-  public let isOnXSK: Bool
+  package let isOnXSK: Bool
   /// Whether it is lent to, or borrowed from, another device (Linux 7.1).
-  public let isLeased: Bool
+  package let isLeased: Bool
 
   /// nil if it names no queue.
   init?(_ attributes: NetlinkAttributes) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Devmem
 internal import DevmemSystem
 
 /// A network interface of the calling thread's network namespace (`struct net_device`): its name and
@@ -15,12 +16,12 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
 
   /// The interface of that name.
   ///
-  /// - Throws: ``DevmemNetError/Code/interfaceMissing``.
-  public init(named name: String) throws(DevmemNetError) {
+  /// - Throws: ``DevmemError/Code/interfaceMissing``.
+  public init(named name: String) throws(DevmemError) {
     do throws(Errno) {
       self.init(name: name, index: try InterfaceNames.index(of: name))
     } catch {
-      throw DevmemNetError(
+      throw DevmemError(
         error == .ENODEV ? .interfaceMissing : .systemCall,
         "looking for the network interface \(name)", underlying: error,
         remedy: "The interfaces of this network namespace: ip -br link")
@@ -29,12 +30,12 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
 
   /// The interface of that number.
   ///
-  /// - Throws: ``DevmemNetError/Code/interfaceMissing``.
-  public init(index: UInt32) throws(DevmemNetError) {
+  /// - Throws: ``DevmemError/Code/interfaceMissing``.
+  public init(index: UInt32) throws(DevmemError) {
     do throws(Errno) {
       self.init(name: try InterfaceNames.name(of: index), index: index)
     } catch {
-      throw DevmemNetError(
+      throw DevmemError(
         error == .ENXIO ? .interfaceMissing : .systemCall,
         "looking for the network interface number \(index)", underlying: error,
         remedy: "The interfaces of this network namespace: ip -br link")

@@ -4,15 +4,15 @@ internal import DevmemSystem
 
 /// Receive side scaling of a network card, or of one of its contexts (`rss-get`): how packets that no
 /// rule steers are spread over the receive queues.
-public struct RSSSettings: Hashable, Sendable {
+package struct RSSSettings: Hashable, Sendable {
   /// The context; 0 is the card's own.
-  public let context: UInt32
+  package let context: UInt32
   /// From the lowest bits of a packet's hash to a receive queue; empty where the card has no table.
-  public let indirection: [UInt32]
+  package let indirection: [UInt32]
   /// Bit of the hash function (`ETH_RSS_HASH_TOP` 1, `_XOR` 2, `_CRC32` 4); nil if it is not told.
-  public let hashFunction: UInt32?
+  package let hashFunction: UInt32?
   /// The key of the hash function; empty if it is not told.
-  public let hashKey: [UInt8]
+  package let hashKey: [UInt8]
 
   init(_ attributes: NetlinkAttributes) {
     context = attributes[EthtoolRSSAttribute.context]?.uint32 ?? 0

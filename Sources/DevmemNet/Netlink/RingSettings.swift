@@ -5,9 +5,9 @@ internal import DevmemSystem
 /// The rings of a network card (`rings-get`; `struct kernel_ethtool_ringparam`,
 /// include/linux/ethtool.h), and header/data split, which lives with them. What the driver does not
 /// tell is nil.
-public struct RingSettings: Hashable, Sendable {
+package struct RingSettings: Hashable, Sendable {
   /// Whether headers and payload of TCP go to different buffers (`enum ethtool_tcp_data_split`).
-  public enum DataSplit: UInt8, Hashable, Sendable {
+  package enum DataSplit: UInt8, Hashable, Sendable {
     /// As the driver likes.
     case automatic = 0
     /// Off.
@@ -17,21 +17,21 @@ public struct RingSettings: Hashable, Sendable {
   }
 
   /// `tcp-data-split`; nil where the driver has no such setting.
-  public let dataSplit: DataSplit?
+  package let dataSplit: DataSplit?
   /// `hds-thresh`: packets up to this many bytes are not split. nil where it cannot be set.
-  public let headerSplitThreshold: UInt32?
+  package let headerSplitThreshold: UInt32?
   /// `hds-thresh-max`
-  public let headerSplitThresholdMaximum: UInt32?
+  package let headerSplitThresholdMaximum: UInt32?
   /// Descriptors of a receive ring.
-  public let receive: UInt32?
+  package let receive: UInt32?
   /// Most of them.
-  public let receiveMaximum: UInt32?
+  package let receiveMaximum: UInt32?
   /// Descriptors of a send ring.
-  public let transmit: UInt32?
+  package let transmit: UInt32?
   /// Most of them.
-  public let transmitMaximum: UInt32?
+  package let transmitMaximum: UInt32?
   /// Bytes of a receive buffer.
-  public let receiveBufferByteCount: UInt32?
+  package let receiveBufferByteCount: UInt32?
 
   init(_ attributes: NetlinkAttributes) {
     typealias Name = EthtoolRingsAttribute

@@ -38,7 +38,7 @@ extension PayloadFragment {
   }
 
   /// Whether the CPU may read the bytes right now: always in host memory; in device memory when it has
-  /// a CPU face and a bracket that allows reading is open.
+  /// a CPU mapping and a bracket that allows reading is open.
   public var isReadable: Bool {
     switch storage {
     case .netmem(let netmem): netmem.isReadable
@@ -68,7 +68,7 @@ extension PayloadFragment {
   public func withBytes<Result: ~Copyable>(
     _ body: (RawSpan) throws -> Result
   ) throws -> Result {
-    guard let address = unsafe cpuAddress else { throw NetmemError.unreadable(.noCPUFace) }
+    guard let address = unsafe cpuAddress else { throw NetmemError.unreadable(.noCPUMapping) }
     guard isReadable else { throw NetmemError.unreadable(.outsideCPUAccess) }
     return try body(unsafe RawSpan(_unsafeStart: address, byteCount: byteCount))
   }

@@ -29,7 +29,7 @@ public struct PayloadFragment: ~Copyable, Sendable {
   let isLinear: Bool
   /// Where the bytes begin: in the pool's buffer, `0 ..< netmem.byteCount`; for
   /// ``Placement/device``, from the start of the dma-buf.
-  public let offset: Int
+  package let offset: Int
   /// How many bytes.
   public let byteCount: Int
 

@@ -12,7 +12,7 @@ public enum NetmemError: Error, Hashable, Sendable, CustomStringConvertible {
   @frozen
   public enum Reason: Hashable, Sendable {
     /// The device memory has no mapping in this process, e.g. a GPU's.
-    case noCPUFace
+    case noCPUMapping
     /// The access is not inside a CPU access bracket of the buffer that allows it.
     case outsideCPUAccess
     /// There is another handle or token to the same bytes, whose holder may be reading them.
@@ -22,7 +22,7 @@ public enum NetmemError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What is wrong and what to do.
   public var description: String {
     switch self {
-    case .unreadable(.noCPUFace):
+    case .unreadable(.noCPUMapping):
       "the buffer is device memory that the CPU cannot read: hand its deviceAddress to a device"
     case .unreadable(.outsideCPUAccess):
       "device memory may be touched only inside withCPUAccess of its DMABuf, with .read to read and .write to write: open one bracket around the whole batch"
@@ -34,7 +34,7 @@ public enum NetmemError: Error, Hashable, Sendable, CustomStringConvertible {
 
 extension Netmem {
   /// Whether the CPU may read the bytes right now: always for host memory; for device memory when
-  /// it has a CPU face and a bracket that allows reading is open.
+  /// it has a CPU mapping and a bracket that allows reading is open.
   @inlinable
   public var isReadable: Bool {
     let area = unsafe record.pointee.area
@@ -85,7 +85,7 @@ extension Netmem {
 
   @usableFromInline
   func accessibleAddress(writing: Bool) throws(NetmemError) -> UnsafeMutableRawPointer {
-    guard let address = unsafe cpuAddress else { throw .unreadable(.noCPUFace) }
+    guard let address = unsafe cpuAddress else { throw .unreadable(.noCPUMapping) }
     if let access = unsafe record.pointee.area.pointee.access {
       let open =
         unsafe writing

@@ -21,7 +21,7 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
   /// Address of the pool's state, 0 at first.
   @usableFromInline var poolBits: UInt = 0
   /// Buffers that are collected at most, 1 or more.
-  public let capacity: Int
+  @usableFromInline package let capacity: Int
 
   /// A returner that gives back as soon as it has `capacity` buffers of one pool, 1 or more. The
   /// kernel's have 16.

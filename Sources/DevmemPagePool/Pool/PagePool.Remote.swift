@@ -23,7 +23,7 @@ extension PagePool {
     public var iovByteCount: Int { core.iovByteCount }
 
     /// Whether the calling thread owns the pool.
-    public var isOwnedByCurrentThread: Bool { unsafe state.pointee.isMine }
+    package var isOwnedByCurrentThread: Bool { unsafe state.pointee.isMine }
 
     /// Where the buffers are. Exact on the owner thread; elsewhere a snapshot.
     public var inFlight: InFlight { core.inFlight }

@@ -18,12 +18,12 @@ public struct NetIOVArea: @unchecked Sendable {
   @usableFromInline let cpuBase: UnsafeMutableRawPointer?
   @usableFromInline let access: UnsafeMutablePointer<CPUAccessState>?
   /// Position of the first IOV in its slab.
-  public let firstIndex: UInt32
+  package let firstIndex: UInt32
   /// Number of IOVs (`num_niovs`).
   public let iovCount: UInt32
   @usableFromInline let nodeValue: Int32
   /// log2 of the IOV size in bytes.
-  public let iovShift: UInt8
+  @usableFromInline package let iovShift: UInt8
   /// Host pages or device memory.
   public let kind: Netmem.Kind
   @usableFromInline let addressKind: DeviceAddress.Kind
@@ -39,7 +39,7 @@ public struct NetIOVArea: @unchecked Sendable {
   /// The NUMA node of the memory, or nil where it is not known.
   @inlinable public var node: Int? { nodeValue < 0 ? nil : Int(nodeValue) }
   /// Whether the CPU can read the memory at all.
-  @inlinable public var hasCPUFace: Bool { unsafe cpuBase != nil }
+  @inlinable public var hasCPUMapping: Bool { unsafe cpuBase != nil }
 }
 
 extension NetIOVArea {

@@ -15,13 +15,13 @@ public final class NetIOVSlab: Sendable {
   nonisolated(unsafe) let areas: UnsafeMutablePointer<NetIOVArea>
   @usableFromInline nonisolated(unsafe) let records: UnsafeMutablePointer<NetIOV>
   /// Number of areas.
-  public let areaCount: Int
+  package let areaCount: Int
   /// Number of IOVs in all areas.
   public let iovCount: Int
   /// Size of each IOV in bytes, a power of two from 256 B to 1 GiB.
   public let iovByteCount: Int
   /// The object that keeps the memory valid: a binding, a mapping.
-  public let backing: any AnyObject & Sendable
+  package let backing: any AnyObject & Sendable
   /// First of `iovCount` indices that no other living slab of the process has.
   @usableFromInline let firstIndex: UInt32
   /// Where the generations of its records began.
@@ -106,7 +106,7 @@ public final class NetIOVSlab: Sendable {
 
   /// The area at a position.
   /// - Precondition: `0 <= position < areaCount`.
-  public func area(at position: Int) -> NetIOVArea {
+  package func area(at position: Int) -> NetIOVArea {
     precondition(position >= 0 && position < areaCount, "area position outside the slab")
     return unsafe areas[position]
   }
@@ -123,7 +123,7 @@ public final class NetIOVSlab: Sendable {
 
   /// Position of an IOV in its run, from 0 (`net_iov_idx`).
   /// - Precondition: it is of this slab.
-  public func indexInArea(of iov: NetIOVReference) -> Int { reference(of: iov).indexInArea }
+  package func indexInArea(of iov: NetIOVReference) -> Int { reference(of: iov).indexInArea }
 
   /// Offset of an IOV from the start of its dma-buf or mapping, in bytes (`net_iov_virtual_addr`).
   /// - Precondition: it is of this slab.

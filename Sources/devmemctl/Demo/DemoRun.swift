@@ -10,14 +10,14 @@ enum DemoRun {
     let buffer = try options.makeBuffer()
     // IOVs larger than a page need not be contiguous in physical memory here: who reads them maps
     // the dma-buf and goes by offset.
-    let binding = try DMABufBinding(
+    let carving = try DMABufCarving(
       buffer, iovByteCount: options.iovByteCount,
       addressing: options.iovByteCount > options.pageSize.byteCount ? .bufferOffset : .automatic)
     let payload = try PagePool(
-      provider: DMABufMemoryProvider(binding),
+      provider: DMABufMemoryProvider(carving),
       configuration: PagePool.Configuration(
         // Every IOV may wait in the pool: none goes back to the allocator between two packets.
-        ringCapacity: binding.iovCount, node: options.node, name: "payload"))
+        ringCapacity: carving.iovCount, node: options.node, name: "payload"))
     let headers = try PagePool(
       provider: HostMemoryProvider(byteCount: 1 << 20, node: options.node),
       configuration: PagePool.Configuration(node: options.node, name: "headers"))
@@ -44,7 +44,7 @@ enum DemoRun {
     return DemoReport(
       exporter: "\(buffer.exporter)", isExported: buffer.isExported,
       kernel: currentKernelRelease(), byteCount: buffer.byteCount,
-      iovByteCount: binding.iovByteCount, payloadByteCount: device.payloadByteCount,
+      iovByteCount: carving.iovByteCount, payloadByteCount: device.payloadByteCount,
       payloadInDeviceMemoryByteCount: buffer.isExported ? device.deviceByteCount : 0,
       headerCount: device.headerCount, sha256Sent: sent.hexadecimal,
       sha256SeenByImporter: seen.digest.hexadecimal, drmImport: seen.drmImport,

@@ -5,7 +5,7 @@ import DevmemNet
 /// Which network interfaces could do devmem TCP, and for each one what is missing.
 func checkInterfaces(_ probe: Probe) -> [CheckResult] {
   let name = "interfaces"
-  let abilities: [NICAbility]
+  let abilities: [NICCapabilities]
   switch probe.networkAbilities() {
   case .success(let found): abilities = found
   case .failure(let failure):
@@ -26,7 +26,7 @@ func checkInterfaces(_ probe: Probe) -> [CheckResult] {
 }
 
 /// One interface.
-private func checkInterface(_ ability: NICAbility) -> CheckResult {
+private func checkInterface(_ ability: NICCapabilities) -> CheckResult {
   let name = "interface \(ability.interface)"
   let driver = ability.driver.map { " (\($0))" } ?? ""
   let summary =
@@ -37,7 +37,7 @@ private func checkInterface(_ ability: NICAbility) -> CheckResult {
   return .ok(name, summary)
 }
 
-extension NICAbility.Verdict {
+extension NICCapabilities.Verdict {
   /// "yes", "no: without this, without that", "unknown: why".
   var summary: String {
     switch self {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Devmem
 import DevmemNet
 import DevmemSystem
 import Glibc
@@ -22,7 +23,7 @@ extension Probe {
       drmDriver: { try? DRMDevice(path: $0).driverName },
       tryExporter: devmemctl.tryExporter,
       bindReceiveCommand: {
-        do throws(DevmemNetError) {
+        do throws(DevmemError) {
           return try NetdevFamily().hasBindReceive ? .present : .absent
         } catch {
           if error.code == .kernelUnsupported { return .absent }
@@ -30,8 +31,8 @@ extension Probe {
         }
       },
       networkAbilities: {
-        do throws(DevmemNetError) {
-          return .success(try NICAbility.all())
+        do throws(DevmemError) {
+          return .success(try NICCapabilities.all())
         } catch {
           return .failure(
             Failure(

@@ -42,7 +42,7 @@ struct Probe: Sendable {
   /// Whether `bind-rx` is among the commands of the netdev family.
   var bindReceiveCommand: @Sendable () -> Support
   /// What each network interface could do of devmem TCP, or why the kernel could not be asked.
-  var networkAbilities: @Sendable () -> Result<[NICAbility], Failure>
+  var networkAbilities: @Sendable () -> Result<[NICCapabilities], Failure>
   /// Opens an AF_XDP socket: nil when it worked, else the errno.
   var xdpSocketError: @Sendable () -> Int32?
 

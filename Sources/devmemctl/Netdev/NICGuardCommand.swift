@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Devmem
 import ArgumentParser
 import DevmemNet
 import DevmemSystem
@@ -47,7 +48,7 @@ struct NICGuardCommand: ParsableCommand {
     }
     _ = try? connection.send(Array("ready \(setup.restoreCommands.joined(separator: "\n"))".utf8))
     Self.waitForWord(connection)
-    do throws(DevmemNetError) {
+    do throws(DevmemError) {
       try Self.restore(setup)
     } catch {
       if (try? connection.send(Array("error \(error)".utf8))) == nil {
@@ -74,9 +75,9 @@ struct NICGuardCommand: ParsableCommand {
 
   /// While a process is being killed, its binding may end later than its socket to us: tries for ten
   /// seconds.
-  private static func restore(_ setup: NICSetup) throws(DevmemNetError) {
+  private static func restore(_ setup: NICSetup) throws(DevmemError) {
     for _ in 0..<100 {
-      do throws(DevmemNetError) {
+      do throws(DevmemError) {
         return try setup.restore()
       } catch {
         usleep(100_000)

@@ -88,9 +88,9 @@ struct NetdevBindCommand: ParsableCommand {
       let interface = try NetworkInterface(named: interface)
       // Before memory is made for it.
       if send {
-        try NICAbility.requireTransmit(on: interface)
+        try NICCapabilities.requireTransmit(on: interface)
       } else {
-        try NICAbility.requireReceive(on: interface)
+        try NICCapabilities.requireReceive(on: interface)
       }
       let queues = try send ? [] : chosenQueues() ?? NICSetup.lastQueues(1, of: interface)
       let buffer = try DMABuf.udmabuf(
@@ -126,7 +126,7 @@ struct NetdevBindCommand: ParsableCommand {
 
   private func bind(
     _ buffer: DMABuf, _ interface: NetworkInterface, _ queues: [UInt32]
-  ) throws(DevmemNetError) -> NetdevBinding {
+  ) throws(DevmemError) -> NetdevBinding {
     if send { return try NetdevBinding.transmit(buffer, interface: interface) }
     return try NetdevBinding.receive(
       buffer, interface: interface, queues: queues, rxPageByteCount: rxPageSize?.value)

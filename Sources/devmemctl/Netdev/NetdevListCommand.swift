@@ -22,8 +22,8 @@ struct NetdevListCommand: ParsableCommand {
   func run() throws {
     try reportingErrors {
       let abilities =
-        try interface.map { [try NICAbility(of: NetworkInterface(named: $0))] }
-        ?? NICAbility.all()
+        try interface.map { [try NICCapabilities(of: NetworkInterface(named: $0))] }
+        ?? NICCapabilities.all()
       if json {
         try Terminal.output.writeLine(
           JSONValue.object([("interfaces", .array(abilities.map(\.json)))]).text)
@@ -36,7 +36,7 @@ struct NetdevListCommand: ParsableCommand {
     }
   }
 
-  static func text(_ abilities: [NICAbility], for terminal: Terminal) -> String {
+  static func text(_ abilities: [NICCapabilities], for terminal: Terminal) -> String {
     var table = Table(
       titles: ["INTERFACE", "DRIVER", "QUEUES", "SPLIT", "RECEIVE", "SEND", "BOUND"])
     for ability in abilities {
@@ -63,7 +63,7 @@ struct NetdevListCommand: ParsableCommand {
   }
 }
 
-extension NICAbility {
+extension NICCapabilities {
   /// Receive queues with a dma-buf.
   var boundQueues: [NetdevQueue] { queues.filter { $0.kind == .receive && $0.dmabufID != nil } }
 

@@ -10,11 +10,11 @@ struct PoolListing {
   var statistics: [UInt64: PagePool.Statistics]
 
   /// Asks the kernel; nil is all interfaces.
-  init(of interface: NetworkInterface?) throws(DevmemNetError) {
+  init(of interface: NetworkInterface?) throws(DevmemError) {
     var family = try NetdevFamily()
     pools = try family.pagePools(of: interface).sorted { $0.id < $1.id }
     statistics = [:]
-    do throws(DevmemNetError) {
+    do throws(DevmemError) {
       for entry in try family.pagePoolStatistics(of: interface) {
         statistics[entry.poolID] = entry.counters
       }

@@ -10,7 +10,7 @@ enum RecvRun {
   static func run(_ options: RecvCommand) throws -> RecvReport {
     let interface = try NetworkInterface(named: options.transfer.interface)
     // Before memory is made for it: what is missing, and what would provide it.
-    try NICAbility.requireReceive(on: interface)
+    try NICCapabilities.requireReceive(on: interface)
     let queues = try options.queues?.queues ?? NICSetup.lastQueues(1, of: interface)
     let sink = try ByteSink(options.output)
     let buffer = try options.transfer.makeBuffer(

@@ -10,7 +10,7 @@ enum SendRun {
   static func run(_ options: SendCommand) throws -> SendReport {
     let interface = try NetworkInterface(named: options.transfer.interface)
     // Before memory is made for it: what is missing, and what would provide it.
-    try NICAbility.requireTransmit(on: interface)
+    try NICCapabilities.requireTransmit(on: interface)
     var origin =
       if let input = options.input {
         try ByteOrigin(path: input, byteLimit: options.bytes?.value)
@@ -21,7 +21,7 @@ enum SendRun {
     let buffer = try options.transfer.makeBuffer(
       iovByteCount: options.iovSize.value, name: "devmemctl send")
     let binding = try NetdevBinding.transmit(buffer, interface: interface)
-    let carving = try DMABufBinding(
+    let carving = try DMABufCarving(
       buffer, iovByteCount: options.iovSize.value, addressing: .bufferOffset)
     let pool = try PagePool(
       provider: DMABufMemoryProvider(carving),

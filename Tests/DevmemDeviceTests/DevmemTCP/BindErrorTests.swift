@@ -15,34 +15,34 @@ import Testing
     let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
     let nic = try SimulatedNIC()
     let receive = try #require(
-      nic.error { () throws(DevmemNetError) in
+      nic.error { () throws(DevmemError) in
         try NetdevBinding.receive(buffer, interface: loopback, queues: [0])
       })
     #expect(receive.code == .receiveUnsupported)
     #expect(receive.underlying == .EOPNOTSUPP)
-    #expect(receive.interface == loopback)
+    #expect(receive.interface == loopback.name)
     #expect(receive.remedy?.contains("netdev_queue_mgmt_ops") == true)
     #expect(receive.remedy?.contains("devmemsim") == true)
     let transmit = try #require(
-      nic.error { () throws(DevmemNetError) in
+      nic.error { () throws(DevmemError) in
         try NetdevBinding.transmit(buffer, interface: loopback)
       })
     #expect(transmit.code == .transmitUnsupported)
     #expect(transmit.underlying == .EOPNOTSUPP)
-    #expect(transmit.kernelText == "Driver does not support netmem TX")
+    #expect(transmit.cause == "Driver does not support netmem TX")
   }
 
   @Test("without the split, and with a threshold, the queue stays as it is")
   func headerSplit() throws {
     let nic = try SimulatedNIC()
     let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
-    let bind = { () throws(DevmemNetError) in
+    let bind = { () throws(DevmemError) in
       try NetdevBinding.receive(buffer, interface: nic.interface, queues: [1])
     }
     let off = try #require(nic.error(bind))
     #expect(off.code == .headerSplitDisabled)
     #expect(off.underlying == .EINVAL)
-    #expect(off.kernelText == "tcp-data-split is disabled")
+    #expect(off.cause == "tcp-data-split is disabled")
     #expect(off.remedy?.contains("sudo ethtool -G dmsim0 tcp-data-split on") == true)
     try nic.withHeaderSplit {
       var ethtool = try EthtoolFamily()
@@ -50,7 +50,7 @@ import Testing
       let threshold = try #require(nic.error(bind))
       #expect(threshold.code == .headerSplitThreshold)
       #expect(threshold.underlying == .EINVAL)
-      #expect(threshold.kernelText == "hds-thresh is not zero")
+      #expect(threshold.cause == "hds-thresh is not zero")
     }
   }
 
@@ -61,7 +61,7 @@ import Testing
     try nic.withHeaderSplit {
       for queues in [[4000], [1, 4000], [4000, 1]] as [[UInt32]] {
         let error = try #require(
-          nic.error { () throws(DevmemNetError) in
+          nic.error { () throws(DevmemError) in
             try NetdevBinding.receive(buffer, interface: nic.interface, queues: queues)
           })
         #expect(error.code == .queueMissing)
@@ -80,12 +80,12 @@ import Testing
     try nic.withHeaderSplit {
       let binding = try NetdevBinding.receive(buffer, interface: nic.interface, queues: [2])
       let error = try #require(
-        nic.error { () throws(DevmemNetError) in
+        nic.error { () throws(DevmemError) in
           try NetdevBinding.receive(other, interface: nic.interface, queues: [1, 2])
         })
       #expect(error.code == .queueBound)
       #expect(error.underlying == .EEXIST)
-      #expect(error.kernelText == "designated queue already memory provider bound")
+      #expect(error.cause == "designated queue already memory provider bound")
       var family = try NetdevFamily()
       #expect(try family.queue(.receive, 1, of: nic.interface).dmabufID == nil)
       #expect(try family.queue(.receive, 2, of: nic.interface).dmabufID == binding.id)
@@ -99,20 +99,20 @@ import Testing
     let file = try DMABuf.memoryFile(byteCount: 1 << 20)
     try nic.withHeaderSplit {
       let receive = try #require(
-        nic.error { () throws(DevmemNetError) in
+        nic.error { () throws(DevmemError) in
           try NetdevBinding.receive(file, interface: nic.interface, queues: [1])
         })
       #expect(receive.code == .notADMABuf)
       #expect(receive.underlying == .EINVAL)
     }
     let transmit = try #require(
-      nic.error { () throws(DevmemNetError) in
+      nic.error { () throws(DevmemError) in
         try NetdevBinding.transmit(file, interface: nic.interface)
       })
     #expect(transmit.code == .notADMABuf)
     var family = try NetdevFamily()
     let closed = try #require(
-      nic.error { () throws(DevmemNetError) in
+      nic.error { () throws(DevmemError) in
         try family.bindTransmit(1_000_000, interface: nic.interface)
       })
     #expect(closed.code == .notADMABuf)
@@ -126,7 +126,7 @@ import Testing
     try nic.withHeaderSplit {
       for (size, errno) in [(2048, Errno.ERANGE), (12288, .EINVAL), (0, .ERANGE)] {
         let error = try #require(
-          nic.error { () throws(DevmemNetError) in
+          nic.error { () throws(DevmemError) in
             try NetdevBinding.receive(
               buffer, interface: nic.interface, queues: [1], rxPageByteCount: size)
           })
@@ -149,13 +149,13 @@ import Testing
       scattering: (0..<32).map { .init(of: file, offset: $0 * 8192, byteCount: 4096) })
     try nic.withHeaderSplit {
       let error = try #require(
-        nic.error { () throws(DevmemNetError) in
+        nic.error { () throws(DevmemError) in
           try NetdevBinding.receive(
             buffer, interface: nic.interface, queues: [1], rxPageByteCount: 16384)
         })
       #expect(error.code == .bufferMisaligned)
       #expect(error.underlying == .EINVAL)
-      #expect(error.kernelText?.contains("not aligned to niov") == true)
+      #expect(error.cause?.contains("not aligned to niov") == true)
       try NetdevBinding.receive(buffer, interface: nic.interface, queues: [1]).close()
     }
   }
@@ -166,12 +166,12 @@ import Testing
       let nic = try SimulatedNIC()
       let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
       try SystemProcess.setEffectiveUser(1000)
-      do throws(DevmemNetError) {
+      do throws(DevmemError) {
         _ = try NetdevBinding.receive(buffer, interface: nic.interface, queues: [1])
       } catch {
         print(error.code, error.underlying?.name ?? "")
       }
-      do throws(DevmemNetError) {
+      do throws(DevmemError) {
         _ = try NICSetup(nic.interface, queues: [1])
       } catch {
         print(error.code)

@@ -183,7 +183,7 @@ struct DevmemHoldTests {
     rig.binding.close()
     #expect(try rig.poolInFlight() >= 256)
     // The kernel would take it, and let the card write over what is held.
-    #expect(throws: DevmemNetError.self) {
+    #expect(throws: DevmemError.self) {
       _ = try NetdevBinding.receive(rig.buffer, interface: rig.interface, queues: [3])
     }
 
@@ -201,7 +201,7 @@ struct DevmemHoldTests {
     #expect(receiver.statistics.unboundByteCount == 1 << 20)
 
     // The same memory is not for another packet yet.
-    let refusal = #expect(throws: DevmemNetError.self) {
+    let refusal = #expect(throws: DevmemError.self) {
       try NetdevBinding.receive(rig.buffer, interface: rig.interface, queues: [3])
     }
     #expect(refusal?.code == .memoryInUse)
@@ -253,7 +253,7 @@ struct DevmemHoldTests {
     var packet = receiver.makePacket()
     for _ in 0..<2 {
       #expect(try receiver.wait(milliseconds: 30_000))
-      let error = #expect(throws: DevmemTCPError.self) { _ = try receiver.receive(into: &packet) }
+      let error = #expect(throws: DevmemError.self) { _ = try receiver.receive(into: &packet) }
       #expect(error?.code == .foreignBinding)
       #expect(error?.remedy?.contains("dma-buf \(rig.binding.id)") == true)
     }

@@ -80,7 +80,7 @@ struct DevmemTransferTests {
       let interface = try NetworkInterface(named: DevmemSim.peer.interface)
       let buffer = try DMABuf.udmabuf(byteCount: 8 << 20)
       let binding = try NetdevBinding.transmit(buffer, interface: interface)
-      let carving = try DMABufBinding(buffer, addressing: .bufferOffset)
+      let carving = try DMABufCarving(buffer, addressing: .bufferOffset)
       let jobs = (0..<4).map { index in
         PeerJob {
           try PeerSend.devmem(
@@ -174,7 +174,7 @@ struct DevmemTransferTests {
       let interface = try NetworkInterface(named: DevmemSim.peer.interface)
       let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
       let binding = try NetdevBinding.transmit(buffer, interface: interface)
-      let carving = try DMABufBinding(buffer, addressing: .bufferOffset)
+      let carving = try DMABufCarving(buffer, addressing: .bufferOffset)
       let pool = try PagePool(provider: DMABufMemoryProvider(carving))
       let held = try DevmemSim.with(.delayCompletions, 200, at: DevmemSim.peer) { () -> Int in
         do {

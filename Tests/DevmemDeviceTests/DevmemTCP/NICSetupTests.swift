@@ -69,11 +69,11 @@ import Testing
     #expect(!during.rss.indirection.contains(count + 1))
     try setup.restore()
     #expect(try NICSnapshot(of: nic.interface) == before)
-    let tooMany = nic.error { () throws(DevmemNetError) in
+    let tooMany = nic.error { () throws(DevmemError) in
       try NICSetup(nic.interface, queues: [4000])
     }
     #expect(tooMany?.code == .settingUnsupported)
-    #expect(tooMany?.interface == nic.interface)
+    #expect(tooMany?.interface == nic.interface.name)
     #expect(try NICSnapshot(of: nic.interface) == before)
   }
 
@@ -114,21 +114,21 @@ import Testing
     let binding = try NetdevBinding.receive(buffer, interface: nic.interface, queues: [3])
     var ethtool = try EthtoolFamily()
     let split = try #require(
-      nic.error { () throws(DevmemNetError) in
+      nic.error { () throws(DevmemError) in
         try ethtool.setHeaderSplit(of: nic.interface, dataSplit: .disabled)
       })
     #expect(split.code == .stillBound)
     #expect(split.underlying == .EINVAL)
-    let threshold = nic.error { () throws(DevmemNetError) in
+    let threshold = nic.error { () throws(DevmemError) in
       try ethtool.setHeaderSplit(of: nic.interface, threshold: 1)
     }
     #expect(threshold?.code == .stillBound)
-    let fewer = nic.error { () throws(DevmemNetError) in
+    let fewer = nic.error { () throws(DevmemError) in
       try ethtool.setChannels(of: nic.interface, combined: 3)
     }
     #expect(fewer?.code == .stillBound)
 
-    let error = try #require(nic.error { () throws(DevmemNetError) in try setup.restore() })
+    let error = try #require(nic.error { () throws(DevmemError) in try setup.restore() })
     #expect(error.code == .notRestored)
     #expect(error.remedy?.contains("ethtool -G dmsim0 tcp-data-split") == true)
     let half = try NICSnapshot(of: nic.interface)
@@ -171,7 +171,7 @@ import Testing
       do {
         try SystemCallSeam.forcing(.EINVAL, on: .netlinkSend, occurrence: occurrence, body)
         if try isIt() { return true }
-      } catch is DevmemNetError {
+      } catch is DevmemError {
         // A request that has to succeed.
       }
     }
@@ -223,7 +223,7 @@ import Testing
     #expect(try NICSetup.lastQueues(1, of: nic.interface) == [count - 1])
     #expect(try NICSetup.lastQueues(2, of: nic.interface) == [count - 2, count - 1])
     for wrong in [0, Int(count)] {
-      let error = nic.error { () throws(DevmemNetError) in
+      let error = nic.error { () throws(DevmemError) in
         try NICSetup.lastQueues(wrong, of: nic.interface)
       }
       #expect(error?.code == .settingUnsupported)
@@ -244,13 +244,13 @@ import Testing
       on: nic.interface)
     #expect(try ethtool.rules(of: nic.interface).contains { $0.context == context })
     #expect(
-      nic.error { () throws(DevmemNetError) in
+      nic.error { () throws(DevmemError) in
         try ethtool.deleteRSSContext(context, on: nic.interface)
       } != nil, "a rule uses it")
     try ethtool.deleteRule(at: rule, of: nic.interface)
     try ethtool.deleteRSSContext(context, on: nic.interface)
     #expect(
-      nic.error { () throws(DevmemNetError) in
+      nic.error { () throws(DevmemError) in
         try ethtool.rss(of: nic.interface, context: context)
       } != nil)
     #expect(try NICSnapshot(of: nic.interface) == before)

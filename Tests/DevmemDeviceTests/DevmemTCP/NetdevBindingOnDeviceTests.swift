@@ -31,11 +31,11 @@ struct NetdevBindingOnDeviceTests {
         #expect(queue.dmabufID == ([1, 3].contains(queue.id) ? first.id : nil))
       }
       // The kernel would take it a second time, and write other packets over the first ones.
-      let second = #expect(throws: DevmemNetError.self) {
+      let second = #expect(throws: DevmemError.self) {
         try NetdevBinding.receive(buffer, interface: nic.interface, queues: [2])
       }
       #expect(second?.code == .memoryInUse)
-      #expect(throws: DevmemError.self) { try DMABufBinding(buffer) }
+      #expect(throws: DevmemError.self) { try DMABufCarving(buffer) }
       first.close()
       first.close()
       #expect(try family.queues(of: nic.interface).allSatisfy { $0.dmabufID == nil })
@@ -81,13 +81,13 @@ struct NetdevBindingOnDeviceTests {
     var family = try NetdevFamily()
     for id in [UInt64(0), 1 << 31, 1 << 40] {
       #expect(
-        nic.error { () throws(DevmemNetError) in try family.pagePool(id) }?.code == .poolMissing)
+        nic.error { () throws(DevmemError) in try family.pagePool(id) }?.code == .poolMissing)
       #expect(
-        nic.error { () throws(DevmemNetError) in try family.pagePoolStatistics(id) }?.code
+        nic.error { () throws(DevmemError) in try family.pagePoolStatistics(id) }?.code
           == .poolMissing)
     }
     #expect(
-      nic.error { () throws(DevmemNetError) in
+      nic.error { () throws(DevmemError) in
         try family.queue(.receive, 4000, of: nic.interface)
       }?.code == .queueMissing)
   }
@@ -114,7 +114,7 @@ struct NetdevBindingOnDeviceTests {
         })
       var family = try NetdevFamily()
       #expect(
-        nic.error { () throws(DevmemNetError) in try family.pagePool(id) }?.code == .poolMissing)
+        nic.error { () throws(DevmemError) in try family.pagePool(id) }?.code == .poolMissing)
     }
   }
 

@@ -54,13 +54,13 @@ enum PeerSend {
     let interface = try NetworkInterface(named: DevmemSim.peer.interface)
     let buffer = try DMABuf.udmabuf(byteCount: 4 << 20)
     let binding = try NetdevBinding.transmit(buffer, interface: interface)
-    let carving = try DMABufBinding(buffer, addressing: .bufferOffset)
+    let carving = try DMABufCarving(buffer, addressing: .bufferOffset)
     return try devmem(
       byteCount, over: binding, carving, port: port, isIPv6: isIPv6, seed: seed, pattern: pattern)
   }
 
   static func devmem(
-    _ byteCount: Int, over binding: NetdevBinding, _ carving: DMABufBinding, port: UInt16,
+    _ byteCount: Int, over binding: NetdevBinding, _ carving: DMABufCarving, port: UInt16,
     isIPv6: Bool = true, seed: UInt64 = 1, pattern: BytePattern = DevmemRig.pattern
   ) throws -> Outcome {
     var random = SeededGenerator(seed: seed)

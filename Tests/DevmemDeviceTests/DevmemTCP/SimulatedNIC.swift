@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Devmem
 import DevmemNet
 import DevmemSystem
 import Foundation
@@ -41,9 +42,9 @@ struct SimulatedNIC {
   /// The error that the body ends with; recorded as an issue if it does not.
   func error<Result: ~Copyable>(
     sourceLocation: SourceLocation = #_sourceLocation,
-    _ body: () throws(DevmemNetError) -> Result
-  ) -> DevmemNetError? {
-    do throws(DevmemNetError) {
+    _ body: () throws(DevmemError) -> Result
+  ) -> DevmemError? {
+    do throws(DevmemError) {
       _ = try body()
       Issue.record("nothing was refused", sourceLocation: sourceLocation)
       return nil

@@ -188,10 +188,10 @@ struct DevmemReceiverPlainTests {
   @Test(
     "errors of the socket are typed, final, and leave no buffer behind",
     arguments: [
-      (Errno.ECONNRESET, DevmemTCPError.Code.connectionLost), (.ETIMEDOUT, .connectionLost),
+      (Errno.ECONNRESET, DevmemError.Code.connectionLost), (.ETIMEDOUT, .connectionLost),
       (.ETOOSMALL, .systemCall), (.EFAULT, .systemCall), (.ENODEV, .systemCall),
     ])
-  func errors(errno: Errno, code: DevmemTCPError.Code) throws {
+  func errors(errno: Errno, code: DevmemError.Code) throws {
     let flow = try Flow()
     var receiver = try flow.receiver()
     var packet = receiver.makePacket()
@@ -203,7 +203,7 @@ struct DevmemReceiverPlainTests {
           _ = try receiver.receive(into: &packet)
         }
         Issue.record("no error")
-      } catch let error as DevmemTCPError {
+      } catch let error as DevmemError {
         #expect(error.code == code, "call \(call)")
         #expect(error.underlying == errno)
       }
@@ -255,7 +255,7 @@ struct DevmemReceiverPlainTests {
   func refusals() throws {
     let buffer = try DMABuf.memoryFile(byteCount: 8192)
     let pool = try PagePool(provider: try ListProvider(iovCount: 4))
-    let cases: [(Errno, DevmemTCPError.Code)] = [
+    let cases: [(Errno, DevmemError.Code)] = [
       (.EBADF, .notTCP), (.ENOPROTOOPT, .kernelUnsupported), (.ENOMEM, .systemCall),
     ]
     for (errno, code) in cases {
@@ -266,7 +266,7 @@ struct DevmemReceiverPlainTests {
             stream: flow.near.descriptor.duplicate(), bindingID: 1, buffer: buffer, linear: pool)
         }
         Issue.record("no error")
-      } catch let error as DevmemTCPError {
+      } catch let error as DevmemError {
         #expect(error.code == code)
         #expect(error.underlying == errno)
       }
@@ -291,7 +291,7 @@ struct DevmemReceiverPlainTests {
           unchecked: try flow.near.descriptor.duplicate(), bindingID: 1, buffer: nil, binding: nil,
           linear: flow.pool, configuration: configuration)
         Issue.record("\(configuration) was taken")
-      } catch let error as DevmemTCPError {
+      } catch let error as DevmemError {
         #expect(error.code == .invalidConfiguration)
         #expect(error.remedy?.contains("Choose it from 1 to ") == true)
       }

@@ -12,7 +12,7 @@ import Testing
 @Suite("SenderCore")
 struct SenderCoreTests {
   fileprivate static func core(
-    _ socket: TCPSocket, buffer: DMABuf? = nil, carving: DMABufBinding? = nil
+    _ socket: TCPSocket, buffer: DMABuf? = nil, carving: DMABufCarving? = nil
   ) throws -> SenderCore {
     SenderCore(
       socket: try socket.descriptor.duplicate(), bindingID: 77, binding: nil, buffer: buffer,
@@ -112,14 +112,14 @@ struct SenderCoreTests {
   func notBound() throws {
     let flow = try DevmemReceiverPlainTests.Flow()
     let buffer = try DMABuf.memoryFile(byteCount: 1 << 16)
-    let carving = try DMABufBinding(buffer, addressing: .bufferOffset)
+    let carving = try DMABufCarving(buffer, addressing: .bufferOffset)
     let pool = try PagePool(provider: DMABufMemoryProvider(carving))
     try flow.far.setZerocopy(true)
     let core = try Self.core(flow.far, buffer: buffer, carving: carving)
     for _ in 0..<2 {
       var packet = Packet(fragmentCapacity: 4)
       packet.append(PayloadFragment(netmem: try pool.take(), offset: 0, byteCount: 10))
-      let error = #expect(throws: DevmemTCPError.self) { _ = try core.send(&packet) }
+      let error = #expect(throws: DevmemError.self) { _ = try core.send(&packet) }
       #expect(error?.code == .notBound)
       #expect(error?.underlying == .EINVAL)
     }
@@ -129,19 +129,19 @@ struct SenderCoreTests {
   @Test(
     "what the kernel refuses is typed with its way out",
     arguments: [
-      (Errno.ENODEV, DevmemTCPError.Code.wrongDevice), (.EFAULT, .foreignMemory),
+      (Errno.ENODEV, DevmemError.Code.wrongDevice), (.EFAULT, .foreignMemory),
       (.EPIPE, .connectionLost), (.ECONNRESET, .connectionLost),
     ])
-  func refusals(errno: Errno, code: DevmemTCPError.Code) throws {
+  func refusals(errno: Errno, code: DevmemError.Code) throws {
     let flow = try DevmemReceiverPlainTests.Flow()
     let buffer = try DMABuf.memoryFile(byteCount: 1 << 16)
-    let carving = try DMABufBinding(buffer, addressing: .bufferOffset)
+    let carving = try DMABufCarving(buffer, addressing: .bufferOffset)
     let pool = try PagePool(provider: DMABufMemoryProvider(carving))
     let core = try Self.core(flow.far, buffer: buffer, carving: carving)
     var packet = Packet(fragmentCapacity: 4)
     packet.append(PayloadFragment(netmem: try pool.take(), offset: 0, byteCount: 10))
     SystemCallSeam.forcing(errno, on: .devmemSend) {
-      let error = #expect(throws: DevmemTCPError.self) { _ = try core.send(&packet) }
+      let error = #expect(throws: DevmemError.self) { _ = try core.send(&packet) }
       #expect(error?.code == code)
       #expect(code == .connectionLost || error?.remedy != nil)
     }
@@ -152,11 +152,11 @@ struct SenderCoreTests {
   func foreign() throws {
     let flow = try DevmemReceiverPlainTests.Flow()
     let pool = try PagePool(
-      provider: try ListProvider(iovCount: 4, kind: .device, hasCPUFace: false))
+      provider: try ListProvider(iovCount: 4, kind: .device, hasCPUMapping: false))
     let core = try Self.core(flow.far)
     var packet = Packet(fragmentCapacity: 4)
     packet.append(PayloadFragment(netmem: try pool.take(), offset: 0, byteCount: 10))
-    let error = #expect(throws: DevmemTCPError.self) { _ = try core.send(&packet) }
+    let error = #expect(throws: DevmemError.self) { _ = try core.send(&packet) }
     #expect(error?.code == .foreignMemory)
     #expect(packet.fragmentCount == 1)
   }

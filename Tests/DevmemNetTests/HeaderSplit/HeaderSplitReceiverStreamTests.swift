@@ -219,12 +219,12 @@ struct HeaderSplitReceiverStreamTests {
     }
   }
 
-  @Test("memory without a CPU face is refused with its role")
-  func noCPUFace() throws {
-    let wire = try Wire(hasCPUFace: false)
+  @Test("memory without a CPU mapping is refused with its role")
+  func noCPUMapping() throws {
+    let wire = try Wire(hasCPUMapping: false)
     try wire.write(Wire.packet([1]))
     var receiver = try wire.receiver(maximum: 1024)
-    try expectFinal(.noCPUFace(.payload), &receiver, wire)
+    try expectFinal(.noCPUMapping(.payload), &receiver, wire)
   }
 
   @Test("dropping a receiver in the middle of a packet returns its buffers")

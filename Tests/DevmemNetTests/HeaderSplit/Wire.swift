@@ -22,11 +22,11 @@ final class Wire {
 
   init(
     headerCount: Int = 8, iovCount: Int = 64, iovByteCount: Int = 1024,
-    kind: UnixSocket.Kind = .stream, hasCPUFace: Bool = true, isBlocking: Bool = false
+    kind: UnixSocket.Kind = .stream, hasCPUMapping: Bool = true, isBlocking: Bool = false
   ) throws {
     headers = try PagePool(provider: try ListProvider(iovCount: headerCount))
     payloadProvider = try ListProvider(
-      iovCount: iovCount, iovByteCount: iovByteCount, kind: .device, hasCPUFace: hasCPUFace)
+      iovCount: iovCount, iovByteCount: iovByteCount, kind: .device, hasCPUMapping: hasCPUMapping)
     payloadProvider.setAccess(readers: 1, writers: 1)
     payload = try PagePool(provider: payloadProvider)
     (near, far) = try UnixSocket.pair(kind: kind)
