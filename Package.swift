@@ -77,7 +77,7 @@ let package = Package(
       path: "Tests/DevmemStorm", swiftSettings: rules),
     .testTarget(
       name: "DevmemSystemTests",
-      dependencies: ["CSystemShims", "DevmemSystem", "DevmemTestSupport"],
+      dependencies: ["CSystemShims", "CTestSupport", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemGenpoolTests", dependencies: ["DevmemGenpool", "DevmemTestSupport"],
@@ -86,7 +86,8 @@ let package = Package(
       name: "DevmemPagePoolTests", dependencies: ["DevmemPagePool", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
-      name: "DevmemTests", dependencies: ["Devmem", "DevmemSystem", "DevmemTestSupport"],
+      name: "DevmemTests",
+      dependencies: ["CTestSupport", "Devmem", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemNetTests",

@@ -86,7 +86,11 @@ const char *csystem_process_executable_path(void) {
 
 int csystem_process_limit(int which, uint64_t *limit) {
   struct rlimit value;
-  if (getrlimit(which == 0 ? RLIMIT_NOFILE : RLIMIT_MEMLOCK, &value) < 0) {
+  const int resources[] = {RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_AS, RLIMIT_FSIZE};
+  if (which < 0 || which > 3) {
+    return -EINVAL;
+  }
+  if (getrlimit(resources[which], &value) < 0) {
     return -errno;
   }
   *limit = value.rlim_cur == RLIM_INFINITY ? UINT64_MAX : value.rlim_cur;

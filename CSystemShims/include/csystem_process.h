@@ -35,7 +35,7 @@ int csystem_process_spawn(const char *path, const char *const *arguments, int fd
 /// The path by which this program was started (AT_EXECFN), as it was given to execve(2). Static.
 const char *csystem_process_executable_path(void);
 
-/// getrlimit(2) of RLIMIT_NOFILE (0) or RLIMIT_MEMLOCK (1): the soft limit, UINT64_MAX unlimited.
+/// getrlimit(2) of RLIMIT_NOFILE (0), RLIMIT_MEMLOCK (1), RLIMIT_AS (2) or RLIMIT_FSIZE (3): the soft limit, UINT64_MAX unlimited.
 int csystem_process_limit(int which, uint64_t *limit);
 
 #ifdef __cplusplus

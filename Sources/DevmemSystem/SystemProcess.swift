@@ -81,6 +81,16 @@ public enum SystemProcess {
     Int(exactly: try system_limit(0))
   }
 
+  /// Bytes of address space this process may have (`RLIMIT_AS`); nil is unlimited.
+  package static func addressSpaceLimit() throws(Errno) -> Int? {
+    Int(exactly: try system_limit(2))
+  }
+
+  /// Bytes that a file may have which this process writes (`RLIMIT_FSIZE`); nil is unlimited.
+  package static func fileSizeLimit() throws(Errno) -> Int? {
+    Int(exactly: try system_limit(3))
+  }
+
   /// Bytes this process may lock (`RLIMIT_MEMLOCK`); nil is unlimited.
   ///
   /// - Throws: nothing that is expected.

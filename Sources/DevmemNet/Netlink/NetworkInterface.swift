@@ -13,13 +13,19 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
   /// `ifindex`, >= 1.
   public let index: UInt32
 
-  /// The interface of that name.
+  /// The interface of that name, or of that alternative name (`ip link property add … altname`).
+  /// ``name`` is the kernel's in either case.
   ///
   /// - Throws: ``DevmemNetError/Code/interfaceMissing``.
   public init(named name: String) throws(DevmemNetError) {
     do throws(Errno) {
       self.init(name: name, index: try InterfaceNames.index(of: name))
     } catch {
+      // The question above knows names of up to 15 bytes; alternative ones have up to 127.
+      if error == .ENODEV, let found = (try? EthtoolFamily.interface(named: name)) ?? nil {
+        self = found
+        return
+      }
       throw DevmemNetError(
         error == .ENODEV ? .interfaceMissing : .systemCall,
         "looking for the network interface \(name)", underlying: error,

@@ -59,12 +59,21 @@ enum DemoRun {
   ) throws -> (DevicePath, MallocPath, DemoSender) {
     // Receive buffers stay as they are: setting SO_RCVBUF would switch the kernel's own tuning off,
     // which goes further (tcp_rmem) than a program may ask for (rmem_max).
-    let listener = try TCPSocket.listen()
-    let deviceOut = try TCPSocket.connect(port: listener.port)
-    let deviceIn = try listener.accept()
-    let mallocOut = try TCPSocket.connect(port: listener.port)
-    let mallocIn = try listener.accept()
-    for connection in [deviceOut, mallocOut] { try connection.setNoDelay(true) }
+    let listener = try CommandError.wrapping("listening on 127.0.0.1", remedy: Self.loopbackRemedy)
+    {
+      () throws(Errno) in try TCPSocket.listen()
+    }
+    func connected() throws(CommandError) -> (TCPSocket, TCPSocket) {
+      try CommandError.wrapping(
+        "connecting to ourselves over 127.0.0.1:\(listener.port)", remedy: Self.loopbackRemedy
+      ) { () throws(Errno) in
+        let out = try TCPSocket.connect(port: listener.port)
+        try out.setNoDelay(true)
+        return (out, try listener.accept())
+      }
+    }
+    let (deviceOut, deviceIn) = try connected()
+    let (mallocOut, mallocIn) = try connected()
     let device = try DevicePath(
       buffer: buffer, headers: headers, payload: payload, connection: deviceIn,
       importer: importer, payloadByteCount: options.payloadByteCount)
@@ -82,7 +91,9 @@ enum DemoRun {
     _ options: DemoOptions, _ device: DevicePath, _ malloc: MallocPath, _ sender: DemoSender
   ) throws -> DemoTimings {
     var timings = DemoTimings()
-    var bar = ProgressBar(total: 2 * options.byteCount)
+    var bar = ProgressBar(
+      total: 2 * options.byteCount,
+      isShown: options.showsProgress && Terminal.error.isInteractive)
     defer { bar.finish() }
     let slices = DemoTimings.slices(
       byteCount: options.byteCount, payloadByteCount: options.payloadByteCount)
@@ -120,6 +131,14 @@ enum DemoRun {
       let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: block[..<count])
       try unsafe reader.read(at: start, into: bytes)
     }
+  }
+
+  /// A loopback interface that is down, as in a new network namespace, has no addresses.
+  private static var loopbackRemedy: String? {
+    let flags = (try? SystemFile.text(at: "/sys/class/net/lo/flags"))?.dropFirst(2)
+      .prefix { !$0.isWhitespace }
+    guard let flags, let bits = UInt32(flags, radix: 16), bits & 1 == 0 else { return nil }
+    return "The loopback interface is down here: \(SystemProcess.asRoot("ip link set lo up"))"
   }
 
   /// Closes a pool; returns how many buffers are still out.
