@@ -79,6 +79,19 @@ int csystem_process_spawn(const char *path, const char *const *arguments, int fd
   return error != 0 ? -error : child;
 }
 
+static int started_argument_count;
+static char **started_arguments;
+
+// glibc hands main's arguments to constructors.
+__attribute__((constructor)) static void keep_arguments(int count, char **arguments) {
+  started_argument_count = count;
+  started_arguments = arguments;
+}
+
+const char *csystem_process_argument(int position) {
+  return position >= 0 && position < started_argument_count ? started_arguments[position] : NULL;
+}
+
 const char *csystem_process_executable_path(void) {
   const char *path = (const char *)getauxval(AT_EXECFN);
   return path != NULL ? path : "";

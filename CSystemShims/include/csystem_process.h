@@ -32,6 +32,10 @@ int csystem_process_set_processor(int processor);
 /// close-on-exec here. Returns the child's number, which the caller has to wait for. -ENOENT, -EAGAIN.
 int csystem_process_spawn(const char *path, const char *const *arguments, int fd, int number);
 
+/// An argument that this program was started with, its name first; NULL behind the last one. Static. Swift's
+/// own list comes from /proc, and is empty without.
+const char *csystem_process_argument(int position);
+
 /// The path by which this program was started (AT_EXECFN), as it was given to execve(2). Static.
 const char *csystem_process_executable_path(void);
 

@@ -53,6 +53,15 @@ public enum SystemProcess {
     try system_spawn(path, arguments, descriptor: descriptor.rawValue, as: number)
   }
 
+  /// The arguments of this program, its name first; also where /proc is not.
+  package static var arguments: [String] {
+    var arguments: [String] = []
+    while let argument = unsafe csystem_process_argument(Int32(arguments.count)) {
+      arguments.append(unsafe String(cString: argument))
+    }
+    return arguments
+  }
+
   /// The path by which this program was started: what there is where /proc is not.
   package static var executablePath: String {
     unsafe String(cString: csystem_process_executable_path())

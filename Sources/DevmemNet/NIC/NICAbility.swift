@@ -71,8 +71,11 @@ public struct NICAbility: Hashable, Sendable {
     var abilities: [NICAbility] = []
     for index in try netdev.devices().map(\.interfaceIndex).sorted() {
       // One that went away meanwhile is no interface of this machine any more.
-      guard let interface = try? NetworkInterface(index: index) else { continue }
-      abilities.append(NICAbility(of: interface, &netdev, &ethtool))
+      do throws(DevmemNetError) {
+        abilities.append(NICAbility(of: try NetworkInterface(index: index), &netdev, &ethtool))
+      } catch {
+        guard error.code == .interfaceMissing else { throw error }
+      }
     }
     return abilities
   }

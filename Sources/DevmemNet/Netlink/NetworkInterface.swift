@@ -26,9 +26,10 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
         self = found
         return
       }
+      let operation = "looking for the network interface \(name)"
+      guard error == .ENODEV else { throw .step(operation, NetlinkFailure(error)) }
       throw DevmemNetError(
-        error == .ENODEV ? .interfaceMissing : .systemCall,
-        "looking for the network interface \(name)", underlying: error,
+        .interfaceMissing, operation, underlying: error,
         remedy: "The interfaces of this network namespace: ip -br link")
     }
   }
@@ -40,9 +41,11 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
     do throws(Errno) {
       self.init(name: try InterfaceNames.name(of: index), index: index)
     } catch {
+      let operation = "looking for the network interface number \(index)"
+      // A full table of descriptors is no missing interface.
+      guard error == .ENXIO else { throw .step(operation, NetlinkFailure(error)) }
       throw DevmemNetError(
-        error == .ENXIO ? .interfaceMissing : .systemCall,
-        "looking for the network interface number \(index)", underlying: error,
+        .interfaceMissing, operation, underlying: error,
         remedy: "The interfaces of this network namespace: ip -br link")
     }
   }

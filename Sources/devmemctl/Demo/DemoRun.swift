@@ -2,6 +2,7 @@
 
 import Devmem
 import DevmemSystem
+import Glibc
 import Synchronization
 
 /// The main job from beginning to end.
@@ -135,9 +136,19 @@ enum DemoRun {
 
   /// A loopback interface that is down, as in a new network namespace, has no addresses.
   private static var loopbackRemedy: String? {
-    let flags = (try? SystemFile.text(at: "/sys/class/net/lo/flags"))?.dropFirst(2)
-      .prefix { !$0.isWhitespace }
-    guard let flags, let bits = UInt32(flags, radix: 16), bits & 1 == 0 else { return nil }
+    // Not by /sys, which shows the network namespace that it was mounted in.
+    var list: UnsafeMutablePointer<ifaddrs>?
+    guard unsafe getifaddrs(&list) == 0 else { return nil }
+    defer { unsafe freeifaddrs(list) }
+    var entry = unsafe list
+    var isDown = false
+    while let current = unsafe entry {
+      if unsafe strcmp(current.pointee.ifa_name, "lo") == 0 {
+        unsafe isDown = current.pointee.ifa_flags & UInt32(IFF_UP) == 0
+      }
+      unsafe entry = current.pointee.ifa_next
+    }
+    guard isDown else { return nil }
     return "The loopback interface is down here: \(SystemProcess.asRoot("ip link set lo up"))"
   }
 

@@ -238,7 +238,7 @@ import Testing
           os.setgroups([]); os.setgid(65534); os.setuid(65534)
           s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
           try:
-            s.connect(sys.argv[1].replace("@", "\0", 1))
+            s.connect(sys.argv[1].replace("@", chr(0), 1))
             m, fds, _, _ = socket.recv_fds(s, 4096, 1)
             print("got" if fds else "nothing")
           except OSError as error:
