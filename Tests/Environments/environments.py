@@ -6,7 +6,7 @@ usage: environments.py DEVMEMCTL [--only ENVIRONMENT]
 
 Every cell has an expectation. A crash, a hang, or exit status 0 without the result is wrong whatever the
 table says. An environment that this machine cannot make is printed as such and counts as wrong, unless the
-table says which privilege it takes ("root", "userns") and that is not there: then it is listed at the end.
+table says which privilege it takes ("root", "userns", "cgroup") and that is not there: then it is listed at the end.
 """
 import ctypes
 import json
@@ -26,8 +26,10 @@ LIMIT = 120
 # Commands of the columns, and what standard output has to be where they end with 0.
 COMMANDS = {
     "doctor": (["doctor", "--json"], "json"),
-    "demo": (["demo", "--bytes", "4M", "--json"], "digest"),
+    # As large as the default one's buffer, about which the doctor speaks.
+    "demo": (["demo", "--bytes", "64M", "--json"], "digest"),
     "stand-in": (["demo", "--exporter", "memory-file", "--bytes", "4M", "--json"], "digest"),
+    "large": (["demo", "--exporter", "memory-file", "--bytes", "64M", "--json"], "digest"),
     "list": (["netdev", "list"], "text"),
     "cases": (["bench", "--list"], "text"),
 }
@@ -56,6 +58,19 @@ def shell(text):
     return lambda tool, arguments: ["sh", "-c", text, "sh", tool, *arguments]
 
 
+# A control group with 32 MiB of memory, of either version; gone afterwards.
+LITTLE_MEMORY = """
+root=/sys/fs/cgroup limit=memory.max
+if [ -f $root/cgroup.controllers ]; then echo +memory >$root/cgroup.subtree_control
+else root=$root/memory limit=memory.limit_in_bytes; fi
+group=$root/devmem-$$
+mkdir $group && echo 33554432 >$group/$limit && echo $$ >$group/cgroup.procs || exit 99
+"$@"
+status=$?
+echo $$ >$root/cgroup.procs && rmdir $group
+exit $status
+"""
+
 # name: (how to start it, what to do in the child first, privilege that it takes)
 ENVIRONMENTS = {
     "plain": (None, None, ""),
@@ -75,6 +90,7 @@ ENVIRONMENTS = {
     "no-files": (shell('ulimit -n 6; exec "$@"'), None, ""),
     "small-files": (shell('ulimit -f 2048; exec "$@"'), None, ""),
     "little-address-space": (shell('ulimit -v 400000; exec "$@"'), None, ""),
+    "little-memory": (shell(LITTLE_MEMORY), None, "cgroup"),
     "no-locked-memory": (shell('ulimit -l 0; exec "$@"'), None, ""),
     "read-only-home": (shell('HOME=/proc exec "$@"'), None, ""),
     "no-environment": (lambda tool, arguments: ["env", "-i", tool, *arguments], None, ""),
@@ -92,6 +108,11 @@ ENVIRONMENTS = {
 def may(privilege):
     if privilege == "root":
         return os.geteuid() == 0 and shutil.which("setpriv") is not None
+    if privilege == "cgroup":
+        root = pathlib.Path("/sys/fs/cgroup")
+        return os.geteuid() == 0 and any(
+            (path / name).exists() and os.access(path, os.W_OK)
+            for path, name in ((root, "cgroup.controllers"), (root / "memory", "memory.usage_in_bytes")))
     if privilege == "userns":
         return subprocess.run(["unshare", "-rnm", "true"], capture_output=True, check=False).returncode == 0
     return True
