@@ -76,6 +76,10 @@ soak: ## random operations of everything against a holder map; MINUTES=10
 test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there is none
 	@scripts/test-device.sh
 
+.PHONY: test-environments
+test-environments: ## the tool without privileges, memory, files, /proc, …; ARGS=--vm for the virtual machine
+	@scripts/test-environments.sh $(ARGS)
+
 .PHONY: demo doctor bench bench-latency bench-peers bench-layouts bench-kernel
 demo: ## run the main job; ARGS="--json --bytes 256M" passes arguments
 	@scripts/devmemctl.sh demo $(ARGS)

@@ -79,7 +79,7 @@ let package = Package(
       path: "Tests/DevmemStorm", swiftSettings: rules),
     .testTarget(
       name: "DevmemSystemTests",
-      dependencies: ["CSystemShims", "DevmemSystem", "DevmemTestSupport"],
+      dependencies: ["CSystemShims", "CTestSupport", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemGenpoolTests", dependencies: ["DevmemGenpool", "DevmemTestSupport"],
@@ -90,7 +90,9 @@ let package = Package(
       swiftSettings: rules),
     .testTarget(
       name: "DevmemTests",
-      dependencies: ["Devmem", "DevmemGenpool", "DevmemSystem", "DevmemTestSupport"],
+      dependencies: [
+        "CTestSupport", "Devmem", "DevmemGenpool", "DevmemSystem", "DevmemTestSupport",
+      ],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemNetTests",

@@ -3,6 +3,8 @@
 #include "csystem_mapping.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -64,8 +66,67 @@ int csystem_mapping_unmap(void *address, size_t byte_count) {
   return munmap(address, byte_count) < 0 ? -errno : 0;
 }
 
-int csystem_mapping_populate(void *address, size_t byte_count) {
-  return madvise(address, byte_count, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+struct populate_part {
+  pthread_t thread;
+  int is_started;
+  char *address;
+  size_t byte_count;
+  int result;
+};
+
+static void *populate_part(void *argument) {
+  struct populate_part *part = argument;
+  do {
+    part->result =
+      madvise(part->address, part->byte_count, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+  } while (part->result == -EINTR);
+  return NULL;
+}
+
+enum { populate_part_limit = 16 };
+
+int csystem_mapping_populate(
+  void *address, size_t byte_count, unsigned part_count, size_t part_alignment) {
+  struct populate_part parts[populate_part_limit];
+  if (part_count > populate_part_limit) {
+    part_count = populate_part_limit;
+  }
+  size_t step = part_count < 2 ? byte_count : byte_count / part_count / part_alignment * part_alignment;
+  if (step == 0) {
+    step = byte_count;
+  }
+  unsigned count = 0;
+  for (size_t start = 0; start < byte_count; count++) {
+    size_t length = byte_count - start;
+    // The last part has what is left.
+    if (length > step && count + 1 < part_count) {
+      length = step;
+    }
+    parts[count] = (struct populate_part){.address = (char *)address + start, .byte_count = length};
+    start += length;
+  }
+  // No signal of the process is to be handled on these threads.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (unsigned i = 1; i < count; i++) {
+    parts[i].is_started = pthread_create(&parts[i].thread, NULL, populate_part, &parts[i]) == 0;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  int result = 0;
+  for (unsigned i = 0; i < count; i++) {
+    if (parts[i].is_started) {
+      pthread_join(parts[i].thread, NULL);
+    } else {
+      // The first one, and those for which there was no thread.
+      populate_part(&parts[i]);
+    }
+    if (result == 0) {
+      result = parts[i].result;
+    }
+  }
+  return result;
 }
 
 int64_t csystem_mapping_read_through_pages(const void *address, void *bytes, size_t byte_count) {

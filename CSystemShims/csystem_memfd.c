@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -48,6 +49,12 @@ int64_t csystem_memfd_page_byte_count(int fd) {
 }
 
 int csystem_memfd_resize(int fd, uint64_t byte_count) {
+  // The kernel would send SIGXFSZ, which ends the process.
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+      byte_count > limit.rlim_cur) {
+    return -EFBIG;
+  }
   return ftruncate(fd, (off_t)byte_count) < 0 ? -errno : 0;
 }
 

@@ -6,6 +6,9 @@
 #include <sched.h>
 #include <string.h>
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <numa.h>
 #include <numaif.h>
 
@@ -17,14 +20,35 @@ int csystem_numa_node_limit(void) {
   return numa_available() < 0 ? 1 : numa_max_node() + 1;
 }
 
+// Words of a node mask, as many as Linux can have nodes (MAX_NUMNODES of CONFIG_NODES_SHIFT=10).
+enum { mask_word_count = 1024 / 64 };
+
+static int has_bit(const unsigned long *mask, int node) {
+  return node >= 0 && node < mask_word_count * 64 && (mask[node / 64] >> node % 64 & 1) != 0;
+}
+
+// The nodes that this process may allocate on. Not by libnuma, which writes to standard error when a
+// filter of system calls (seccomp) refuses get_mempolicy. 0 if that cannot be asked.
+static int read_allowed(unsigned long *mask) {
+  memset(mask, 0, mask_word_count * sizeof(*mask));
+  return syscall(
+           SYS_get_mempolicy, NULL, mask, (unsigned long)mask_word_count * 64, NULL,
+           (unsigned long)MPOL_F_MEMS_ALLOWED) == 0;
+}
+
 int csystem_numa_may_use(int node) {
   if (numa_available() < 0) {
     return node == 0;
   }
-  struct bitmask *allowed = numa_get_mems_allowed();
-  int result = node >= 0 && numa_bitmask_isbitset(allowed, (unsigned)node);
-  numa_bitmask_free(allowed);
-  return result;
+  unsigned long mask[mask_word_count];
+  if (read_allowed(mask)) {
+    return has_bit(mask, node);
+  }
+  // What libnuma read from /proc and /sys when it was loaded; node 0 where they say nothing.
+  if (numa_all_nodes_ptr == NULL || numa_bitmask_weight(numa_all_nodes_ptr) == 0) {
+    return node == 0;
+  }
+  return node >= 0 && numa_bitmask_isbitset(numa_all_nodes_ptr, (unsigned)node) != 0;
 }
 
 int csystem_numa_memory(int node, uint64_t *total_byte_count, uint64_t *free_byte_count) {
@@ -68,13 +92,30 @@ int csystem_numa_preferred(void) {
   if (numa_available() < 0) {
     return 0;
   }
-  // -1 under the default policy since libnuma 2.0.15: then it is the node of this CPU.
-  int node = numa_preferred();
-  if (node >= 0) {
-    return node;
+  unsigned long mask[mask_word_count] = {0};
+  int mode = MPOL_DEFAULT;
+  long asked = syscall(
+    SYS_get_mempolicy, &mode, mask, (unsigned long)mask_word_count * 64, NULL, 0UL);
+  int limit = csystem_numa_node_limit();
+  if (asked == 0 && (mode == MPOL_PREFERRED || mode == MPOL_BIND)) {
+    for (int node = 0; node < limit; node++) {
+      if (has_bit(mask, node) && csystem_numa_may_use(node)) {
+        return node;
+      }
+    }
   }
-  node = numa_node_of_cpu(sched_getcpu());
-  return node >= 0 ? node : 0;
+  // Else it is the node of this processor, if the process may use it.
+  int processor = sched_getcpu();
+  int here = processor < 0 ? -1 : numa_node_of_cpu(processor);
+  if (here >= 0 && csystem_numa_may_use(here)) {
+    return here;
+  }
+  for (int node = 0; node < limit; node++) {
+    if (csystem_numa_may_use(node)) {
+      return node;
+    }
+  }
+  return 0;
 }
 
 int csystem_numa_processors(int node, uint64_t *processors, size_t word_count) {

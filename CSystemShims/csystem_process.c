@@ -79,6 +79,19 @@ int csystem_process_spawn(const char *path, const char *const *arguments, int fd
   return error != 0 ? -error : child;
 }
 
+static int started_argument_count;
+static char **started_arguments;
+
+// glibc hands main's arguments to constructors.
+__attribute__((constructor)) static void keep_arguments(int count, char **arguments) {
+  started_argument_count = count;
+  started_arguments = arguments;
+}
+
+const char *csystem_process_argument(int position) {
+  return position >= 0 && position < started_argument_count ? started_arguments[position] : NULL;
+}
+
 const char *csystem_process_executable_path(void) {
   const char *path = (const char *)getauxval(AT_EXECFN);
   return path != NULL ? path : "";
@@ -86,7 +99,11 @@ const char *csystem_process_executable_path(void) {
 
 int csystem_process_limit(int which, uint64_t *limit) {
   struct rlimit value;
-  if (getrlimit(which == 0 ? RLIMIT_NOFILE : RLIMIT_MEMLOCK, &value) < 0) {
+  const int resources[] = {RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_AS, RLIMIT_FSIZE};
+  if (which < 0 || which > 3) {
+    return -EINVAL;
+  }
+  if (getrlimit(resources[which], &value) < 0) {
     return -errno;
   }
   *limit = value.rlim_cur == RLIM_INFINITY ? UINT64_MAX : value.rlim_cur;

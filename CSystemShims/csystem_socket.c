@@ -113,9 +113,9 @@ int csystem_socket_listen(
   return fd;
 }
 
-int csystem_socket_connect(
+static int open_connection(
   const char *address, uint16_t port, const char *local_address, uint16_t local_port,
-  const char *interface) {
+  const char *interface, int waits) {
   struct endpoint remote;
   struct endpoint local;
   int error = parse(address, port, &remote);
@@ -135,11 +135,68 @@ int csystem_socket_connect(
     return fd;
   }
   if ((binds && bind(fd, (struct sockaddr *)&local.address, local.length) < 0) ||
-      connect(fd, (struct sockaddr *)&remote.address, remote.length) < 0) {
+      (!waits && fcntl(fd, F_SETFL, O_NONBLOCK) < 0) ||
+      (connect(fd, (struct sockaddr *)&remote.address, remote.length) < 0 &&
+       errno != EINPROGRESS)) {
     return failed(fd);
   }
   return fd;
 }
+
+int csystem_socket_connect(
+  const char *address, uint16_t port, const char *local_address, uint16_t local_port,
+  const char *interface) {
+  return open_connection(address, port, local_address, local_port, interface, 1);
+}
+
+int csystem_socket_begin_connect(
+  const char *address, uint16_t port, const char *local_address, uint16_t local_port,
+  const char *interface) {
+  return open_connection(address, port, local_address, local_port, interface, 0);
+}
+
+int csystem_socket_connect_result(int fd) {
+  int error = 0;
+  socklen_t length = sizeof(error);
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) {
+    return -errno;
+  }
+  return -error;
+}
+
+int64_t csystem_socket_resolve(const char *host, char *addresses, size_t byte_count) {
+  struct addrinfo hints;
+  struct addrinfo *found = NULL;
+  memset(&hints, 0, sizeof(hints));
+  hints.ai_socktype = SOCK_STREAM;
+  int error = getaddrinfo(host, NULL, &hints, &found);
+  if (error != 0) {
+    switch (error) {
+    case EAI_SYSTEM: return errno != 0 ? -errno : -EIO;
+    case EAI_AGAIN: return -EAGAIN;
+    case EAI_MEMORY: return -ENOMEM;
+    default: return -ENXIO;
+    }
+  }
+  size_t used = 0;
+  for (struct addrinfo *entry = found; entry != NULL; entry = entry->ai_next) {
+    char text[NI_MAXHOST];
+    if (getnameinfo(
+          entry->ai_addr, entry->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST) != 0) {
+      continue;
+    }
+    size_t length = strlen(text) + 1;
+    if (length > byte_count - used) {
+      freeaddrinfo(found);
+      return -ERANGE;
+    }
+    memcpy(addresses + used, text, length);
+    used += length;
+  }
+  freeaddrinfo(found);
+  return used > 0 ? (int64_t)used : -ENXIO;
+}
+
 
 int csystem_socket_set_blocking(int fd, int is_blocking) {
   int flags = fcntl(fd, F_GETFL);

@@ -21,6 +21,11 @@ fail() {
 # shellcheck source=/dev/null
 . "$share/settings"
 
+# What is to be writable: each at its own path, whatever that is called.
+for position in "${!rw[@]}"; do
+  mount --bind "/run/devmem-rw$position" "${rw[$position]}" || fail "cannot mount ${rw[$position]}"
+done
+
 # iproute2 may be missing on the machine whose files we run on; busybox is there for the initramfs.
 busybox ip link set lo up || fail "cannot bring the loopback interface up"
 mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug ||

@@ -24,6 +24,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
 scripts="$(cd "$(dirname "$0")" && pwd -P)"
+here="$PWD"
 
 usage() { sed -n '3,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"; }
 
@@ -72,7 +73,14 @@ kernel="$("$scripts/vm-kernel.sh")" || exit 125
 tools="$("$scripts/vm-tools.sh")" || exit 125
 cache="$(cache_dir)"
 
-share="$(mktemp -d "${TMPDIR:-/tmp}/devmem-vm.XXXXXX")"
+# virtme-ng splits what it is given at blanks, and the kernel's command line is ASCII: it sees only paths in
+# here, which are links to the real ones.
+plain_tmp="${TMPDIR:-/tmp}"
+[[ "$plain_tmp" =~ ^[A-Za-z0-9/._-]+$ ]] || plain_tmp=/tmp
+share="$(mktemp -d "$plain_tmp/devmem-vm.XXXXXX")" || fail "cannot make a folder in $plain_tmp"
+links="$(mktemp -d "$plain_tmp/devmem-vm.XXXXXX")" || fail "cannot make a folder in $plain_tmp"
+ln -s "$kernel" "$links/kernel"
+ln -s "$tools" "$links/tools"
 log="$share/kernel.log"
 machine=""
 
@@ -91,7 +99,7 @@ stop_machine() {
 
 cleanup() {
   stop_machine
-  rm -rf "$share"
+  rm -rf "$share" "$links"
 }
 trap cleanup EXIT
 trap 'exit 130' INT
@@ -99,7 +107,11 @@ trap 'exit 143' TERM HUP
 
 # Keeps the kernel's messages where they survive this run, and says where.
 keep_log() {
-  mkdir -p "$cache/logs"
+  if ! mkdir -p "$cache/logs" 2>/dev/null || [ ! -w "$cache/logs" ]; then
+    say "the virtual machine's kernel messages cannot be kept in $cache/logs; their end:"
+    tail -n 40 "$log" >&2 || true
+    return 0
+  fi
   # The ten newest are enough.
   keep_newest 9 "$cache/logs" '*.log'
   local kept
@@ -112,16 +124,22 @@ keep_log() {
 boot() {
   local folder="$1" seconds="$2" half_memory=$((memory / 2)) half_cpus=$((cpus / 2)) options=() dir
   shift 2
-  for dir in "${rw[@]}"; do options+=(--rwdir "$dir"); done
+  # Mounted in the guest, where a shell can quote; see vm-guest.sh.
+  for dir in "${rw[@]}"; do
+    ln -sfn "$dir" "$links/rw${#options[@]}"
+    options+=("--rwdir=/run/devmem-rw${#options[@]}=$links/rw${#options[@]}")
+  done
   # `timeout` ends the machine even when this script dies without a chance to clean up.
-  PATH="$tools:$PATH:/usr/sbin:/sbin" setsid timeout --kill-after=5 "$seconds" \
-    vng --run "$kernel/vmlinuz" --user root --verbose --disable-microvm --force-9p "$@" \
+  cd "$share"
+  PATH="$links/tools:$PATH:/usr/sbin:/sbin" setsid timeout --kill-after=5 "$seconds" \
+    vng --run "$links/kernel/vmlinuz" --user root --verbose --disable-microvm --force-9p "$@" \
     --append "tsc=unstable" --cpus "$cpus" --memory "$((half_memory * 2))M" \
     --numa "${half_memory}M,cpus=0-$((half_cpus - 1))" \
     --numa "${half_memory}M,cpus=${half_cpus}-$((cpus - 1))" "${kernel_options[@]}" \
     --rwdir "/run/devmem=$folder" "${options[@]}" \
     -- "exec /run/devmem/guest.sh /run/devmem" </dev/null >"$folder/kernel.log" 2>&1 &
   machine=$!
+  cd "$here"
 }
 
 # write_job FOLDER COMMAND...: everything that the guest reads.
@@ -132,7 +150,12 @@ write_job() {
   chmod +x "$folder/guest.sh"
   : >"$folder/stdout"
   : >"$folder/stderr"
-  echo "hugepages=$hugepages" >"$folder/settings"
+  {
+    echo "hugepages=$hugepages"
+    printf 'rw=('
+    [ "${#rw[@]}" -eq 0 ] || printf ' %q' "${rw[@]}"
+    echo ' )'
+  } >"$folder/settings"
   {
     for name in PATH HOME LANG; do
       [ -z "${!name:-}" ] || printf 'export %s=%q\n' "$name" "${!name}"
@@ -183,7 +206,7 @@ choose_accelerator
 write_job "$share" "$@"
 
 # Boots the machine and follows it until COMMAND has ended, or the time is up. Sets `verdict`.
-verdict=""
+verdict="" verdict_status=124
 run_machine() {
   local begin=$SECONDS booted=0 follow_stdout follow_stderr
   # shellcheck disable=SC2086
@@ -202,7 +225,7 @@ run_machine() {
     if [ "$booted" = 0 ] && [ -e "$share/started" ]; then
       booted=1 begin=$SECONDS
     elif [ "$booted" = 0 ] && [ $((SECONDS - begin)) -ge "$boot_limit" ]; then
-      verdict="the virtual machine did not boot within $boot_limit s"
+      verdict="the virtual machine did not boot within $boot_limit s" verdict_status=125
       break
     elif [ "$booted" = 1 ] && [ $((SECONDS - begin)) -ge "$limit" ]; then
       verdict="the command did not end within $limit s (more: $0 --timeout SECONDS)"
@@ -231,7 +254,7 @@ if [ "$kvm_failed_now" = 1 ] && [ -e "$share/started" ]; then remember_kvm fails
 if [ -n "$verdict" ]; then
   keep_log
   printf 'error: %s\n' "$verdict" >&2
-  exit 124
+  exit "$verdict_status"
 elif [ ! -e "$share/status" ]; then
   tail -n 20 "$log" >&2
   keep_log

@@ -31,7 +31,12 @@ int csystem_mapping_unmap(void *address, size_t byte_count);
 /// MADV_POPULATE_WRITE: faults in every page for writing with one call, without changing a byte.
 /// -ENOMEM without memory, -EFAULT where a touch would raise SIGBUS (hugetlb pool or tmpfs empty),
 /// -EINVAL before Linux 5.14 and on VM_PFNMAP mappings, such as a udmabuf's own since 6.11.
-int csystem_mapping_populate(void *address, size_t byte_count);
+///
+/// By `part_count` threads at once (at most 16, the caller's among them), each a part that begins at a
+/// multiple of `part_alignment`; by fewer where no more can be made. All have ended when it returns, with
+/// the first part's error.
+int csystem_mapping_populate(
+  void *address, size_t byte_count, unsigned part_count, size_t part_alignment);
 
 /// mincore-free check for a test: process_vm_readv(2) of this very process, which reads through
 /// get_user_pages. Bytes read; -EFAULT on VM_PFNMAP mappings.

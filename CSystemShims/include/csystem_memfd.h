@@ -30,7 +30,7 @@ int csystem_memfd_create(const char *name, unsigned page_shift, int sealable, in
 /// -EINVAL if the file lies on no file system of memory files.
 int64_t csystem_memfd_page_byte_count(int fd);
 
-/// ftruncate(2). -EPERM where a seal forbids it.
+/// ftruncate(2). -EPERM where a seal forbids it, -EFBIG above RLIMIT_FSIZE (without the signal).
 int csystem_memfd_resize(int fd, uint64_t byte_count);
 
 /// fcntl(F_ADD_SEALS). -EPERM after F_SEAL_SEAL, -EBUSY for F_SEAL_WRITE while mapped or pinned.

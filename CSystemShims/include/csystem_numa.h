@@ -17,7 +17,8 @@ int csystem_numa_is_available(void);
 /// One past the highest node number that may exist (numa_max_node + 1); 1 without NUMA.
 int csystem_numa_node_limit(void);
 
-/// 1 if this process may allocate on `node` (numa_get_mems_allowed), else 0.
+/// 1 if this process may allocate on `node` (get_mempolicy(MPOL_F_MEMS_ALLOWED)), else 0. Where a filter of
+/// system calls refuses the question: what /proc and /sys said at the start, else node 0 alone.
 int csystem_numa_may_use(int node);
 
 /// Total and free bytes of a node (numa_node_size64). -ENODEV if there is no such node.
@@ -31,7 +32,8 @@ int csystem_numa_bind(void *address, size_t byte_count, int node);
 /// not there yet, -EFAULT if nothing is mapped there or the mapping is VM_PFNMAP.
 int csystem_numa_node_of(const void *address);
 
-/// The node that the calling thread allocates from first (numa_preferred), else the one it runs on.
+/// The node that the calling thread allocates from first (get_mempolicy), else the one it runs on, else
+/// the first one: always one that csystem_numa_may_use.
 int csystem_numa_preferred(void);
 
 /// Sets the bits of a node's processors in `word_count` words (numa_node_to_cpus), and answers how many.

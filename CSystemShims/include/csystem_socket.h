@@ -40,6 +40,20 @@ int csystem_socket_connect(
   const char *address, uint16_t port, const char *local_address, uint16_t local_port,
   const char *interface);
 
+/// Looks a host's name up (getaddrinfo(3)): writes the numeric addresses of the stream endpoints, each ended
+/// by a NUL, in the resolver's order, and how many. Returns the bytes used; -ERANGE if `byte_count` is too
+/// small, -ENXIO for a name that nobody knows, -EAGAIN if the resolver cannot be asked now.
+int64_t csystem_socket_resolve(const char *host, char *addresses, size_t byte_count);
+
+/// Begins to connect without waiting, on a socket that does not block: as csystem_socket_connect. The
+/// socket is writable when it is over; csystem_socket_connect_result says how.
+int csystem_socket_begin_connect(
+  const char *address, uint16_t port, const char *local_address, uint16_t local_port,
+  const char *interface);
+
+/// SO_ERROR: 0, or why it could not be connected, as -errno.
+int csystem_socket_connect_result(int fd);
+
 /// O_NONBLOCK.
 int csystem_socket_set_blocking(int fd, int is_blocking);
 

@@ -16,11 +16,17 @@ extension DMABuf {
   ///   - body: what to do; may throw, the bracket is closed all the same.
   /// - Returns: what `body` returns.
   /// - Throws: what `body` throws; ``DevmemError`` if the exporter refuses to begin, or to end after
-  ///   a body that succeeded.
+  ///   a body that succeeded; ``DevmemError/Code/unreadable`` for writing to memory that the CPU may only
+  ///   read.
   public func withCPUAccess<Result: ~Copyable>(
     _ access: DMABufAccess, _ body: () throws -> Result
   ) throws -> Result {
     precondition(!access.isEmpty, "CPU access needs a direction")
+    // The mapping of a dma-buf that was exported without write permission. No bracket for writing opens,
+    // and so no handle of a pool over the memory gives its bytes for writing either.
+    if let cpuMapping, !cpuMapping.isWritable, access.contains(.write) {
+      throw DMABuf.readOnly(exporter)
+    }
     try DevmemError.wrapping({ .step("beginning CPU access to a dma-buf", $0) }) {
       () throws(Errno) in try beginSync(access)
     }
@@ -51,7 +57,10 @@ extension DMABuf {
   @safe public func withBytes<Result: ~Copyable>(
     _ access: DMABufAccess, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
   ) throws -> Result {
-    guard let cpuMapping, cpuMapping.isWritable || !access.contains(.write) else {
+    if let cpuMapping, !cpuMapping.isWritable, access.contains(.write) {
+      throw DMABuf.readOnly(exporter)
+    }
+    guard let cpuMapping else {
       throw DevmemError(
         .unreadable, "reaching the bytes of a dma-buf from \(exporter)",
         remedy: "Its exporter gives the CPU no such mapping: use a device that imports it.")
@@ -73,6 +82,13 @@ extension DMABuf {
       // SAFETY: valid during the call, which the span cannot outlive.
       try body(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(bytes)))
     }
+  }
+
+  private static func readOnly(_ exporter: Exporter) -> DevmemError {
+    DevmemError(
+      .unreadable, "writing to the bytes of a dma-buf from \(exporter), which may only be read",
+      remedy: "Its exporter gave it out without write permission: have it export for writing too"
+        + " (PRIME: DRM_RDWR), or read only.")
   }
 
   /// Whether a bracket that allows reading, or writing, is open now, on whatever thread.

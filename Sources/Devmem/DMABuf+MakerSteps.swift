@@ -36,10 +36,10 @@ extension DMABuf {
     guard pageSize == .base4K else { return }
     let operation = "making a buffer of \(byteCount) bytes"
     // Where /proc does not say, nobody refuses.
-    if let available = try? SystemProcess.availableMemoryByteCount(), byteCount > available {
+    if let bound = MemoryLimits.tightest(), byteCount > bound.availableByteCount {
       throw DevmemError(
-        .outOfMemory, "\(operation) where \(available) are available",
-        remedy: "Ask for less, or free memory.")
+        .outOfMemory, "\(operation) where \(bound.place) leaves \(bound.availableByteCount)",
+        remedy: "Ask for less, free memory, or raise the limit.")
     }
     if let node, let (total, _) = try? NUMANode(node).memory(), UInt64(byteCount) > total {
       throw DevmemError(
@@ -53,7 +53,7 @@ extension DMABuf {
   static func checkRecords(iovCount: Int, _ operation: String) throws(DevmemError) {
     // Nobody asks /proc about less than 2^21 IOVs: 80 MiB of records.
     guard iovCount > 1 << 21,
-      let available = try? SystemProcess.availableMemoryByteCount(),
+      let available = MemoryLimits.tightest()?.availableByteCount,
       iovCount > available / recordByteCount
     else { return }
     throw DevmemError(
@@ -177,12 +177,13 @@ extension DMABuf {
       return DevmemError(
         .exporterMissing, operation, underlying: errno,
         remedy: names.isEmpty
-          ? "This kernel has no heaps (CONFIG_DMABUF_HEAPS=y, CONFIG_DMABUF_HEAPS_SYSTEM=y)."
+          ? DeviceNode.heap(name).absentRemedy
+            ?? "This kernel has no heaps (CONFIG_DMABUF_HEAPS=y, CONFIG_DMABUF_HEAPS_SYSTEM=y)."
           : "There are: \(names.joined(separator: ", "))")
     case .EACCES, .EPERM:
       return DevmemError(
         .permissionDenied, operation, underlying: errno,
-        remedy: "Heaps belong to root: run with sudo.")
+        remedy: DeviceNode.heap(name).refusedRemedy(group: nil))
     default:
       return .step(operation, errno)
     }
@@ -214,7 +215,15 @@ extension DMABuf {
     throw firstError
       ?? DevmemError(
         .exporterMissing, "looking for a DRM card in \(DRMDevice.directory)", underlying: .ENOENT,
-        remedy: "Load the software one: sudo modprobe vgem")
+        remedy: missingCardRemedy(DRMDevice.directory))
+  }
+
+  /// A container may lack the nodes of cards that the kernel has.
+  private static func missingCardRemedy(_ path: String) -> String {
+    let cards = (try? SystemFile.names(in: "/sys/class/drm")) ?? []
+    let hasCards = cards.contains { $0.hasPrefix("card") && $0.dropFirst(4).allSatisfy(\.isNumber) }
+    if hasCards, let remedy = DeviceNode.card(path).absentRemedy { return remedy }
+    return "Load the software one: \(SystemProcess.asRoot("modprobe vgem"))"
   }
 
   static func openingCard(_ path: String, _ errno: Errno) -> DevmemError {
@@ -222,13 +231,11 @@ extension DMABuf {
     switch errno {
     case .ENOENT, .ENXIO, .ENODEV, .ENOTTY:
       return DevmemError(
-        .exporterMissing, operation, underlying: errno,
-        remedy: "Load the software one: sudo modprobe vgem")
+        .exporterMissing, operation, underlying: errno, remedy: missingCardRemedy(path))
     case .EACCES, .EPERM:
       return DevmemError(
         .permissionDenied, operation, underlying: errno,
-        remedy: "Add yourself to group video and log in again: sudo usermod -aG video $USER"
-          + " (or run with sudo)")
+        remedy: DeviceNode.card(path).refusedRemedy(group: "video"))
     default:
       return .step(operation, errno)
     }

@@ -8,7 +8,7 @@ internal import DevmemSystem
 ///
 /// One ``DMABufChunkOwner`` per physically contiguous run, one record per IOV, and an allocator whose
 /// chunks are the runs. The carving lives until the last pool over it has got its last buffer back.
-/// A buffer can be bound once: two carvings of one memory would hand out the same bytes twice (the
+/// A buffer can be carved once: two carvings of one memory would hand out the same bytes twice (the
 /// kernel allows it). Immutable but for the allocator; any thread.
 public final class DMABufCarving: Sendable {
   /// The buffer.

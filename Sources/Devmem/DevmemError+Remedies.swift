@@ -31,7 +31,11 @@ extension DevmemError {
         .outOfMemory, operation, underlying: errno, remedy: "Ask for less, or free memory.")
     case .EACCES, .EPERM:
       DevmemError(
-        .permissionDenied, operation, underlying: errno, remedy: "Run as root, with sudo.")
+        .permissionDenied, operation, underlying: errno,
+        remedy: SystemProcess.effectiveUser == 0
+          ? "Root is refused: a container's filter of system calls, its device list or a security"
+            + " module; see dmesg | tail"
+          : "Run as root, with sudo.")
     case .EPIPE, .ECONNRESET, .ECONNREFUSED:
       DevmemError(.peerClosed, operation, underlying: errno)
     default:
@@ -45,12 +49,12 @@ extension DevmemError {
     switch errno {
     case .ENOENT, .ENXIO, .ENODEV:
       return DevmemError(
-        .exporterMissing, operation, underlying: errno, remedy: missingUDMABufRemedy())
+        .exporterMissing, operation, underlying: errno,
+        remedy: DeviceNode.udmabuf.absentRemedy ?? missingUDMABufRemedy())
     case .EACCES, .EPERM:
       return DevmemError(
         .permissionDenied, operation, underlying: errno,
-        remedy: "Add yourself to group kvm and log in again: sudo usermod -aG kvm $USER"
-          + " (or run with sudo)")
+        remedy: DeviceNode.udmabuf.refusedRemedy(group: "kvm"))
     default:
       return step(operation, errno)
     }
@@ -121,13 +125,22 @@ extension DevmemError {
         .noHugePages, operation, underlying: errno,
         remedy: "This machine has no huge pages of that size: ls /sys/kernel/mm/hugepages")
     case .ENOMEM where pageSize != .base4K, .EFAULT where pageSize != .base4K,
-      .ENOSPC where pageSize != .base4K:
+      .ENOSPC where pageSize != .base4K, .EFBIG where pageSize != .base4K:
       return DevmemError(
         .noHugePages, operation, underlying: errno,
-        remedy: hugePageRemedy(byteCount: byteCount, pageSize: pageSize, node: node))
-    case .EFAULT, .ENOSPC, .ENOMEM:
+        remedy: MemoryLimits.current().hugePageRemedy(
+          byteCount: byteCount, pageByteCount: pageSize.byteCount)
+          ?? hugePageRemedy(byteCount: byteCount, pageSize: pageSize, node: node))
+    case .EFAULT, .ENOSPC, .ENOMEM, .EFBIG:
       return DevmemError(
-        .outOfMemory, operation, underlying: errno, remedy: "Ask for less, or free memory\(place).")
+        .outOfMemory, operation, underlying: errno,
+        remedy: MemoryLimits.current().remedy(byteCount: byteCount)
+          ?? "Ask for less, or free memory\(place).")
+    case .EPERM where node != nil:
+      return DevmemError(
+        .permissionDenied, operation, underlying: errno,
+        remedy: "A filter of system calls refuses mbind(2), as container runtimes' do: give the"
+          + " container the capability (docker run --cap-add SYS_NICE), or ask for no node.")
     default:
       return step(operation, errno)
     }

@@ -2,7 +2,7 @@
 
 /// The pages that a memory file or a mapping is made of.
 public enum PageSize: String, CaseIterable, Sendable {
-  /// Base pages of 4 KiB.
+  /// Base pages: the kernel's, which are of 4 KiB on x86-64, and of 16 or 64 KiB on some others.
   case base4K = "4K"
   /// Huge pages of 2 MiB from the kernel's pool (`/proc/sys/vm/nr_hugepages`).
   case huge2M = "2M"
@@ -12,10 +12,10 @@ public enum PageSize: String, CaseIterable, Sendable {
   /// Bytes of one page.
   public var byteCount: Int { 1 << shift }
 
-  /// log2 of ``byteCount``: 12, 21 or 30.
+  /// log2 of ``byteCount``: 12 (or 14, or 16), 21 or 30.
   package var shift: Int {
     switch self {
-    case .base4K: 12
+    case .base4K: SystemProcess.pageByteCount.trailingZeroBitCount
     case .huge2M: 21
     case .huge1G: 30
     }

@@ -21,6 +21,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case threadStart, threadRelease, processProcessors
   // Sockets
   case unixPair, unixListen, unixConnect, unixAccept, unixPeer, unixSend, unixReceive
+  case resolve, tcpBeginConnect, tcpConnectResult
   case tcpListen, tcpConnect, tcpAccept, tcpSetOption, tcpFinishSending, tcpEndConnection, tcpSend
   case tcpReceive, tcpReadCompletion, wait, setBlocking
   case epollCreate, epollAdd, epollRemove, epollWait

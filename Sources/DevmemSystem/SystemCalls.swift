@@ -162,8 +162,14 @@ func system_unmap(_ address: UnsafeMutableRawPointer, byteCount: Int) throws(Err
   try perform(.unmap, .releases) { unsafe csystem_mapping_unmap(address, byteCount) }
 }
 
-func system_populate(_ address: UnsafeMutableRawPointer, byteCount: Int) throws(Errno) {
-  try perform(.populate, .mayFault) { unsafe csystem_mapping_populate(address, byteCount) }
+func system_populate(
+  _ address: UnsafeMutableRawPointer, byteCount: Int, threadCount: Int
+) throws(Errno) {
+  try perform(.populate, .mayFault) {
+    // Parts of whole huge pages, whatever the pages are.
+    unsafe csystem_mapping_populate(
+      address, byteCount, UInt32(clamping: max(threadCount, 1)), 2 << 20)
+  }
 }
 
 func system_readThroughPages(
@@ -422,6 +428,34 @@ func system_tcpConnect(
     }
   }
   return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_resolve(
+  _ host: String, _ addresses: UnsafeMutableBufferPointer<CChar>
+) throws(Errno) -> Int {
+  try refuseNUL(host)
+  return try perform(.resolve) {
+    unsafe csystem_socket_resolve(host, addresses.baseAddress, addresses.count)
+  }
+}
+
+func system_tcpBeginConnect(
+  to remote: TCPEndpoint, from local: TCPEndpoint?, interface: String?
+) throws(Errno) -> OwnedFileDescriptor {
+  try refuseNUL(remote.address, local?.address, interface)
+  let number = try perform(.tcpBeginConnect) {
+    unsafe withOptionalCString(interface) { interface in
+      unsafe withOptionalCString(local?.address) { localAddress in
+        unsafe csystem_socket_begin_connect(
+          remote.address, remote.port, localAddress, local?.port ?? 0, interface)
+      }
+    }
+  }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_tcpConnectResult(_ number: Int32) throws(Errno) {
+  try perform(.tcpConnectResult) { csystem_socket_connect_result(number) }
 }
 
 /// C would see the text up to its first NUL only, and take another file, address or interface.

@@ -53,6 +53,15 @@ package enum SystemProcess {
     try system_spawn(path, arguments, descriptor: descriptor.rawValue, as: number)
   }
 
+  /// The arguments of this program, its name first; also where /proc is not.
+  package static var arguments: [String] {
+    var arguments: [String] = []
+    while let argument = unsafe csystem_process_argument(Int32(arguments.count)) {
+      arguments.append(unsafe String(cString: argument))
+    }
+    return arguments
+  }
+
   /// The path by which this program was started: what there is where /proc is not.
   package static var executablePath: String {
     unsafe String(cString: csystem_process_executable_path())
@@ -79,6 +88,16 @@ package enum SystemProcess {
   /// - Throws: nothing that is expected.
   package static func openFileLimit() throws(Errno) -> Int? {
     Int(exactly: try system_limit(0))
+  }
+
+  /// Bytes of address space this process may have (`RLIMIT_AS`); nil is unlimited.
+  package static func addressSpaceLimit() throws(Errno) -> Int? {
+    Int(exactly: try system_limit(2))
+  }
+
+  /// Bytes that a file may have which this process writes (`RLIMIT_FSIZE`); nil is unlimited.
+  package static func fileSizeLimit() throws(Errno) -> Int? {
+    Int(exactly: try system_limit(3))
   }
 
   /// Bytes this process may lock (`RLIMIT_MEMLOCK`); nil is unlimited.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A numeric IPv4 or IPv6 address and a port (`struct sockaddr_in`, `sockaddr_in6`). No names: nothing
-/// here asks a resolver.
+/// A numeric IPv4 or IPv6 address and a port (`struct sockaddr_in`, `sockaddr_in6`). No names: only
+/// ``resolve(_:port:)`` asks a resolver.
 public struct TCPEndpoint: Hashable, Sendable, CustomStringConvertible {
   /// "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Checked by the kernel call that uses it.
   public let address: String
@@ -12,6 +12,32 @@ public struct TCPEndpoint: Hashable, Sendable, CustomStringConvertible {
   public init(address: String, port: UInt16) {
     self.address = address
     self.port = port
+  }
+
+  /// The endpoints of a host, by its name or numeric address, in the resolver's order of preference
+  /// (`getaddrinfo(3)`). Waits for the resolver.
+  ///
+  /// - Throws: `ENXIO` for a name that nobody knows, `EAGAIN` if the resolver cannot be asked now, `EMFILE`.
+  package static func resolve(_ host: String, port: UInt16) throws(Errno) -> [TCPEndpoint] {
+    var capacity = 4096
+    while true {
+      do throws(Errno) {
+        var buffer = [CChar](repeating: 0, count: capacity)
+        let used = try unsafe buffer.withUnsafeMutableBufferPointer { buffer throws(Errno) in
+          unsafe try system_resolve(host, buffer)
+        }
+        var endpoints: [TCPEndpoint] = []
+        for text in buffer[..<used].split(separator: 0) {
+          let address = String(decoding: text.lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+          let endpoint = TCPEndpoint(address: address, port: port)
+          if !endpoints.contains(endpoint) { endpoints.append(endpoint) }
+        }
+        return endpoints
+      } catch {
+        guard error == .ERANGE, capacity < 1 << 20 else { throw error }
+        capacity *= 4
+      }
+    }
   }
 
   /// 127.0.0.1.

@@ -87,6 +87,24 @@ public final class TCPSocket: Sendable {
     TCPSocket(try system_tcpConnect(to: remote, from: local, interface: interface))
   }
 
+  /// Begins to connect, without a wait: the socket does not block, is writable when it is over
+  /// (``wait(for:milliseconds:)``), and ``finishConnecting()`` says how.
+  ///
+  /// - Throws: as ``connect(to:from:interface:)``, as far as it is known at once.
+  package static func beginConnecting(
+    to remote: TCPEndpoint, from local: TCPEndpoint? = nil, interface: String? = nil
+  ) throws(Errno) -> TCPSocket {
+    TCPSocket(try system_tcpBeginConnect(to: remote, from: local, interface: interface))
+  }
+
+  /// Says how connecting went, and makes the socket block.
+  ///
+  /// - Throws: as ``connect(to:from:interface:)``.
+  package func finishConnecting() throws(Errno) {
+    try system_tcpConnectResult(descriptor.rawValue)
+    try descriptor.setBlocking(true)
+  }
+
   /// Waits for the next connection to this listener.
   ///
   /// - Throws: `EINVAL` if it does not listen, `EMFILE`.

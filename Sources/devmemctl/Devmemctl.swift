@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import DevmemSystem
 import Glibc
 
 @main
@@ -16,7 +17,7 @@ struct Devmemctl: ParsableCommand {
   static func main() {
     StandardStreams.open()
     do {
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(Array(SystemProcess.arguments.dropFirst()))
       try command.run()
     } catch {
       end(with: error)

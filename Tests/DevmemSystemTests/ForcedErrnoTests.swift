@@ -155,6 +155,20 @@ import Testing
     ForcedErrnos.expectCleanVerdict(result)
   }
 
+  @Test("looking up and connecting without a wait leave nothing behind, whichever call fails")
+  func connecting() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      ForcedErrnos.printVerdict {
+        let listener = try TCPSocket.listen()
+        let endpoint = try TCPEndpoint.resolve("127.0.0.1", port: listener.port)[0]
+        let socket = try TCPSocket.beginConnecting(to: endpoint)
+        _ = try socket.wait(for: .writable, milliseconds: 1000)
+        try socket.finishConnecting()
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+
   @Test("starting a program leaves nothing behind, whichever call fails")
   func spawning() async {
     let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {

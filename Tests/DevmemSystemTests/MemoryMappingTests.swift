@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DevmemSystem
+import DevmemTestSupport
+import Glibc
 import Testing
 
 @Suite struct MemoryMappingTests {
@@ -85,5 +87,45 @@ import Testing
       file.descriptor, byteCount: 4096, isWritable: false)
     unsafe writable.bytes[17] = 3
     #expect(unsafe readable.bytes[17] == 3)
+  }
+
+  @Test(
+    "several threads populate all of a mapping, whatever its size is to theirs",
+    arguments: [4096, 2 << 20, (2 << 20) + 4096, 7 << 20, 33 << 20])
+  func populatedByThreads(byteCount: Int) throws {
+    for threadCount in [1, 2, 3, 16, 100] {
+      let file = try MemoryFile(name: "threads", byteCount: byteCount)
+      let mapping = try file.map()
+      try mapping.populate(threadCount: threadCount)
+      var status = stat()
+      #expect(unsafe fstat(file.descriptor.rawValue, &status) == 0)
+      #expect(Int(status.st_blocks) * 512 == byteCount)
+    }
+  }
+
+  @Test("when a thread's part cannot be populated, that is the error, and nothing is left behind")
+  func populatingFails() async {
+    await #expect(processExitsWith: .success) {
+      let held = try ResourceCount.now()
+      for hole in [0, 6 << 20, (8 << 20) - 4096] {
+        do {
+          let file = try MemoryFile(name: "hole", byteCount: 8 << 20)
+          let mapping = try file.map()
+          // A page that may not be written to.
+          let page = unsafe mapping.baseAddress + hole
+          precondition(unsafe mprotect(page, 4096, PROT_READ) == 0)
+          do throws(Errno) {
+            try mapping.populate(threadCount: 4)
+            fatalError("a page without rights was populated")
+          } catch {
+            precondition(error == .EINVAL || error == .EFAULT || error == .ENOMEM, "\(error)")
+          }
+        }
+        let threads = try SystemFile.names(in: "/proc/self/task").count
+        precondition(threads < 32)
+        let now = try ResourceCount.now()
+        precondition(now == held)
+      }
+    }
   }
 }

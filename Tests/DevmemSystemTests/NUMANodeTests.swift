@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CTestSupport
 import DevmemSystem
+import Glibc
 import Testing
 
 @Suite struct NUMANodeTests {
@@ -28,5 +30,39 @@ import Testing
   func missing(number: Int) throws {
     let mapping = try MemoryMapping.anonymous(byteCount: 4096)
     #expect(throws: Errno.EINVAL) { try mapping.bind(to: NUMANode(number)) }
+  }
+
+  @Test("where a filter refuses the questions, there is a node, and nothing is written anywhere")
+  func filtered() async {
+    let result = await #expect(
+      processExitsWith: .success, observing: [\.standardErrorContent, \.standardOutputContent]
+    ) {
+      var calls = [Int32](repeating: 0, count: 4)
+      let count = unsafe ctest_numa_calls(&calls)
+      precondition(unsafe ctest_refuse_calls(calls, count, EPERM) == 0)
+      precondition(!NUMANode.available().isEmpty)
+      precondition(NUMANode.available().contains(NUMANode.preferred))
+      let mapping = try MemoryMapping.anonymous(byteCount: 4096)
+      if NUMANode.isSupported {
+        do throws(Errno) {
+          try mapping.bind(to: NUMANode.available()[0])
+          fatalError("mbind was not refused")
+        } catch {
+          precondition(error == .EPERM)
+        }
+      }
+      do throws(Errno) {
+        _ = unsafe try NUMANode.node(of: mapping.baseAddress)
+      } catch {
+        precondition(error == .EPERM || error == .ENOSYS)
+      }
+    }
+    #expect(result?.standardErrorContent.isEmpty == true)
+    #expect(result?.standardOutputContent.isEmpty == true)
+  }
+
+  @Test("the preferred node is one that the process may use")
+  func preferredIsAllowed() {
+    #expect(NUMANode.available().contains(NUMANode.preferred))
   }
 }

@@ -210,7 +210,7 @@ struct DoctorTests {
     let result = checkExporter(probe)
     #expect(result.status == .warn)
     #expect(result.fix == "devmemctl demo --exporter heap")
-    #expect(report.canRunDemo)
+    #expect(!report.canRunDemo, "as it is by default, it cannot")
   }
 
   @Test("without any exporter the doctor fails with the first one's remedy")

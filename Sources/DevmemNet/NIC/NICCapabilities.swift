@@ -72,8 +72,11 @@ public struct NICCapabilities: Hashable, Sendable {
     var abilities: [NICCapabilities] = []
     for index in try netdev.devices().map(\.interfaceIndex).sorted() {
       // One that went away meanwhile is no interface of this machine any more.
-      guard let interface = try? NetworkInterface(index: index) else { continue }
-      abilities.append(NICCapabilities(of: interface, &netdev, &ethtool))
+      do throws(DevmemError) {
+        abilities.append(NICCapabilities(of: try NetworkInterface(index: index), &netdev, &ethtool))
+      } catch {
+        guard error.code == .interfaceMissing else { throw error }
+      }
     }
     return abilities
   }

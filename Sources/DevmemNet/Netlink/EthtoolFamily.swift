@@ -35,6 +35,21 @@ package struct EthtoolFamily: ~Copyable, Sendable {
     }
   }
 
+  /// The interface of a name of up to 127 bytes, such as an alternative one; nil if there is none.
+  static func interface(named name: String) throws(DevmemError) -> NetworkInterface? {
+    guard !name.isEmpty, name.utf8.count < 128, !name.utf8.contains(0) else { return nil }
+    var family = try EthtoolFamily()
+    var request = family.family.request(EthtoolCommand.featuresGet)
+    request.append(EthtoolMessageAttribute.header) {
+      $0.append(EthtoolHeaderAttribute.interfaceName, string: name)
+    }
+    guard let reply = try? family.socket.request(request).first,
+      let index = reply.attributes[EthtoolMessageAttribute.header]?
+        .attributes[EthtoolHeaderAttribute.interfaceIndex]?.uint32
+    else { return nil }
+    return try NetworkInterface(index: index)
+  }
+
   func has(_ command: EthtoolCommand) -> Bool { family.commands.contains(command.rawValue) }
 
   /// Asks about one interface.

@@ -23,6 +23,7 @@ enum EthtoolCommand: UInt8 {
 /// ETHTOOL_A_HEADER_*
 enum EthtoolHeaderAttribute: UInt16, NetlinkAttributeName {
   case interfaceIndex = 1
+  case interfaceName = 2
 }
 
 /// The header's place: 1 in all the messages that are used here (ETHTOOL_A_RINGS_HEADER and so on).

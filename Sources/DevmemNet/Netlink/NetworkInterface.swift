@@ -14,16 +14,23 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
   /// `ifindex`, >= 1.
   public let index: UInt32
 
-  /// The interface of that name.
+  /// The interface of that name, or of that alternative name (`ip link property add … altname`).
+  /// ``name`` is the kernel's in either case.
   ///
   /// - Throws: ``DevmemError/Code/interfaceMissing``.
   public init(named name: String) throws(DevmemError) {
     do throws(Errno) {
       self.init(name: name, index: try InterfaceNames.index(of: name))
     } catch {
+      // The question above knows names of up to 15 bytes; alternative ones have up to 127.
+      if error == .ENODEV, let found = (try? EthtoolFamily.interface(named: name)) ?? nil {
+        self = found
+        return
+      }
+      let operation = "looking for the network interface \(name)"
+      guard error == .ENODEV else { throw .step(operation, NetlinkFailure(error)) }
       throw DevmemError(
-        error == .ENODEV ? .interfaceMissing : .systemCall,
-        "looking for the network interface \(name)", underlying: error,
+        .interfaceMissing, operation, underlying: error,
         remedy: "The interfaces of this network namespace: ip -br link")
     }
   }
@@ -35,9 +42,11 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
     do throws(Errno) {
       self.init(name: try InterfaceNames.name(of: index), index: index)
     } catch {
+      let operation = "looking for the network interface number \(index)"
+      // A full table of descriptors is no missing interface.
+      guard error == .ENXIO else { throw .step(operation, NetlinkFailure(error)) }
       throw DevmemError(
-        error == .ENXIO ? .interfaceMissing : .systemCall,
-        "looking for the network interface number \(index)", underlying: error,
+        .interfaceMissing, operation, underlying: error,
         remedy: "The interfaces of this network namespace: ip -br link")
     }
   }

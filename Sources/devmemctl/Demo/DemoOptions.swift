@@ -21,6 +21,10 @@ struct DemoOptions: Sendable {
   /// A power of two from 4 KiB to 2 MiB.
   var iovByteCount = 4096
   var node: Int?
+  /// Bytes of the dma-buf at least.
+  var minimumBufferByteCount = DemoSizes.bufferByteMinimum
+  /// Whether a person may watch a bar.
+  var showsProgress = true
   /// How long the importer may be silent.
   var importerSeconds = 120
 
@@ -32,7 +36,7 @@ struct DemoOptions: Sendable {
   var bufferByteCount: Int {
     let pageByteCount = PageSize.huge2M.byteCount
     let wanted = (min(byteCount, DemoSizes.bufferByteLimit) + pageByteCount - 1) / pageByteCount
-    return max(wanted * pageByteCount, DemoSizes.bufferByteMinimum)
+    return max(wanted * pageByteCount, minimumBufferByteCount)
   }
 
   /// The payload's buffer, really from that exporter: nothing falls back to another.

@@ -2,6 +2,7 @@
 
 import Devmem
 import DevmemSystem
+import Glibc
 import Synchronization
 
 /// The main job from beginning to end.
@@ -59,12 +60,21 @@ enum DemoRun {
   ) throws -> (DevicePath, MallocPath, DemoSender) {
     // Receive buffers stay as they are: setting SO_RCVBUF would switch the kernel's own tuning off,
     // which goes further (tcp_rmem) than a program may ask for (rmem_max).
-    let listener = try TCPSocket.listen()
-    let deviceOut = try TCPSocket.connect(port: listener.port)
-    let deviceIn = try listener.accept()
-    let mallocOut = try TCPSocket.connect(port: listener.port)
-    let mallocIn = try listener.accept()
-    for connection in [deviceOut, mallocOut] { try connection.setNoDelay(true) }
+    let listener = try CommandError.wrapping("listening on 127.0.0.1", remedy: Self.loopbackRemedy)
+    {
+      () throws(Errno) in try TCPSocket.listen()
+    }
+    func connected() throws(CommandError) -> (TCPSocket, TCPSocket) {
+      try CommandError.wrapping(
+        "connecting to ourselves over 127.0.0.1:\(listener.port)", remedy: Self.loopbackRemedy
+      ) { () throws(Errno) in
+        let out = try TCPSocket.connect(port: listener.port)
+        try out.setNoDelay(true)
+        return (out, try listener.accept())
+      }
+    }
+    let (deviceOut, deviceIn) = try connected()
+    let (mallocOut, mallocIn) = try connected()
     let device = try DevicePath(
       buffer: buffer, headers: headers, payload: payload, connection: deviceIn,
       importer: importer, payloadByteCount: options.payloadByteCount)
@@ -82,7 +92,9 @@ enum DemoRun {
     _ options: DemoOptions, _ device: DevicePath, _ malloc: MallocPath, _ sender: DemoSender
   ) throws -> DemoTimings {
     var timings = DemoTimings()
-    var bar = ProgressBar(total: 2 * options.byteCount)
+    var bar = ProgressBar(
+      total: 2 * options.byteCount,
+      isShown: options.showsProgress && Terminal.error.isInteractive)
     defer { bar.finish() }
     let slices = DemoTimings.slices(
       byteCount: options.byteCount, payloadByteCount: options.payloadByteCount)
@@ -120,6 +132,24 @@ enum DemoRun {
       let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: block[..<count])
       try unsafe reader.read(at: start, into: bytes)
     }
+  }
+
+  /// A loopback interface that is down, as in a new network namespace, has no addresses.
+  private static var loopbackRemedy: String? {
+    // Not by /sys, which shows the network namespace that it was mounted in.
+    var list: UnsafeMutablePointer<ifaddrs>?
+    guard unsafe getifaddrs(&list) == 0 else { return nil }
+    defer { unsafe freeifaddrs(list) }
+    var entry = unsafe list
+    var isDown = false
+    while let current = unsafe entry {
+      if unsafe strcmp(current.pointee.ifa_name, "lo") == 0 {
+        unsafe isDown = current.pointee.ifa_flags & UInt32(IFF_UP) == 0
+      }
+      unsafe entry = current.pointee.ifa_next
+    }
+    guard isDown else { return nil }
+    return "The loopback interface is down here: \(SystemProcess.asRoot("ip link set lo up"))"
   }
 
   /// Closes a pool; returns how many buffers are still out.

@@ -32,7 +32,9 @@ final class DemoSender: Sendable {
   init(
     source: DemoSource, device: TCPSocket, malloc: TCPSocket, payloadByteCount: Int
   ) throws {
-    let (near, far) = try UnixSocket.pair()
+    let (near, far) = try CommandError.wrapping("making a pair of Unix sockets") {
+      () throws(Errno) in try UnixSocket.pair()
+    }
     orders = near
     thread = BackgroundThread { [result] in
       defer {
@@ -47,8 +49,12 @@ final class DemoSender: Sendable {
 
   /// Tells the thread to send a range of the source.
   func send(_ path: Path, offset: Int, byteCount: Int) throws {
-    var order = Order(path: path.rawValue, offset: offset, byteCount: byteCount)
-    try unsafe withUnsafeBytes(of: &order) { _ = try orders.send($0) }
+    let order = Order(path: path.rawValue, offset: offset, byteCount: byteCount)
+    try CommandError.wrapping("telling the sender what to send") { () throws(Errno) in
+      try unsafe withUnsafeBytes(of: order) { bytes throws(Errno) in
+        _ = try orders.send(bytes)
+      }
+    }
   }
 
   /// What stopped the thread early, if something did.
@@ -62,16 +68,23 @@ final class DemoSender: Sendable {
     return result.digest.withLock { $0 }
   }
 
+  /// A descriptor of its own for a socket.
+  static func copy(of socket: TCPSocket) throws(CommandError) -> OwnedFileDescriptor {
+    try CommandError.wrapping("duplicating a socket's descriptor") { () throws(Errno) in
+      try socket.descriptor.duplicate()
+    }
+  }
+
   private static func run(
     _ orders: UnixSocket, _ source: DemoSource, _ device: TCPSocket, _ malloc: TCPSocket,
     _ payloadByteCount: Int
   ) throws -> [UInt8] {
     let reader = try source.open()
     var toDevice = Stream(
-      sender: HeaderSplitSender(socket: try device.descriptor.duplicate()),
+      sender: HeaderSplitSender(socket: try Self.copy(of: device)),
       payloadByteCount: payloadByteCount)
     var toMalloc = Stream(
-      sender: HeaderSplitSender(socket: try malloc.descriptor.duplicate()),
+      sender: HeaderSplitSender(socket: try Self.copy(of: malloc)),
       payloadByteCount: payloadByteCount)
     var order = Order(path: 0, offset: 0, byteCount: 0)
     while true {

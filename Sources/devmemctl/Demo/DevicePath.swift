@@ -28,7 +28,7 @@ final class DevicePath: DemoPath {
     self.headers = headers
     self.payload = payload
     receiver = try HeaderSplitReceiver(
-      stream: try connection.descriptor.duplicate(),
+      stream: try DemoSender.copy(of: connection),
       framing: DemoHeader.framing(maximumPayloadByteCount: payloadByteCount), headers: headers,
       payload: payload)
     packet = receiver.makePacket()

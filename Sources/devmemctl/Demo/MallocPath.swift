@@ -69,7 +69,9 @@ final class MallocPath: DemoPath {
     self.outstandingByteLimit = outstandingByteLimit
     self.connection = connection
     self.payloadByteCount = payloadByteCount
-    let (near, far) = try UnixSocket.pair()
+    let (near, far) = try CommandError.wrapping("making a pair of Unix sockets") {
+      () throws(Errno) in try UnixSocket.pair()
+    }
     reader = Reader(far)
     channel = try FragmentChannel(
       socket: near, patience: PeerWait(name: "the comparison's reader", limit: nil))
@@ -146,8 +148,9 @@ final class MallocPath: DemoPath {
   }
 
   private func receive(vectorCount: Int) throws -> Int {
-    let count = try unsafe connection.receive(
-      into: UnsafeBufferPointer(rebasing: vectors[..<vectorCount]))
+    let count = try CommandError.wrapping("receiving the comparison") { () throws(Errno) in
+      try unsafe connection.receive(into: UnsafeBufferPointer(rebasing: vectors[..<vectorCount]))
+    }
     guard count > 0 else { throw CommandError("the comparison's stream ended early") }
     return count
   }

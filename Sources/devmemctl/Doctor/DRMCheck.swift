@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Devmem
+
 /// DRM cards: importers of our dma-bufs, and exporters of dumb buffers.
 func checkDRM(_ probe: Probe) -> CheckResult {
   let name = "DRM cards"
@@ -16,6 +18,10 @@ func checkDRM(_ probe: Probe) -> CheckResult {
   }
   let summary = described.map { "\($0.card) (\($0.driver ?? "no access"))" }
     .joined(separator: ", ")
+  if described.allSatisfy({ $0.driver == nil }), probe.isRoot {
+    return .warn(
+      name, summary, fix: DeviceNode.card("/dev/dri/\(cards[0])").refusedRemedy(group: nil))
+  }
   if described.allSatisfy({ $0.driver == nil }) {
     return .warn(
       name, summary, fix: "sudo usermod -aG video \"$USER\"  # then log in again")

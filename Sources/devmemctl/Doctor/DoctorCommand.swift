@@ -6,7 +6,7 @@ struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
     abstract: "Check every precondition, each with its fix.",
-    discussion: "The exit status is 0 only when the demo can run on a real exporter.")
+    discussion: "The exit status is 0 only when the demo, as it is by default, would end with 0.")
 
   @Flag(help: "Print one JSON object on the last line of standard output.")
   var json = false

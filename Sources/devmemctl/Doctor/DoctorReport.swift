@@ -16,8 +16,16 @@ struct DoctorReport: Sendable {
       ] + checkInterfaces(probe) + [checkExporter(probe)]
   }
 
-  /// Whether the demo can run on a real exporter: the exit status.
-  var canRunDemo: Bool { results.last { $0.name == "exporter" }?.status != .fail }
+  /// Whether the demo works as it is by default: the exit status, as its own would be.
+  var canRunDemo: Bool { results.last { $0.name == "exporter" }?.status == .ok }
+
+  private var verdict: String {
+    switch results.last(where: { $0.name == "exporter" })?.status {
+    case .ok: "The demo can run on a real exporter.\n"
+    case .warn: "The demo can run on a real exporter, but only when it is told which.\n"
+    default: "The demo can't run on a real exporter of this machine.\n"
+    }
+  }
 
   var json: JSONValue {
     .object([
@@ -47,9 +55,6 @@ struct DoctorReport: Sendable {
         text += terminal.styled("fix: " + fix, .dim) + "\n"
       }
     }
-    return text
-      + (canRunDemo
-        ? "The demo can run on a real exporter.\n"
-        : "The demo can't run on a real exporter of this machine.\n")
+    return text + verdict
   }
 }

@@ -3,32 +3,45 @@
 import Devmem
 import DevmemSystem
 
-/// Makes a one-page dma-buf by the way the demo takes, and lets it go: nil when that worked.
+/// Runs the demo on an exporter: as it is by default in all but the number of bytes, so that what would
+/// stop it stops this. Nil when it worked.
 func tryExporter(_ exporter: Probe.Exporter) -> Probe.Failure? {
-  let byteCount = SystemProcess.pageByteCount
-  do throws(DevmemError) {
+  var options = DemoOptions(source: .generator(seed: 1), byteCount: 64 << 10)
+  options.exporter =
     switch exporter {
-    case .udmabuf: _ = try DMABuf.udmabuf(byteCount: byteCount, name: "devmemctl-doctor")
-    case .heap: _ = try DMABuf.dmaHeap(byteCount: byteCount)
-    case .drm: _ = try DMABuf.drmDumb(byteCount: byteCount)
+    case .udmabuf: .udmabuf
+    case .heap: .heap
+    case .drm: .drm
     }
-    return nil
-  } catch {
+  options.minimumBufferByteCount = DemoSizes.bufferByteLimit
+  options.showsProgress = false
+  do {
+    guard let problem = try DemoRun.run(options).problems.first else { return nil }
+    return Probe.Failure(reason: problem, remedy: nil)
+  } catch let error as DevmemError {
     var reason = "\(error.operation): \(error.code.rawValue)"
     if let underlying = error.underlying { reason += ", \(underlying)" }
     return Probe.Failure(reason: reason, remedy: command(for: exporter, error))
+  } catch let error as CommandError {
+    return Probe.Failure(reason: error.message, remedy: error.remedy)
+  } catch {
+    return Probe.Failure(reason: "\(error)", remedy: nil)
   }
 }
 
-/// The way out as a command; nil where only another kernel helps.
+/// The way out as a command where there is one; nil where only another kernel helps.
 private func command(for exporter: Probe.Exporter, _ error: DevmemError) -> String? {
-  switch (error.code, exporter) {
-  case (.exporterMissing, .drm): "sudo modprobe vgem"
-  case (.exporterMissing, _): nil
-  case (.permissionDenied, .udmabuf):
+  let isRoot = SystemProcess.effectiveUser == 0
+  return switch (error.code, exporter) {
+  case (.exporterMissing, .drm): error.remedy
+  case (.exporterMissing, .udmabuf): DeviceNode.udmabuf.absentRemedy
+  case (.exporterMissing, .heap): DeviceNode.heap("system").absentRemedy
+  case (.permissionDenied, .udmabuf) where !isRoot:
     "sudo usermod -aG kvm \"$USER\"  # then log in again, or run under sudo"
-  case (.permissionDenied, .heap): "sudo setfacl -m u:\"$USER\":rw /dev/dma_heap/system"
-  case (.permissionDenied, .drm): "sudo usermod -aG video \"$USER\"  # then log in again"
+  case (.permissionDenied, .heap) where !isRoot:
+    "sudo setfacl -m u:\"$USER\":rw /dev/dma_heap/system"
+  case (.permissionDenied, .drm) where !isRoot:
+    "sudo usermod -aG video \"$USER\"  # then log in again"
   default: error.remedy
   }
 }

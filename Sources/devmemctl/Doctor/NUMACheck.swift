@@ -9,7 +9,8 @@ func checkNUMA(_ probe: Probe) -> CheckResult {
     .sorted()
   guard !nodes.isEmpty else {
     return .warn(
-      name, "none listed in /sys/devices/system/node; --node has no effect", fix: "numactl -H")
+      name, "none listed in /sys/devices/system/node; --node has no effect",
+      fix: "ls /sys/devices/system/node")
   }
   let described = nodes.map { node in
     let text = probe.files.text("/sys/devices/system/node/node\(node)/meminfo") ?? ""

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Devmem
 import DevmemSystem
 import Glibc
 
@@ -7,7 +8,11 @@ import Glibc
 func checkUDMABuf(_ probe: Probe) -> CheckResult {
   let name = "udmabuf"
   let path = "/dev/udmabuf"
+  let node = DeviceNode(path: path, listing: .misc("udmabuf"), root: probe.files.root)
   guard probe.files.exists(path) else {
+    if let remedy = node.absentRemedy {
+      return .fail(name, "\(path) is missing, although the kernel has udmabuf", fix: remedy)
+    }
     // Built in or not at all: udmabuf is a `bool` option, there is no module to load.
     let why =
       probe.kernelOption("CONFIG_UDMABUF") == "n"
@@ -18,6 +23,10 @@ func checkUDMABuf(_ probe: Probe) -> CheckResult {
   switch probe.openError(path) {
   case nil: return .ok(name, "\(path) opens for reading and writing")
   case EACCES?, EPERM?:
+    if probe.isRoot {
+      return .fail(
+        name, "\(path) is there, but root is refused", fix: node.refusedRemedy(group: nil))
+    }
     return .fail(
       name, "\(path) is there, but not for this user (udev gives it to group kvm)",
       fix: "sudo usermod -aG kvm \"$USER\"  # then log in again, or run under sudo")

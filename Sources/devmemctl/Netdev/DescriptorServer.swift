@@ -31,6 +31,9 @@ final class DescriptorServer: Sendable {
     path: String, _ buffer: DMABuf, _ description: JSONValue, admission: Admission
   ) throws(CommandError) {
     let listener: UnixSocket
+    // The umask would take from others what they were given by name.
+    let before = umask(0)
+    defer { umask(before) }
     do throws(Errno) {
       listener = try UnixSocket.listen(path: path, permissions: admission.permissions)
     } catch {

@@ -8,7 +8,8 @@ import Glibc
 /// `recv` from beginning to end.
 enum RecvRun {
   static func run(_ options: RecvCommand) throws -> RecvReport {
-    let interface = try NetworkInterface(named: options.transfer.interface)
+    let stack = try InterfaceStack(named: options.transfer.interface)
+    let interface = stack.card
     // Before memory is made for it: what is missing, and what would provide it.
     try NICCapabilities.requireReceive(on: interface)
     let queues = try options.queues?.queues ?? NICSetup.lastQueues(1, of: interface)
@@ -22,7 +23,7 @@ enum RecvRun {
         interface, queues: queues, rules: rules(options.listen, options.transfer.port, queues[0]))
     // Bound memory pins the settings: the binding ends first, whatever happens.
     return try NICGuard.keeping(setup) {
-      try receive(options, interface, queues, buffer, sink)
+      try receive(options, stack, queues, buffer, sink)
     }
   }
 
@@ -34,9 +35,10 @@ enum RecvRun {
   }
 
   private static func receive(
-    _ options: RecvCommand, _ interface: NetworkInterface, _ queues: [UInt32], _ buffer: DMABuf,
+    _ options: RecvCommand, _ stack: InterfaceStack, _ queues: [UInt32], _ buffer: DMABuf,
     _ sink: borrowing ByteSink
   ) throws -> RecvReport {
+    let interface = stack.card
     let binding = try NetdevBinding.receive(
       buffer, interface: interface, queues: queues,
       rxPageByteCount: options.iovSize.value == 4096 ? nil : options.iovSize.value)
@@ -50,7 +52,7 @@ enum RecvRun {
       configuration: PagePool.Configuration(name: "linear"))
     do {
       var receiver = try DevmemReceiver(
-        stream: try accept(options), binding: binding, linear: linear,
+        stream: try accept(options, stack), binding: binding, linear: linear,
         configuration: DevmemReceiver.Configuration(
           tokenLimit: max(1, buffer.byteCount / options.iovSize.value / 2)))
       var loop = RecvLoop(options, buffer)
@@ -65,12 +67,37 @@ enum RecvRun {
     return report
   }
 
-  /// Waits for the one connection.
-  private static func accept(_ options: RecvCommand) throws -> OwnedFileDescriptor {
-    let local = TCPEndpoint(address: options.listen, port: options.transfer.port)
-    let listener = try CommandError.wrapping("listening on \(local)") { () throws(Errno) in
-      try TCPSocket.listen(on: local, interface: options.transfer.interface, backlog: 1)
+  /// Listens. Where the kernel has no IPv6, "::" is all of IPv4 alone, and that is said.
+  static func listen(
+    on local: TCPEndpoint, interface: String?
+  ) throws(CommandError) -> (TCPSocket, TCPEndpoint) {
+    do throws(Errno) {
+      return (try TCPSocket.listen(on: local, interface: interface, backlog: 1), local)
+    } catch {
+      guard error == .EAFNOSUPPORT, local.address == "::" else {
+        throw CommandError("listening on \(local)", error)
+      }
     }
+    let fallback = TCPEndpoint(address: "0.0.0.0", port: local.port)
+    Terminal.error.noteLine("this kernel has no IPv6 (ipv6.disable=1?): IPv4 alone")
+    let socket = try CommandError.wrapping("listening on \(fallback)") { () throws(Errno) in
+      try TCPSocket.listen(on: fallback, interface: interface, backlog: 1)
+    }
+    return (socket, fallback)
+  }
+
+  /// Waits for the one connection.
+  private static func accept(
+    _ options: RecvCommand, _ stack: InterfaceStack
+  ) throws -> OwnedFileDescriptor {
+    if stack.listeningInterface == nil {
+      Terminal.error.noteLine(
+        "\(stack.card) is below \(stack.upper.joined(separator: ", ")): taking a connection by any"
+          + " interface")
+    }
+    let (listener, local) = try listen(
+      on: SendRun.endpoints(of: options.listen, port: options.transfer.port, "looking up")[0],
+      interface: stack.listeningInterface)
     Terminal.error.noteLine("listening on \(local)")
     try Interruption.wait(for: listener.descriptor.rawValue, Int16(POLLIN))
     return try CommandError.wrapping("accepting a connection on \(local)") { () throws(Errno) in

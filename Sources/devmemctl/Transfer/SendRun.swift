@@ -29,7 +29,7 @@ enum SendRun {
     var report = SendReport(interface: interface.name, bindingID: binding.id)
     do {
       var sender = try DevmemSender(
-        stream: try connect(options), binding: binding, carving: carving)
+        stream: try nonblocking(connect(options, interface)), binding: binding, carving: carving)
       var hash = SHA256()
       var packet = Packet(
         fragmentCapacity: (options.packetSize.value - 1) / options.iovSize.value + 1)
@@ -39,7 +39,7 @@ enum SendRun {
         try fill(&packet, options, &origin, buffer, pool, &hash, &sender, &report)
         guard packet.fragmentCount > 0 else { break }
         report.byteCount += packet.payloadByteCount
-        try sender.sendAll(&packet)
+        try sendAll(&packet, &sender)
       }
       try sender.finish()
       while try !sender.awaitCompletions(milliseconds: 200) { try Interruption.check() }
@@ -50,6 +50,27 @@ enum SendRun {
     }
     report.heldCount = pool.inFlight.held
     return report
+  }
+
+  /// Sends a packet completely; a signal ends the wait for room.
+  private static func sendAll(_ packet: inout Packet, _ sender: inout DevmemSender) throws {
+    while true {
+      switch try sender.send(&packet) {
+      case .sent: return
+      case .tooMuchInFlight:
+        let half = sender.callsInFlight / 2
+        while try !sender.awaitCompletions(leaving: half, milliseconds: 200) {
+          try Interruption.check()
+        }
+      case .pending, .wouldBlock:
+        repeat {
+          try Interruption.wait(
+            for: sender.descriptorNumber, Int16(POLLOUT), milliseconds: 200)
+          try sender.reapCompletions()
+        } while try sender.resume() == .pending
+        if packet.fragmentCount == 0 { return }
+      }
+    }
   }
 
   /// Fills buffers with the next bytes, until the packet is as large as it may be.
@@ -84,24 +105,85 @@ enum SendRun {
     }
   }
 
-  /// Connects; as long as nobody listens there, again, for the time that was given.
-  private static func connect(_ options: SendCommand) throws -> OwnedFileDescriptor {
-    let remote = TCPEndpoint(address: options.address, port: options.transfer.port)
-    let local = options.from.map { TCPEndpoint(address: $0, port: 0) }
+  /// Connects; as long as nobody listens there, again, for the time that was given. A signal ends it.
+  private static func connect(
+    _ options: SendCommand, _ interface: NetworkInterface
+  ) throws(CommandError) -> OwnedFileDescriptor {
     let end = ContinuousClock.now + .seconds(options.connectTimeout)
     while true {
-      do throws(Errno) {
-        return try TCPSocket.connect(
-          to: remote, from: local, interface: options.transfer.interface
-        ).descriptor.duplicate()
-      } catch {
-        let isPassing = error == .ECONNREFUSED || error == .EHOSTUNREACH || error == .ENETUNREACH
-        guard isPassing, ContinuousClock.now < end else {
-          throw CommandError("connecting to \(remote): \(error)")
+      var failures: [(TCPEndpoint, Errno)] = []
+      for remote in try endpoints(of: options.address, port: options.transfer.port, "looking up") {
+        do throws(Errno) {
+          if let descriptor = try attempt(remote, options, interface) { return descriptor }
+        } catch {
+          failures.append((remote, error))
         }
+        try Interruption.check()
       }
-      try Interruption.check()
-      usleep(100_000)
+      let isPassing = failures.allSatisfy {
+        [.ECONNREFUSED, .EHOSTUNREACH, .ENETUNREACH, .ETIMEDOUT].contains($0.1)
+      }
+      guard isPassing, ContinuousClock.now < end else {
+        guard let (remote, errno) = failures.last else { continue }
+        let all = failures.dropLast().map { "; \($0.0): \($0.1)" }.joined()
+        throw CommandError(
+          "connecting to \(remote)\(options.from.map { " from \($0)" } ?? "") by"
+            + " \(options.transfer.interface)\(all)", errno, remedy: remedy(errno, options))
+      }
+      try Interruption.wait(for: -1, 0, milliseconds: 100)
+    }
+  }
+
+  private static func remedy(_ errno: Errno, _ options: SendCommand) -> String? {
+    switch errno {
+    case .ECONNREFUSED: "Nobody listens there yet: --connect-timeout 30 tries again for a while."
+    case .ENETUNREACH, .EHOSTUNREACH, .ETIMEDOUT:
+      "See how it is reached: ip route get \(options.address) oif \(options.transfer.interface)"
+    case .EINVAL:
+      "Both addresses have to be of one family, and numeric ones of an interface of theirs."
+    default: nil
+    }
+  }
+
+  private static func nonblocking(
+    _ descriptor: consuming OwnedFileDescriptor
+  ) throws(CommandError) -> OwnedFileDescriptor {
+    try CommandError.wrapping("preparing the connection") { () throws(Errno) in
+      try descriptor.setBlocking(false)
+    }
+    return descriptor
+  }
+
+  /// One attempt; nil when a signal ended it.
+  private static func attempt(
+    _ remote: TCPEndpoint, _ options: SendCommand, _ interface: NetworkInterface
+  ) throws(Errno) -> OwnedFileDescriptor? {
+    let socket = try TCPSocket.beginConnecting(
+      to: remote, from: options.from.map { TCPEndpoint(address: $0, port: 0) },
+      interface: interface.name)
+    do {
+      try Interruption.wait(for: socket.descriptor.rawValue, Int16(POLLOUT))
+    } catch {
+      return nil
+    }
+    try socket.finishConnecting()
+    return try socket.descriptor.duplicate()
+  }
+
+  /// The endpoints that an address or a name stands for.
+  static func endpoints(
+    of host: String, port: UInt16, _ verb: String
+  ) throws(CommandError) -> [TCPEndpoint] {
+    do throws(Errno) {
+      return try TCPEndpoint.resolve(host, port: port)
+    } catch {
+      let remedy: String? =
+        switch error {
+        case .ENXIO: "Nobody knows that name: getent ahosts \(host); or give a numeric address."
+        case .EAGAIN: "The resolver does not answer: /etc/resolv.conf; or give a numeric address."
+        default: nil
+        }
+      throw CommandError("\(verb) \(host)", error, remedy: remedy)
     }
   }
 }

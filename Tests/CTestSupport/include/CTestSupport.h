@@ -16,4 +16,12 @@ int ctest_epoll_add(int epoll, int fd);
 // The next descriptor that has something, or -errno; ETIMEDOUT when nothing came.
 int ctest_epoll_wait(int epoll, int milliseconds);
 
+
+// From now on these system calls of the whole process fail with `error` (seccomp(2)). 0 or -errno.
+int ctest_refuse_calls(const int *numbers, int count, int error);
+
+// The numbers of the calls that container runtimes refuse by default: get_mempolicy, set_mempolicy, mbind,
+// move_pages. Writes up to 4, returns how many.
+int ctest_numa_calls(int *numbers);
+
 #endif
