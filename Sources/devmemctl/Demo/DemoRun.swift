@@ -8,6 +8,7 @@ import Synchronization
 /// The main job from beginning to end.
 enum DemoRun {
   static func run(_ options: DemoOptions) throws -> DemoReport {
+    try CommandError.requireDescriptors()
     let buffer = try options.makeBuffer()
     // IOVs larger than a page need not be contiguous in physical memory here: who reads them maps
     // the dma-buf and goes by offset.

@@ -8,6 +8,7 @@ import Glibc
 /// `recv` from beginning to end.
 enum RecvRun {
   static func run(_ options: RecvCommand) throws -> RecvReport {
+    try CommandError.requireDescriptors()
     let stack = try InterfaceStack(named: options.transfer.interface)
     let interface = stack.card
     // Before memory is made for it: what is missing, and what would provide it.

@@ -8,6 +8,7 @@ import Glibc
 /// `send` from beginning to end.
 enum SendRun {
   static func run(_ options: SendCommand) throws -> SendReport {
+    try CommandError.requireDescriptors()
     let interface = try NetworkInterface(named: options.transfer.interface)
     // Before memory is made for it: what is missing, and what would provide it.
     try NICCapabilities.requireTransmit(on: interface)
