@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// epoll_create1(2). Returns an fd that the caller owns.
 int csystem_epoll_create(void);
 
@@ -20,3 +24,7 @@ int csystem_epoll_remove(int epoll, int fd);
 /// Waits, and writes the numbers of ready descriptors: at most `capacity` and at most 64. Returns how many;
 /// 0 after `milliseconds` (-1: no limit).
 int csystem_epoll_wait(int epoll, int32_t *ready, int capacity, int milliseconds);
+
+#ifdef __cplusplus
+}
+#endif

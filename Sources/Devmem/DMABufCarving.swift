@@ -4,7 +4,8 @@ package import DevmemGenpool
 public import DevmemPagePool
 internal import DevmemSystem
 
-/// A dma-buf carved into IOVs of one size (`struct net_devmem_dmabuf_binding`).
+/// A dma-buf carved into IOVs of one size: what `net_devmem_bind_dmabuf` does to a buffer for the kernel's own
+/// pools (net/core/devmem.c).
 ///
 /// One ``DMABufChunkOwner`` per physically contiguous run, one record per IOV, and an allocator whose
 /// chunks are the runs. The carving lives until the last pool over it has got its last buffer back.
