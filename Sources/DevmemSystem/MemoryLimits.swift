@@ -104,9 +104,7 @@ package struct MemoryLimits: Sendable {
 
   /// The way out where so much ordinary memory was refused, by the limit that is the cause; nil if none is.
   package func remedy(byteCount: Int) -> String? {
-    if let fileSize, byteCount > fileSize {
-      return "Files may have \(fileSize) bytes here, also those in memory: ulimit -f unlimited"
-    }
+    if let fileSizeRemedy = fileSizeRemedy(byteCount) { return fileSizeRemedy }
     if let addressSpace, byteCount > addressSpace.availableByteCount {
       return "\(addressSpace.place) leaves \(addressSpace.availableByteCount) bytes:"
         + " ulimit -v unlimited"
@@ -123,9 +121,7 @@ package struct MemoryLimits: Sendable {
 
   /// The way out where huge pages were refused although enough are free; nil if they are not.
   package func hugePageRemedy(byteCount: Int, pageByteCount: Int) -> String? {
-    if let fileSize, byteCount > fileSize {
-      return "Files may have \(fileSize) bytes here, also those in memory: ulimit -f unlimited"
-    }
+    if let fileSizeRemedy = fileSizeRemedy(byteCount) { return fileSizeRemedy }
     guard
       let bound = hugePages[pageByteCount]?.min(by: {
         $0.availableByteCount < $1.availableByteCount
@@ -138,9 +134,15 @@ package struct MemoryLimits: Sendable {
       + " of them: raise \(bound.place)"
   }
 
+  private func fileSizeRemedy(_ byteCount: Int) -> String? {
+    guard let fileSize, byteCount > fileSize else { return nil }
+    return "Files may have \(fileSize) bytes here, also those in memory: ulimit -f unlimited"
+  }
+
   // MARK: - Reading
 
-  private static func available(_ meminfo: String) -> Int? {
+  /// `MemAvailable` of /proc/meminfo, in bytes; nil if the line is missing.
+  static func available(_ meminfo: String) -> Int? {
     for line in meminfo.split(separator: "\n") where line.hasPrefix("MemAvailable:") {
       // "MemAvailable:   22993340 kB"
       let fields = line.split(separator: " ")

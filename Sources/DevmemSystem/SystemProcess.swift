@@ -74,13 +74,10 @@ package enum SystemProcess {
   ///
   /// - Throws: `ENOENT` without /proc, `EINVAL` if the line is missing.
   package static func availableMemoryByteCount() throws(Errno) -> Int {
-    for line in try SystemFile.text(at: "/proc/meminfo").split(separator: "\n")
-    where line.hasPrefix("MemAvailable:") {
-      // "MemAvailable:   22993340 kB"
-      let fields = line.split(separator: " ")
-      if fields.count >= 2, let kibibytes = Int(fields[1]) { return kibibytes << 10 }
+    guard let byteCount = MemoryLimits.available(try SystemFile.text(at: "/proc/meminfo")) else {
+      throw .EINVAL
     }
-    throw .EINVAL
+    return byteCount
   }
 
   /// Open files this process may have (`RLIMIT_NOFILE`); nil is unlimited.

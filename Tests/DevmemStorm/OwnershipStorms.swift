@@ -153,6 +153,7 @@ let ownershipStorms: [Storm] = [
     let child = Child(pool.allocate()!, pool.remote)
     child.shared = shared
     child.sharedCell.put(shared.allocate()!)
+    let token = shared.allocate()!.detach()
     let status = Atomic<Int>(0)
     let isDone = Atomic<Bool>(false)
     let other = Background([
@@ -165,6 +166,11 @@ let ownershipStorms: [Storm] = [
             _ = child.remote.statistics
             child.cell.drop()
             child.sharedCell.drop()
+            // Also while the parent's other thread had the pool's lock.
+            do {
+              _ = try child.shared?.reclaim(token)
+              return 5
+            } catch {}
             child.remote.close {}
             child.shared?.close {}
             return 0
@@ -178,12 +184,14 @@ let ownershipStorms: [Storm] = [
     while !isDone.load(ordering: .acquiring) {
       _ = pool.allocate()
       _ = shared.allocate()
+      _ = shared.inFlight
     }
     cstorm_unregister()
     other.join()
     child.cell.drop()
     child.sharedCell.drop()
     child.shared = nil
+    _ = try shared.reclaim(token)
     let found = status.load(ordering: .relaxed)
     return found == 0 ? nil : "a child ended with \(found)"
   },

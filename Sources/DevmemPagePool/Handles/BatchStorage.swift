@@ -111,6 +111,17 @@ extension PagePool.State {
     return true
   }
 
+  /// Puts a batch that nobody shares into the cache, which has room for it: whole, or onto the stack. Owner
+  /// thread only, within the mark of a return.
+  @inlinable
+  @inline(__always)
+  mutating func put(_ storage: BatchStorage, _ count: Int, _ top: inout Slot) {
+    if unsafe keepWhole(storage, count, &top) { return }
+    unsafe top.update(from: storage.slots, count: count)
+    unsafe top += count
+    keep(storage)
+  }
+
   /// Moves the batch that is kept whole onto the cache's stack. False if there is none, or no room.
   @usableFromInline
   @inline(never)

@@ -189,11 +189,7 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   static func putBack(_ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference) {
     var top = unsafe pool.pointee.beginReturn()
     if unsafe pool.pointee.limit.isAtLeast(top + count), !storage.mayBeShared {
-      if unsafe !pool.pointee.keepWhole(storage, count, &top) {
-        unsafe top.update(from: storage.slots, count: count)
-        unsafe top += count
-        unsafe pool.pointee.keep(storage)
-      }
+      unsafe pool.pointee.put(storage, count, &top)
       unsafe pool.pointee.top.publish(top)
     } else {
       unsafe pool.pointee.top.publish(top)
@@ -216,9 +212,10 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     _ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference?
   ) {
     if count > 0, let pool = unsafe pool {
-      if unsafe pool.pointee.queue.push(storage, count, to: pool) { return }
-      if unsafe pool.pointee.key != 0, !storage.mayBeShared {
-        return unsafe PagePool.State.putHere(storage, count, pool)
+      if unsafe pool.pointee.key != 0 {
+        if !storage.mayBeShared { return unsafe PagePool.State.putHere(storage, count, pool) }
+      } else if unsafe pool.pointee.queue.push(storage, count, to: pool) {
+        return
       }
     }
     unsafe putBackMixed(storage.slots, count)

@@ -61,9 +61,7 @@ extension PagePool {
     /// Closes the pool and calls `whenDrained` when the last buffer is back: at once on this thread if
     /// none is out, else on the thread where the last one dies. In a forked child nothing happens.
     public func close(whenDrained: @escaping @Sendable () -> Void) {
-      guard !core.isForked else { return }
-      core.beginClosing()
-      core.whenDrained { _ in whenDrained() }
+      core.close(whenDrained: whenDrained)
     }
 
     /// Makes the calling thread the owner of a pool whose owner has ended without handing it over.

@@ -202,6 +202,8 @@ extension PagePool.State {
 extension PoolCore {
   /// Any token. Any thread.
   func reclaim(_ token: NetmemToken) -> Result<RecordReference, NetmemTokenError> {
+    // The locks and the records here may be as another thread of the parent had left them.
+    guard !isForked else { return .failure(.stale) }
     if token.isShared { return SharedTokens.all.reclaim(token, for: identity) }
     guard let record = unsafe record(at: token.index) else { return .failure(.foreign) }
     // Of this pool's slabs, but back in the provider, or out for another pool: the token outlived its buffer.

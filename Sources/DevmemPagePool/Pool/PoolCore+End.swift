@@ -71,6 +71,13 @@ extension PoolCore {
     waiter?(false)
   }
 
+  /// Closes the pool and calls `whenDrained` when its last buffer is back. In a forked child nothing happens.
+  func close(whenDrained: @escaping @Sendable () -> Void) {
+    guard !isForked else { return }
+    beginClosing()
+    self.whenDrained { _ in whenDrained() }
+  }
+
   /// Closes the pool and waits for its last buffer.
   nonisolated(nonsending) func close(waitingAtMost limit: Duration?) async throws(PagePoolError) {
     guard !isForked else { throw .forked }

@@ -57,11 +57,7 @@ extension PagePool.State {
       let state = unsafe here(key)
       var top = unsafe state.pointee.beginReturn()
       if unsafe state.pointee.limit.isAtLeast(top + count) {
-        if unsafe !state.pointee.keepWhole(storage, count, &top) {
-          unsafe top.update(from: storage.slots, count: count)
-          unsafe top += count
-          unsafe state.pointee.keep(storage)
-        }
+        unsafe state.pointee.put(storage, count, &top)
         return unsafe state.pointee.top.publish(top)
       }
       unsafe state.pointee.top.publish(top)

@@ -84,7 +84,7 @@ extension SharedPoolCore {
   }
 
   /// To the first task that waits, or into the depot, where such tasks look.
-  private func handOverOrKeep(_ iov: RecordReference, isReturn: Bool = true) -> Handover {
+  func handOverOrKeep(_ iov: RecordReference, isReturn: Bool = true) -> Handover {
     handOver(iov, isReturn: isReturn) {
       depot.withLock { depot in
         guard !depot.isClosed else { return false }
@@ -176,14 +176,13 @@ extension SharedPoolCore {
     let handedOver = read(counters.handedOver)
     // Not counted on the fast path: what is in the caches, and what left them, must have come in.
     var balance = UInt64(currentInFlight.cached) &+ read(counters.unloaded) &- read(counters.loaded)
-    depot.withLock { depot in
-      for part in unsafe depot.allParts.union([Part(state: home)]) {
-        unsafe result.alloc.fast += read(part.state.pointee.served) >> 1
-        unsafe balance &+= read(part.state.pointee.counters.unloaded)
-        unsafe balance &-= read(part.state.pointee.counters.loaded)
-        unsafe result.alloc.refill += read(part.state.pointee.counters.refill)
-        unsafe result.recycle.cacheFull += read(part.state.pointee.counters.cacheFull)
-      }
+    let parts = depot.withLock { Array($0.allParts) }
+    for part in unsafe parts + [Part(state: home)] {
+      unsafe result.alloc.fast += read(part.state.pointee.served) >> 1
+      unsafe balance &+= read(part.state.pointee.counters.unloaded)
+      unsafe balance &-= read(part.state.pointee.counters.loaded)
+      unsafe result.alloc.refill += read(part.state.pointee.counters.refill)
+      unsafe result.recycle.cacheFull += read(part.state.pointee.counters.cacheFull)
     }
     result.alloc.slow = read(counters.slow)
     result.alloc.slowHighOrder = read(counters.slowHighOrder)

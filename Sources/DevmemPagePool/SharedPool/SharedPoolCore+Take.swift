@@ -11,10 +11,10 @@ extension SharedPoolCore {
     if let iov = takeFromMagazine() { return iov }
     return unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: 1) { slots in
       let slot = unsafe slots.baseAddress.unsafelyUnwrapped
-      guard unsafe take(1, to: slot, site) == 1 else {
-        return takeFromReserve(priority, site)
-      }
-      return unsafe slot.pointee
+      if unsafe take(1, to: slot, site) == 1 { return unsafe slot.pointee }
+      if priority == .critical, let reserved = takeFromReserve(site) { return reserved }
+      countNothing(priority)
+      return nil
     }
   }
 
@@ -50,11 +50,10 @@ extension SharedPoolCore {
     return nil
   }
 
-  /// Up to `count` buffers.
+  /// Up to `count` buffers, without the reserve. Fewer are for the caller to count (`countNothing`).
   func take(_ count: Int, to slots: AtomicSlot.Slot, _ site: PagePool.CallSite) -> Int {
     guard !isForked else { trapNotOwner() }
     guard let part = unsafe partHere() ?? (isClosing.load(ordering: .relaxed) ? nil : home) else {
-      counters.closed.add(1, ordering: .relaxed)
       return 0
     }
     unsafe fillReserve(for: part)
@@ -69,7 +68,6 @@ extension SharedPoolCore {
         break
       }
     }
-    if taken < count { countNothing() }
     guard taken > 0 else { return 0 }
     unsafe note(taken, hasAsked, part)
     for position in 0..<taken { unsafe ledger?.taken(slots[position], at: site) }
@@ -77,9 +75,12 @@ extension SharedPoolCore {
     return taken
   }
 
-  private func countNothing() {
+  /// An allocation got less than it asked for.
+  func countNothing(_ priority: PagePool.Priority) {
     if isClosing.load(ordering: .relaxed) {
       counters.closed.add(1, ordering: .relaxed)
+    } else if priority == .critical {
+      counters.reserveExhausted.add(1, ordering: .relaxed)
     } else {
       counters.exhausted.add(1, ordering: .relaxed)
     }
@@ -120,9 +121,7 @@ extension SharedPoolCore {
           unsafe part.pointee.empty(into: &depot.iovs)
         }
       }
-      while taken < count {
-        openMagazine(&depot)
-        guard let iov = depot.iovs.popLast() else { break }
+      while taken < count, let iov = takeSingle(&depot) {
         unsafe (slots + taken).initialize(to: iov)
         taken += 1
       }
@@ -161,22 +160,13 @@ extension SharedPoolCore {
   /// is seen here. Something else must keep the pool.
   private func serveWaiters() {
     while waiterCount.load(ordering: .acquiring) > 0,
-      let iov = depot.withLock({ depot in
-        openMagazine(&depot)
-        return depot.iovs.popLast()
-      })
+      let iov = depot.withLock({ takeSingle(&$0) })
     {
-      let outcome = handOver(iov, isReturn: false) {
-        depot.withLock { depot in
-          if !depot.isClosed { depot.iovs.append(iov) }
-          return !depot.isClosed
-        }
+      switch handOverOrKeep(iov, isReturn: false) {
+      case .handedOver: unsafe note(1, true, home)
+      case .kept: return
+      case .refused: return giveBack(iov)
       }
-      guard outcome == .handedOver else {
-        if outcome == .refused { giveBack(iov) }
-        return
-      }
-      unsafe note(1, true, home)
     }
   }
 
@@ -218,14 +208,8 @@ extension SharedPoolCore {
     drop(Self.pin)
   }
 
-  private func takeFromReserve(
-    _ priority: PagePool.Priority, _ site: PagePool.CallSite
-  ) -> RecordReference? {
-    guard priority == .critical else { return nil }
-    guard let iov = depot.withLock({ $0.reserve.popLast() }) else {
-      counters.reserveExhausted.add(1, ordering: .relaxed)
-      return nil
-    }
+  private func takeFromReserve(_ site: PagePool.CallSite) -> RecordReference? {
+    guard let iov = depot.withLock({ $0.reserve.popLast() }) else { return nil }
     counters.reserveUsed.add(1, ordering: .relaxed)
     unsafe note(1, true, home)
     ledger?.taken(iov, at: site)
@@ -244,11 +228,7 @@ extension SharedPoolCore {
     guard let number else { return .refused(.closed) }
     // From here on everybody comes the long way; what came back before has to be looked for.
     callBack(.everybody)
-    let found = depot.withLock { depot in
-      openMagazine(&depot)
-      return depot.iovs.popLast()
-    }
-    guard let iov = found else { return .number(number) }
+    guard let iov = depot.withLock({ takeSingle(&$0) }) else { return .number(number) }
     if case .buffer(let other) = withWaiters({ $0.withdraw(number) }) {
       // Another thread was as fast; one is enough.
       unsafe PagePool.State.put(other.record)

@@ -104,7 +104,7 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
   func partHere() -> PagePool.State.Reference? {
     if cthreads_has(key) { return unsafe PagePool.State.here(key) }
     let number = cthreads_enter()
-    guard number != UInt64.max, !isClosing.load(ordering: .relaxed) else { return nil }
+    guard number != Self.endingThread, !isClosing.load(ordering: .relaxed) else { return nil }
     let part = depot.withLock { depot in
       // Made before, if a pool with the same place in thread-local storage has taken it since.
       if let known = depot.parts[number] { return known }
@@ -180,8 +180,14 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
     return isDone
   }
 
+  /// Takes one buffer out of the depot, if there is any.
+  func takeSingle(_ depot: inout Depot) -> RecordReference? {
+    openMagazine(&depot)
+    return depot.iovs.popLast()
+  }
+
   /// Sees to it that if there is a buffer in the depot there is a single one.
-  func openMagazine(_ depot: inout Depot) {
+  private func openMagazine(_ depot: inout Depot) {
     guard depot.iovs.isEmpty, let magazine = depot.magazines.popLast() else { return }
     unsafe depot.iovs.append(
       contentsOf: UnsafeBufferPointer(start: magazine.slots, count: configuration.refillCount))
@@ -212,10 +218,6 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
 
   // MARK: What the kinds of pools differ in
 
-  override func returnAttended(_ iov: RecordReference, _ holder: PagePool.State.Reference) {
-    unsafe PagePool.State.takeBackShared(iov.record, holder)
-  }
-
   override func takeBack(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     unsafe takeBackShared(iovs)
   }
@@ -240,13 +242,8 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
     depot.withLock { $0.isClosed = true }
     callBack(.everybody)
     var all = depot.withLock { depot in
-      var all = depot.reserve
-      repeat {
-        openMagazine(&depot)
-        all += depot.iovs
-        depot.iovs = []
-      } while !depot.magazines.isEmpty
-      depot.reserve = []
+      var all = exchange(&depot.reserve, with: [])
+      while let iov = takeSingle(&depot) { all.append(iov) }
       return all
     }
     giveBack(&all)
