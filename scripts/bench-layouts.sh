@@ -21,8 +21,7 @@ scripts/install-deps.sh build check
 
 say "building the package in Benchmarks/RecordLayouts/"
 folder="$PWD/.build/layouts"
-# The package manager looks for new files in the root package only; a new plan finds all.
-rm -f "$folder/release.yaml"
+forget_plan "$folder"
 swift build --quiet -c release --package-path Benchmarks/RecordLayouts --scratch-path "$folder" \
   --static-swift-stdlib >&2
 exec python3 -B scripts/lib/layouts.py "$folder/release/Layouts" "$@"

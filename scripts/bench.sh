@@ -15,8 +15,7 @@ if [ "${1:-}" = latency ]; then
   shift
   "$root/scripts/install-deps.sh" build
   say "building the package in Benchmarks/"
-  # The package manager looks for new files in the root package only; a new plan finds all.
-  rm -f "$root/.build/benchmarks/release.yaml"
+  forget_plan "$root/.build/benchmarks"
   swift build --quiet -c release --package-path "$root/Benchmarks" \
     --scratch-path "$root/.build/benchmarks" --product devmem-latency >&2
   exec "$root/.build/benchmarks/release/devmem-latency" "$@"

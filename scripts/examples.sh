@@ -41,6 +41,7 @@ build() {
   look >&2 || die "examples are to be short and safe; see above"
   say "swift build --package-path Examples"
   # The scratch path is this package's own, so that `make clean` finds it.
+  forget_plan .build/examples
   local output
   output="$(swift build --quiet --package-path Examples --scratch-path "$PWD/.build/examples" \
     --build-tests 2>&1)" || {

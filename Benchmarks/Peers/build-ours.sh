@@ -10,9 +10,7 @@ cd "$(repo_root)"
 package=Benchmarks/Peers/Ours
 scratch=.build/peers
 say "building $package"
-# The package manager looks for new files in the root package only: without its plan of the last
-# build it makes a new one, which finds those of the library as well.
-rm -f "$scratch/release.yaml"
+forget_plan "$scratch"
 # Static, so that a run under valgrind starts in half a second; without debug information, which
 # older valgrinds cannot read.
 output="$(swift build --quiet -c release --static-swift-stdlib -debug-info-format none \

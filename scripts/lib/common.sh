@@ -36,6 +36,13 @@ with_cache_lock() {
   ) 9>"$(cache_dir)/$name.lock"
 }
 
+# The package manager looks for new files in the root package only: for a package that depends on this one by
+# path its plan of the last build goes, and the new one finds those of the library as well.
+forget_plan() {
+  local scratch="$1"
+  rm -f "$scratch/debug.yaml" "$scratch/release.yaml"
+}
+
 # Prints the prefix that gives root ("", "sudo" or "sudo -n"), or fails when there is no way.
 root_prefix() {
   if [ "$(id -u)" -eq 0 ]; then
