@@ -37,9 +37,9 @@ _Static_assert(
   "control memory");
 
 int64_t csystem_devmem_receive(
-  int fd, const struct csystem_socket_vector *vectors, size_t vector_count, int waits, void *control,
-  size_t control_byte_count, struct csystem_devmem_fragment *fragments, size_t *fragment_count,
-  int *is_truncated) {
+  int fd, const struct csystem_socket_vector *vectors, size_t vector_count, int waits,
+  void *control, size_t control_byte_count, struct csystem_devmem_fragment *fragments,
+  size_t *fragment_count, int *is_truncated) {
   struct msghdr message = {
     .msg_iov = (struct iovec *)vectors,
     .msg_iovlen = vector_count,

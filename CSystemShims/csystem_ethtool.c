@@ -29,7 +29,8 @@ struct rss_request {
 _Static_assert(sizeof(struct rss_request) == sizeof(struct ethtool_rxfh), "size");
 _Static_assert(
   offsetof(struct rss_request, table) == offsetof(struct ethtool_rxfh, rss_config), "layout");
-_Static_assert(csystem_ethtool_driver_size == sizeof(((struct ethtool_drvinfo *)0)->driver), "size");
+_Static_assert(
+  csystem_ethtool_driver_size == sizeof(((struct ethtool_drvinfo *)0)->driver), "size");
 
 // RXH_XFRM_NO_CHANGE
 static const uint8_t keep_transformation = 0xFF;
@@ -72,7 +73,8 @@ static struct rss_request *rss_request(size_t size) {
 }
 
 int csystem_ethtool_indirection(
-  int fd, const char *interface, uint32_t context, uint32_t *queues, size_t capacity, size_t *size) {
+  int fd, const char *interface, uint32_t context, uint32_t *queues, size_t capacity,
+  size_t *size) {
   struct rss_request question = {.command = ETHTOOL_GRSSH, .context = context};
   int result = ask(fd, interface, &question);
   *size = question.table_size;

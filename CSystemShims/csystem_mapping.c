@@ -91,7 +91,9 @@ int csystem_mapping_populate(
   if (part_count > populate_part_limit) {
     part_count = populate_part_limit;
   }
-  size_t step = part_count < 2 ? byte_count : byte_count / part_count / part_alignment * part_alignment;
+  size_t step = part_count < 2
+                  ? byte_count
+                  : byte_count / part_count / part_alignment * part_alignment;
   if (step == 0) {
     step = byte_count;
   }

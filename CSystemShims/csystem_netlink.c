@@ -153,7 +153,8 @@ int csystem_netlink_message_at(
 }
 
 int csystem_netlink_attribute_at(
-  const void *bytes, size_t byte_count, size_t offset, struct csystem_netlink_attribute *attribute) {
+  const void *bytes, size_t byte_count, size_t offset,
+  struct csystem_netlink_attribute *attribute) {
   struct nlattr header;
   if (offset >= byte_count || byte_count - offset < sizeof(header)) {
     return 0;

@@ -27,8 +27,8 @@ static int has_bit(const unsigned long *mask, int node) {
   return node >= 0 && node < mask_word_count * 64 && (mask[node / 64] >> node % 64 & 1) != 0;
 }
 
-// The nodes that this process may allocate on. Not by libnuma, which writes to standard error when a
-// filter of system calls (seccomp) refuses get_mempolicy. 0 if that cannot be asked.
+// The nodes that this process may allocate on. Not by libnuma, which writes to standard error when
+// a filter of system calls (seccomp) refuses get_mempolicy. 0 if that cannot be asked.
 static int read_allowed(unsigned long *mask) {
   memset(mask, 0, mask_word_count * sizeof(*mask));
   return syscall(

@@ -23,7 +23,8 @@ struct start {
 static void *run(void *argument) {
   struct start start = *(struct start *)argument;
   free(argument);
-  // Of the calling thread it is prctl(PR_SET_NAME), which cannot fail; of another it would need /proc.
+  // Of the calling thread it is prctl(PR_SET_NAME), which cannot fail; of another it would need
+  // /proc.
   pthread_setname_np(pthread_self(), start.name);
   start.routine(start.context);
   return NULL;

@@ -71,8 +71,9 @@ static int is_stale(const struct sockaddr_un *address, int length, int stream) {
   return result == ECONNREFUSED;
 }
 
-// A lock on the folder of a path: who is between bind and listen holds it, and so does who looks whether
-// a file is stale. -1 if there is none to be had: somebody who may read the folder keeps it.
+// A lock on the folder of a path: who is between bind and listen holds it, and so does who looks
+// whether a file is stale. -1 if there is none to be had: somebody who may read the folder keeps
+// it.
 static int lock_folder(const char *path) {
   char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
   const char *slash = strrchr(path, '/');
@@ -133,7 +134,8 @@ int csystem_unixsocket_listen(const char *path, int stream, int backlog, unsigne
   if (fd < 0) {
     return -errno;
   }
-  // The file gets the socket's mode (unix_bind_bsd, net/unix/af_unix.c): no moment in which it has more.
+  // The file gets the socket's mode (unix_bind_bsd, net/unix/af_unix.c): no moment in which it has
+  // more.
   if (fchmod(fd, mode) < 0) {
     return failed(fd);
   }

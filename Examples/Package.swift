@@ -3,8 +3,8 @@
 
 import PackageDescription
 
-// What users write, in a package of its own as theirs is: it sees the library's products alone. Strict memory
-// safety is on, so that the compiler says if one of them needed `unsafe`.
+// What users write, in a package of its own as theirs is: it sees the library's products alone.
+// Strict memory safety is on, so that the compiler says if one of them needed `unsafe`.
 let rules: [SwiftSetting] = [.strictMemorySafety(), .treatAllWarnings(as: .error)]
 let devmem = Target.Dependency.product(name: "Devmem", package: "swift-devmem")
 let net = Target.Dependency.product(name: "DevmemNet", package: "swift-devmem")

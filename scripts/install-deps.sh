@@ -6,7 +6,7 @@
 #   scripts/install-deps.sh GROUP...
 #
 #   build   the headers of libdrm, libnuma, libmnl and libcrypto, pkg-config
-#   check   the disassembler and the instruction counter of `make check`
+#   check   the disassembler, the instruction counter and the shell linter of `make check`
 #   vm      QEMU and what boots a Debian kernel in it
 #   peers   DPDK, mimalloc and jemalloc, which `make bench-peers` measures beside this library
 #   kernel  what builds a module for that kernel, for `make bench-kernel` and `make test-device`
@@ -57,6 +57,7 @@ for group in "$@"; do
       lacks binutils has objdump
       lacks valgrind has valgrind
       lacks python3 has python3
+      lacks shellcheck has shellcheck
       ;;
     vm)
       lacks qemu-system-x86 has qemu-system-x86_64

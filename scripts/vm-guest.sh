@@ -18,6 +18,8 @@ fail() {
   finish 125
 }
 
+# What vm-run.sh put there: see its `settings`.
+rw=() hugepages=
 # shellcheck source=/dev/null
 . "$share/settings"
 

@@ -97,6 +97,7 @@ stop_machine() {
   machine=""
 }
 
+# shellcheck disable=SC2317  # reached by the trap
 cleanup() {
   stop_machine
   rm -rf "$share" "$links"

@@ -3,8 +3,8 @@
 
 import PackageDescription
 
-// The layouts experiment: docs/decisions/0010-one-handle-for-two-kinds-of-memory.md. A package of its
-// own, because it needs the page pool and nothing else.
+// The layouts experiment: docs/decisions/0010-one-handle-for-two-kinds-of-memory.md. A package of
+// its own, because it needs the page pool and nothing else.
 let package = Package(
   name: "record-layouts",
   dependencies: [.package(name: "swift-devmem", path: "../..")],

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Device memory TCP on a connected socket: payload that stays in a dma-buf bound to the network
-// device (Documentation/networking/devmem.rst).
-// Mirrors: struct dmabuf_cmsg and struct dmabuf_token of include/uapi/linux/uio.h; SO_DEVMEM_LINEAR,
-// SO_DEVMEM_DMABUF, SO_DEVMEM_DONTNEED and SCM_DEVMEM_DMABUF of include/uapi/asm-generic/socket.h;
-// MSG_SOCK_DEVMEM of include/linux/socket.h. Debian 12's headers have none of them.
-// Why C: control messages are walked and built by macros, and setsockopt's answer is a number here.
-// Minimum kernel: 6.12 for receiving, 6.16 for sending.
+// device (Documentation/networking/devmem.rst). Mirrors: struct dmabuf_cmsg and struct dmabuf_token
+// of include/uapi/linux/uio.h; SO_DEVMEM_LINEAR, SO_DEVMEM_DMABUF, SO_DEVMEM_DONTNEED and
+// SCM_DEVMEM_DMABUF of include/uapi/asm-generic/socket.h; MSG_SOCK_DEVMEM of
+// include/linux/socket.h. Debian 12's headers have none of them. Why C: control messages are walked
+// and built by macros, and setsockopt's answer is a number here. Minimum kernel: 6.12 for
+// receiving, 6.16 for sending.
 #pragma once
 
 #include <stddef.h>
@@ -29,8 +29,8 @@ extern "C" {
 /// Bytes of control memory that one fragment takes: CMSG_SPACE of a struct dmabuf_cmsg.
 #define CSYSTEM_DEVMEM_CONTROL_BYTE_COUNT 40
 
-/// Received bytes: where they are. The fields of struct dmabuf_cmsg, in its order; `flags`, which the
-/// kernel leaves 0, says here which of the two control messages it was.
+/// Received bytes: where they are. The fields of struct dmabuf_cmsg, in its order; `flags`, which
+/// the kernel leaves 0, says here which of the two control messages it was.
 struct csystem_devmem_fragment {
   /// Bytes from the start of the dma-buf.
   uint64_t offset;
@@ -60,12 +60,12 @@ struct csystem_devmem_token_range {
 /// Bytes received, 0 at the end of the stream. -ETOOSMALL (525) without room for one fragment,
 /// -EFAULT for vectors that cannot be written.
 int64_t csystem_devmem_receive(
-  int fd, const struct csystem_socket_vector *vectors, size_t vector_count, int waits, void *control,
-  size_t control_byte_count, struct csystem_devmem_fragment *fragments, size_t *fragment_count,
-  int *is_truncated);
+  int fd, const struct csystem_socket_vector *vectors, size_t vector_count, int waits,
+  void *control, size_t control_byte_count, struct csystem_devmem_fragment *fragments,
+  size_t *fragment_count, int *is_truncated);
 
-/// setsockopt(SO_DEVMEM_DONTNEED): the kernel may use these fragments' memory again. Takes no socket
-/// lock: goes on beside a receive that waits.
+/// setsockopt(SO_DEVMEM_DONTNEED): the kernel may use these fragments' memory again. Takes no
+/// socket lock: goes on beside a receive that waits.
 ///
 /// How many tokens it knew and freed; it skips the others without a word. -EBADF if the socket is
 /// not TCP, -ENOPROTOOPT before Linux 6.12, -EINVAL for more than

@@ -2,9 +2,8 @@
 //
 // What of a network card's settings netlink does not have, or has not had for long: steering rules
 // (n-tuple filters), the table of receive side scaling, the driver's name. SIOCETHTOOL of
-// include/uapi/linux/ethtool.h.
-// Why C: ioctl(2) is variadic, the structs end in arrays of any length, and addresses are in network
-// byte order inside unions.
+// include/uapi/linux/ethtool.h. Why C: ioctl(2) is variadic, the structs end in arrays of any
+// length, and addresses are in network byte order inside unions.
 #pragma once
 
 #include <stddef.h>
@@ -28,8 +27,8 @@ enum {
 struct csystem_ethtool_rule {
   /// Place in the table: lower ones are looked at first.
   uint32_t location;
-  /// TCP_V4_FLOW 1, UDP_V4_FLOW 2, TCP_V6_FLOW 5, UDP_V6_FLOW 6; others are only read, without their
-  /// addresses and ports.
+  /// TCP_V4_FLOW 1, UDP_V4_FLOW 2, TCP_V6_FLOW 5, UDP_V6_FLOW 6; others are only read, without
+  /// their addresses and ports.
   uint32_t flow_type;
   /// The receive queue, RX_CLS_FLOW_DISC (all ones) to drop, or what the driver understands.
   uint64_t queue;
@@ -83,8 +82,8 @@ int csystem_ethtool_create_context(
 /// ETHTOOL_SRSSH that deletes a context. -ENOENT, -EBUSY while rules use it.
 int csystem_ethtool_delete_context(int fd, const char *interface, uint32_t context);
 
-/// ETHTOOL_GRXCLSRLCNT and ETHTOOL_GRXCLSRLALL: the places that are taken. Writes at most `capacity`;
-/// -EMSGSIZE if there are more, with table->count telling how many. -EOPNOTSUPP.
+/// ETHTOOL_GRXCLSRLCNT and ETHTOOL_GRXCLSRLALL: the places that are taken. Writes at most
+/// `capacity`; -EMSGSIZE if there are more, with table->count telling how many. -EOPNOTSUPP.
 int csystem_ethtool_rule_locations(
   int fd, const char *interface, uint32_t *locations, size_t capacity,
   struct csystem_ethtool_rule_table *table);

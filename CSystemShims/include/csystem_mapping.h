@@ -32,9 +32,9 @@ int csystem_mapping_unmap(void *address, size_t byte_count);
 /// -ENOMEM without memory, -EFAULT where a touch would raise SIGBUS (hugetlb pool or tmpfs empty),
 /// -EINVAL before Linux 5.14 and on VM_PFNMAP mappings, such as a udmabuf's own since 6.11.
 ///
-/// By `part_count` threads at once (at most 16, the caller's among them), each a part that begins at a
-/// multiple of `part_alignment`; by fewer where no more can be made. All have ended when it returns, with
-/// the first part's error.
+/// By `part_count` threads at once (at most 16, the caller's among them), each a part that begins
+/// at a multiple of `part_alignment`; by fewer where no more can be made. All have ended when it
+/// returns, with the first part's error.
 int csystem_mapping_populate(
   void *address, size_t byte_count, unsigned part_count, size_t part_alignment);
 

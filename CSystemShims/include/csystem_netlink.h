@@ -40,8 +40,8 @@ struct csystem_netlink_attribute {
   size_t next_offset;
 };
 
-/// What a kernel says of a refused request (struct nlmsgerr and enum nlmsgerr_attrs), and of the end
-/// of a dump.
+/// What a kernel says of a refused request (struct nlmsgerr and enum nlmsgerr_attrs), and of the
+/// end of a dump.
 struct csystem_netlink_verdict {
   /// 0, or an errno as a positive number.
   int32_t error;
@@ -54,8 +54,9 @@ struct csystem_netlink_verdict {
   size_t text_count;
 };
 
-/// mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC) and mnl_socket_bind with a number that the kernel
-/// chooses. Writes a socket that the caller owns. -EPROTONOSUPPORT without generic netlink, -EMFILE.
+/// mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC) and mnl_socket_bind with a number that the
+/// kernel chooses. Writes a socket that the caller owns. -EPROTONOSUPPORT without generic netlink,
+/// -EMFILE.
 int csystem_netlink_open(void **socket);
 
 /// Closes the descriptor and frees the socket, whatever the kernel answers.
@@ -67,8 +68,8 @@ int csystem_netlink_descriptor(void *socket);
 /// The socket's address (nl_pid), which answers carry. Cannot fail.
 uint32_t csystem_netlink_port(void *socket);
 
-/// NETLINK_EXT_ACK, NETLINK_CAP_ACK and NETLINK_GET_STRICT_CHK: refusals come with a text and without
-/// a copy of the request, and dumps refuse what they do not know. Minimum kernel: 4.20.
+/// NETLINK_EXT_ACK, NETLINK_CAP_ACK and NETLINK_GET_STRICT_CHK: refusals come with a text and
+/// without a copy of the request, and dumps refuse what they do not know. Minimum kernel: 4.20.
 int csystem_netlink_set_strict(void *socket);
 
 /// SO_RCVTIMEO: receiving fails with -EAGAIN after that time; 0 waits for ever.
@@ -80,13 +81,14 @@ int csystem_netlink_join(void *socket, uint32_t group);
 /// mnl_socket_sendto, to the kernel. Bytes sent: all of them.
 int64_t csystem_netlink_send(void *socket, const void *bytes, size_t byte_count);
 
-/// recvmsg(2): one datagram of the kernel's, which may hold several messages; 0 for one from another
-/// process, which is dropped. -ENOSPC if it did not fit (it is
-/// gone), -ENOBUFS if the kernel had to drop some before it.
+/// recvmsg(2): one datagram of the kernel's, which may hold several messages; 0 for one from
+/// another process, which is dropped. -ENOSPC if it did not fit (it is gone), -ENOBUFS if the
+/// kernel had to drop some before it.
 int64_t csystem_netlink_receive(void *socket, void *bytes, size_t byte_count);
 
-/// Writes the headers of a generic netlink request at the beginning of `buffer` (mnl_nlmsg_put_header,
-/// struct genlmsghdr). Returns the message's length so far, -EMSGSIZE if there is no room.
+/// Writes the headers of a generic netlink request at the beginning of `buffer`
+/// (mnl_nlmsg_put_header, struct genlmsghdr). Returns the message's length so far, -EMSGSIZE if
+/// there is no room.
 int64_t csystem_netlink_begin(
   void *buffer, size_t capacity, uint16_t type, uint8_t command, uint8_t version);
 
@@ -101,8 +103,8 @@ int64_t csystem_netlink_put(
 /// mnl_attr_nest_start_check. Returns where in the buffer the nest begins, -EMSGSIZE without room.
 int64_t csystem_netlink_nest_begin(void *buffer, size_t capacity, uint16_t type);
 
-/// mnl_attr_nest_end of the nest that begins there. Returns the message's length, -E2BIG for a nest of
-/// more than 65535 bytes, which stays unfinished.
+/// mnl_attr_nest_end of the nest that begins there. Returns the message's length, -E2BIG for a nest
+/// of more than 65535 bytes, which stays unfinished.
 int64_t csystem_netlink_nest_end(void *buffer, size_t nest_offset);
 
 /// The message at an offset, if all of it is there. 1, or 0 where none fits any more.

@@ -27,26 +27,27 @@ struct csystem_socket_completion {
   uint32_t copied;
 };
 
-/// Listens on `address` (numeric, IPv4 or IPv6; "::" also takes IPv4) and `port` (0: any), and writes
-/// the port. `interface` (NULL: any) is for SO_BINDTODEVICE. Returns an fd that the caller owns.
-/// -EINVAL for what is no numeric address, -ENODEV for no such interface, -EADDRNOTAVAIL.
+/// Listens on `address` (numeric, IPv4 or IPv6; "::" also takes IPv4) and `port` (0: any), and
+/// writes the port. `interface` (NULL: any) is for SO_BINDTODEVICE. Returns an fd that the caller
+/// owns. -EINVAL for what is no numeric address, -ENODEV for no such interface, -EADDRNOTAVAIL.
 int csystem_socket_listen(
   const char *address, uint16_t port, const char *interface, int backlog, uint16_t *bound_port);
 
-/// Connects to `address` (numeric, IPv4 or IPv6) and `port`, from `local_address` (NULL: the route's)
-/// and `local_port` (0: any). `interface` as above. Returns an fd that the caller owns.
+/// Connects to `address` (numeric, IPv4 or IPv6) and `port`, from `local_address` (NULL: the
+/// route's) and `local_port` (0: any). `interface` as above. Returns an fd that the caller owns.
 /// -ECONNREFUSED, -EHOSTUNREACH, -ENETUNREACH, -ETIMEDOUT and as above.
 int csystem_socket_connect(
   const char *address, uint16_t port, const char *local_address, uint16_t local_port,
   const char *interface);
 
-/// Looks a host's name up (getaddrinfo(3)): writes the numeric addresses of the stream endpoints, each ended
-/// by a NUL, in the resolver's order, and how many. Returns the bytes used; -ERANGE if `byte_count` is too
-/// small, -ENXIO for a name that nobody knows, -EAGAIN if the resolver cannot be asked now.
+/// Looks a host's name up (getaddrinfo(3)): writes the numeric addresses of the stream endpoints,
+/// each ended by a NUL, in the resolver's order, and how many. Returns the bytes used; -ERANGE if
+/// `byte_count` is too small, -ENXIO for a name that nobody knows, -EAGAIN if the resolver cannot
+/// be asked now.
 int64_t csystem_socket_resolve(const char *host, char *addresses, size_t byte_count);
 
-/// Begins to connect without waiting, on a socket that does not block: as csystem_socket_connect. The
-/// socket is writable when it is over; csystem_socket_connect_result says how.
+/// Begins to connect without waiting, on a socket that does not block: as csystem_socket_connect.
+/// The socket is writable when it is over; csystem_socket_connect_result says how.
 int csystem_socket_begin_connect(
   const char *address, uint16_t port, const char *local_address, uint16_t local_port,
   const char *interface);
@@ -72,9 +73,9 @@ int csystem_socket_set_buffer(int fd, int receive, uint32_t byte_count);
 /// shutdown(2) of the sending half.
 int csystem_socket_finish_sending(int fd);
 
-/// Ends a TCP connection as close(2) would, but keeps the fd and what it holds: a reset if something is
-/// unread, which goes (connect(2) to AF_UNSPEC), else an orderly end of both halves (shutdown(2)).
-/// -ENOTCONN.
+/// Ends a TCP connection as close(2) would, but keeps the fd and what it holds: a reset if
+/// something is unread, which goes (connect(2) to AF_UNSPEC), else an orderly end of both halves
+/// (shutdown(2)). -ENOTCONN.
 int csystem_socket_end_connection(int fd);
 
 /// sendmsg(MSG_NOSIGNAL), with MSG_ZEROCOPY if `zerocopy`. Bytes taken, possibly fewer than given.

@@ -16,16 +16,16 @@ extern "C" {
 /// (NR_CPUS with MAXSMP, arch/x86/Kconfig).
 enum { csystem_thread_word_count = 8192 / 64 };
 
-/// A thread that runs `routine(context)` on the given processors (csystem_thread_word_count words) and
-/// bears `name`, at most 15 bytes. The caller owns it: csystem_thread_release. -EINVAL: none of the
-/// processors is there and allowed to this process; -EAGAIN: no more threads. On failure nothing runs and
-/// `context` is the caller's still.
+/// A thread that runs `routine(context)` on the given processors (csystem_thread_word_count words)
+/// and bears `name`, at most 15 bytes. The caller owns it: csystem_thread_release. -EINVAL: none of
+/// the processors is there and allowed to this process; -EAGAIN: no more threads. On failure
+/// nothing runs and `context` is the caller's still.
 int csystem_thread_start(
   const char *name, const uint64_t *processors, void (*routine)(void *), void *context,
   uint64_t *thread);
 
-/// Waits until a thread has ended (pthread_join); if it is the calling thread, lets it end by itself
-/// (pthread_detach). Waits, unlike the others here; cannot fail on a thread that is owned.
+/// Waits until a thread has ended (pthread_join); if it is the calling thread, lets it end by
+/// itself (pthread_detach). Waits, unlike the others here; cannot fail on a thread that is owned.
 int csystem_thread_release(uint64_t thread);
 
 /// 1 if it is the calling thread, else 0.

@@ -19,10 +19,10 @@ enum {
 /// socketpair(2), close-on-exec: SOCK_SEQPACKET, or SOCK_STREAM. Two fds that the caller owns.
 int csystem_unixsocket_pair(int stream, int *first, int *second);
 
-/// socket + bind + listen on a path (or, first byte '@', an abstract name). The file has the permissions
-/// `mode`, less what the umask takes, from the start. A socket file that nobody listens on any more is
-/// replaced. Returns an fd that the caller owns. -EADDRINUSE if somebody listens there or the path is
-/// something else; -ENAMETOOLONG above 107 bytes.
+/// socket + bind + listen on a path (or, first byte '@', an abstract name). The file has the
+/// permissions `mode`, less what the umask takes, from the start. A socket file that nobody listens
+/// on any more is replaced. Returns an fd that the caller owns. -EADDRINUSE if somebody listens
+/// there or the path is something else; -ENAMETOOLONG above 107 bytes.
 int csystem_unixsocket_listen(const char *path, int stream, int backlog, unsigned mode);
 
 /// SO_PEERCRED: who was at the other end when it connected.
@@ -44,15 +44,15 @@ int64_t csystem_unixsocket_send(
   int fd, const void *bytes, size_t byte_count, const int *descriptors, size_t descriptor_count);
 
 /// recvmsg(MSG_CMSG_CLOEXEC). Bytes received, 0 at the end of the stream. The descriptors written
-/// belong to the caller. `obstacle` is 0, or why the kernel has dropped a part: EMSGSIZE where bytes
-/// (MSG_TRUNC) or descriptors (MSG_CTRUNC) did not fit, EMFILE where the table of descriptors is full,
-/// EACCES where a security module refused one. Minimum kernel: 2.6.23.
+/// belong to the caller. `obstacle` is 0, or why the kernel has dropped a part: EMSGSIZE where
+/// bytes (MSG_TRUNC) or descriptors (MSG_CTRUNC) did not fit, EMFILE where the table of descriptors
+/// is full, EACCES where a security module refused one. Minimum kernel: 2.6.23.
 int64_t csystem_unixsocket_receive(
   int fd, void *bytes, size_t byte_count, int *descriptors, size_t descriptor_limit,
   size_t *descriptor_count, int *obstacle);
 
-/// The descriptors in control messages, at most `descriptor_limit`. Lengths are believed as far as there
-/// are bytes.
+/// The descriptors in control messages, at most `descriptor_limit`. Lengths are believed as far as
+/// there are bytes.
 size_t csystem_unixsocket_descriptors_in(
   const void *control, size_t control_byte_count, int *descriptors, size_t descriptor_limit);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// AF_XDP sockets (include/uapi/linux/if_xdp.h), as far as registering user memory.
-// Why C: struct xdp_umem_reg has grown over the years; this one is the size that every kernel takes.
+// AF_XDP sockets (include/uapi/linux/if_xdp.h), as far as registering user memory. Why C: struct
+// xdp_umem_reg has grown over the years; this one is the size that every kernel takes.
 #pragma once
 
 #include <stddef.h>

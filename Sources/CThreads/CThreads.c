@@ -36,7 +36,9 @@ void cthreads_keep(uint64_t key, void *value) {
   has_kept = true;
 }
 
-void cthreads_at_end(void (*action)(uint64_t)) { __atomic_store_n(&at_end, action, __ATOMIC_RELEASE); }
+void cthreads_at_end(void (*action)(uint64_t)) {
+  __atomic_store_n(&at_end, action, __ATOMIC_RELEASE);
+}
 
 static void leave(void *unused) {
   (void)unused;

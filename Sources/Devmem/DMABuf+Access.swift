@@ -8,22 +8,22 @@ extension DMABuf {
   ///
   /// The bracket covers the whole buffer (the kernel has no ranges), waits for devices that are
   /// writing, and costs two system calls: bracket batches, not single IOVs. Brackets may nest and
-  /// overlap between threads. A bare memory file needs no system call; the bracket is still counted,
-  /// so that the same code runs.
+  /// overlap between threads. A bare memory file needs no system call; the bracket is still
+  /// counted, so that the same code runs.
   ///
   /// - Parameters:
   ///   - access: `.read`, `.write` or `.readWrite`.
   ///   - body: what to do; may throw, the bracket is closed all the same.
   /// - Returns: what `body` returns.
-  /// - Throws: what `body` throws; ``DevmemError`` if the exporter refuses to begin, or to end after
-  ///   a body that succeeded; ``DevmemError/Code/unreadable`` for writing to memory that the CPU may only
-  ///   read.
+  /// - Throws: what `body` throws; ``DevmemError`` if the exporter refuses to begin, or to end
+  ///   after a body that succeeded; ``DevmemError/Code/unreadable`` for writing to memory that the
+  ///   CPU may only read.
   public func withCPUAccess<Result: ~Copyable>(
     _ access: DMABufAccess, _ body: () throws -> Result
   ) throws -> Result {
     precondition(!access.isEmpty, "CPU access needs a direction")
-    // The mapping of a dma-buf that was exported without write permission. No bracket for writing opens,
-    // and so no handle of a pool over the memory gives its bytes for writing either.
+    // The mapping of a dma-buf that was exported without write permission. No bracket for writing
+    // opens, and so no handle of a pool over the memory gives its bytes for writing either.
     if let cpuMapping, !cpuMapping.isWritable, access.contains(.write) {
       throw DMABuf.readOnly(exporter)
     }

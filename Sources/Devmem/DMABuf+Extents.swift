@@ -7,10 +7,10 @@ internal import Synchronization
 extension DMABuf {
   /// The physically contiguous runs of the buffer, in dma-buf order; together they are all of it.
   ///
-  /// With physical addresses for a udmabuf made here, whose pages are pinned, where this process may
-  /// read /proc/self/pagemap (CAP_SYS_ADMIN); else one run at offset 0 without an address. The page
-  /// map is asked through the memory file: it shows nothing of a dma-buf's own mapping, which is
-  /// `VM_PFNMAP` and skipped by the kernel's page walker (mm/pagewalk.c). Computed at the first
+  /// With physical addresses for a udmabuf made here, whose pages are pinned, where this process
+  /// may read /proc/self/pagemap (CAP_SYS_ADMIN); else one run at offset 0 without an address. The
+  /// page map is asked through the memory file: it shows nothing of a dma-buf's own mapping, which
+  /// is `VM_PFNMAP` and skipped by the kernel's page walker (mm/pagewalk.c). Computed at the first
   /// question (8 bytes per base page are read) and kept: pinned pages do not move.
   ///
   /// - Throws: ``DevmemError`` where reading fails for another reason than permission.
@@ -30,8 +30,8 @@ extension DMABuf {
     }
   }
 
-  /// nil where the addresses cannot be known, or would mean nothing: pages of a bare memory file may
-  /// migrate at any time.
+  /// nil where the addresses cannot be known, or would mean nothing: pages of a bare memory file
+  /// may migrate at any time.
   private func physicalExtents() throws(Errno) -> [DMABufExtent]? {
     guard exporter == .udmabuf else { return nil }
     let pageMap: PageMap
@@ -51,8 +51,8 @@ extension DMABuf {
       return isKnown ? builder.finish() : nil
     }
     for range in memoryRanges {
-      // The mapping could not be put together from the files: a range cuts a huge page. A file's own
-      // mapping begins and ends on its pages.
+      // The mapping could not be put together from the files: a range cuts a huge page. A file's
+      // own mapping begins and ends on its pages.
       let filePage = range.file.pageSize.byteCount
       let start = range.offset / filePage * filePage
       let end = (range.offset + range.byteCount + filePage - 1) / filePage * filePage
@@ -92,8 +92,8 @@ struct ExtentBuilder {
     let pageCount = byteCount / pageByteCount
     while firstPage < pageCount {
       let count = min(chunkPageCount, pageCount - firstPage)
-      // A read, so that a page which is there gets its entry in the page tables of this mapping: the
-      // page map shows those, not the pages.
+      // A read, so that a page which is there gets its entry in the page tables of this mapping:
+      // the page map shows those, not the pages.
       for page in firstPage..<firstPage + count {
         unsafe blackHole(address.load(fromByteOffset: page * pageByteCount, as: UInt8.self))
       }

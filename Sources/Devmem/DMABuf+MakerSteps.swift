@@ -28,8 +28,8 @@ extension DMABuf {
   }
 
   /// More base pages than there is memory are refused here, because the kernel does not: it hands
-  /// out page after page until the OOM killer ends a process, ours most likely (seen with the system
-  /// heap and with memory files on Linux 7.3). Huge pages come from a pool that says no.
+  /// out page after page until the OOM killer ends a process, ours most likely (seen with the
+  /// system heap and with memory files on Linux 7.3). Huge pages come from a pool that says no.
   static func checkMemory(
     byteCount: Int, pageSize: PageSize, node: Int? = nil
   ) throws(DevmemError) {
@@ -49,7 +49,8 @@ extension DMABuf {
   }
 
   /// Records of more IOVs than there is memory for are refused here: their allocation would end the
-  /// process. The bytes themselves may be there all the same, in a sparse memory file of somebody else.
+  /// process. The bytes themselves may be there all the same, in a sparse memory file of somebody
+  /// else.
   static func checkRecords(iovCount: Int, _ operation: String) throws(DevmemError) {
     // Nobody asks /proc about less than 2^21 IOVs: 80 MiB of records.
     guard iovCount > 1 << 21,

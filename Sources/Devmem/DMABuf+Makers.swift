@@ -15,8 +15,8 @@ extension DMABuf {
   ///   - node: the NUMA node that all pages come from; nil leaves it to the kernel.
   ///   - name: shown in /proc and debugfs, at most ``nameByteCountLimit`` bytes.
   /// - Throws: codes ``DevmemError/Code/exporterMissing``, `permissionDenied`, `sizeLimit`,
-  ///   `noHugePages`, `outOfMemory`, `noSuchNode`, `invalidByteCount`, `invalidName`, `sealRefused`,
-  ///   `exporterRefused`, `descriptorLimit`. Nothing is left behind then.
+  ///   `noHugePages`, `outOfMemory`, `noSuchNode`, `invalidByteCount`, `invalidName`,
+  ///   `sealRefused`, `exporterRefused`, `descriptorLimit`. Nothing is left behind then.
   public static func udmabuf(
     byteCount: Int, pageSize: PageSize = .base4K, node: Int? = nil, name: String? = nil
   ) throws(DevmemError) -> DMABuf {
@@ -149,8 +149,8 @@ extension DMABuf {
 
   /// A dma-buf that somebody else made: a GPU driver, or another process that sent its descriptor.
   ///
-  /// The CPU mapping is the dma-buf's own mapping, if the exporter allows one. Read and write inside
-  /// ``withCPUAccess(_:_:)`` or ``withBytes(_:_:)``.
+  /// The CPU mapping is the dma-buf's own mapping, if the exporter allows one. Read and write
+  /// inside ``withCPUAccess(_:_:)`` or ``withBytes(_:_:)``.
   ///
   /// - Throws: `notADMABuf`, `outOfMemory`, `descriptorLimit`. The descriptor is closed then.
   public static func imported(

@@ -5,9 +5,9 @@ internal import DevmemSystem
 extension DMABuf {
   /// A dma-buf over ranges of memory files, one after the other (`UDMABUF_CREATE_LIST`).
   ///
-  /// The files have to be sealed against shrinking and not against writing. The CPU mapping shows the
-  /// ranges one after the other as well, from the files; only where a range cuts a huge page, or does
-  /// not lie on a multiple of its size in the dma-buf, is it the dma-buf's own mapping (see
+  /// The files have to be sealed against shrinking and not against writing. The CPU mapping shows
+  /// the ranges one after the other as well, from the files; only where a range cuts a huge page,
+  /// or does not lie on a multiple of its size in the dma-buf, is it the dma-buf's own mapping (see
   /// ``CPUMapping/source``).
   ///
   /// - Parameters:

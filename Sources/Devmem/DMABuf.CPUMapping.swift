@@ -14,8 +14,8 @@ extension DMABuf {
 
   /// How the CPU reaches a buffer's bytes: a contiguous range of addresses in dma-buf order.
   ///
-  /// Keeps the mapping alive, and with it the memory: valid as long as the mapping or its ``DMABuf``
-  /// lives.
+  /// Keeps the mapping alive, and with it the memory: valid as long as the mapping or its
+  /// ``DMABuf`` lives.
   @safe public struct CPUMapping: @unchecked Sendable {
     /// What is mapped there.
     public enum Source: Hashable, Sendable {

@@ -36,7 +36,8 @@ public final class DMABuf: Sendable {
   public let byteCount: Int
   /// Who made the buffer.
   public let exporter: Exporter
-  /// What names the dma-buf as long as it lives, in every process; for a bare memory file, the file.
+  /// What names the dma-buf as long as it lives, in every process; for a bare memory file, the
+  /// file.
   package let identity: FileIdentity
   /// The name given by the maker; for an imported buffer the one it came with.
   public let name: String?
@@ -111,7 +112,8 @@ public final class DMABuf: Sendable {
     if hasNote { MemoryRegistry.forget(identity) }
   }
 
-  /// Whether the registry has to know what lies beneath: a dma-buf over memory files of this process.
+  /// Whether the registry has to know what lies beneath: a dma-buf over memory files of this
+  /// process.
   private var hasNote: Bool { isExported && !memoryRanges.isEmpty }
 
   /// The descriptor leaves; whatever comes back by it lies over the same memory.

@@ -4,13 +4,13 @@ package import DevmemGenpool
 public import DevmemPagePool
 internal import DevmemSystem
 
-/// A dma-buf carved into IOVs of one size: what `net_devmem_bind_dmabuf` does to a buffer for the kernel's own
-/// pools (net/core/devmem.c).
+/// A dma-buf carved into IOVs of one size: what `net_devmem_bind_dmabuf` does to a buffer for the
+/// kernel's own pools (net/core/devmem.c).
 ///
-/// One ``DMABufChunkOwner`` per physically contiguous run, one record per IOV, and an allocator whose
-/// chunks are the runs. The carving lives until the last pool over it has got its last buffer back.
-/// A buffer can be carved once: two carvings of one memory would hand out the same bytes twice (the
-/// kernel allows it). Immutable but for the allocator; any thread.
+/// One ``DMABufChunkOwner`` per physically contiguous run, one record per IOV, and an allocator
+/// whose chunks are the runs. The carving lives until the last pool over it has got its last buffer
+/// back. A buffer can be carved once: two carvings of one memory would hand out the same bytes
+/// twice (the kernel allows it). Immutable but for the allocator; any thread.
 public final class DMABufCarving: Sendable {
   /// The buffer.
   public let buffer: DMABuf
@@ -18,8 +18,8 @@ public final class DMABufCarving: Sendable {
   public let iovByteCount: Int
   /// The runs of the buffer that hold IOVs, in the order of their offsets.
   public let chunkOwners: [DMABufChunkOwner]
-  /// Bytes of the buffer that no IOV covers, because a run is shorter than an IOV or its ends do not
-  /// lie on multiples of the IOV size.
+  /// Bytes of the buffer that no IOV covers, because a run is shorter than an IOV or its ends do
+  /// not lie on multiples of the IOV size.
   public let unusableByteCount: Int
   let allocator: IOVAllocator
   private let starts: IOVStarts
@@ -30,8 +30,8 @@ public final class DMABufCarving: Sendable {
     /// Physical addresses where they are known (``DMABuf/extents``): an IOV is then physically
     /// contiguous and aligned, as a device without an IOMMU needs it. Elsewhere offsets.
     case automatic
-    /// Offsets in the dma-buf, for whatever maps the buffer itself: devmem TCP, RDMA, GPUs, an IOMMU.
-    /// IOVs lie one behind the other whatever the pages beneath.
+    /// Offsets in the dma-buf, for whatever maps the buffer itself: devmem TCP, RDMA, GPUs, an
+    /// IOMMU. IOVs lie one behind the other whatever the pages beneath.
     case bufferOffset
   }
 
@@ -43,8 +43,9 @@ public final class DMABufCarving: Sendable {
   ///   - iovByteCount: a power of two from 4 KiB to 2 MiB.
   ///   - addressing: what device addresses are to be; decides where IOVs can lie.
   /// - Throws: ``DevmemError``: `.alreadyBound` when the dma-buf or the memory beneath it is bound,
-  ///   `.invalidIOVByteCount` for an IOV size that cannot be, `.cannotCarve` when no run is long enough for
-  ///   one IOV, `.outOfMemory` for more IOVs than there is memory for. The buffer is as it was then.
+  ///   `.invalidIOVByteCount` for an IOV size that cannot be, `.cannotCarve` when no run is long
+  ///   enough for one IOV, `.outOfMemory` for more IOVs than there is memory for. The buffer is as
+  ///   it was then.
   public init(
     _ buffer: DMABuf, iovByteCount: Int = 4096, addressing: Addressing = .automatic
   ) throws(DevmemError) {
@@ -102,8 +103,8 @@ public final class DMABufCarving: Sendable {
   /// The allocator. Not public: who frees in it what a pool holds hands the same bytes out twice.
   package var genpool: GenPool { allocator.pool }
 
-  /// Bytes of IOVs that no provider has taken. Counted when asked for; exact while nobody allocates or
-  /// frees.
+  /// Bytes of IOVs that no provider has taken. Counted when asked for; exact while nobody allocates
+  /// or frees.
   public var availableByteCount: Int { genpool.availableByteCount }
 
   /// The longest free run in bytes; exact as ``availableByteCount`` is.

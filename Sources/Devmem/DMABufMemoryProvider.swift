@@ -4,8 +4,8 @@ public import DevmemPagePool
 
 /// Hands a carving's IOVs to page pools (`dmabuf_devmem_ops`, net/core/devmem.c).
 ///
-/// The kernel's takes one IOV per call out of its allocator; this one takes up to 64, one bitmap word
-/// at a time. Several pools may share one: lock-free, any thread.
+/// The kernel's takes one IOV per call out of its allocator; this one takes up to 64, one bitmap
+/// word at a time. Several pools may share one: lock-free, any thread.
 public final class DMABufMemoryProvider: MemoryProvider {
   /// The carving whose IOVs these are.
   package let carving: DMABufCarving

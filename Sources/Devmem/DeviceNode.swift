@@ -2,8 +2,8 @@
 
 internal import DevmemSystem
 
-/// Why a device node cannot be opened, and the way out. An absent node is not an absent driver (containers
-/// have few nodes), and root that is refused lacks no group.
+/// Why a device node cannot be opened, and the way out. An absent node is not an absent driver
+/// (containers have few nodes), and root that is refused lacks no group.
 package struct DeviceNode: Sendable {
   /// How the kernel lists the driver.
   package enum Listing: Sendable {
@@ -53,8 +53,8 @@ package struct DeviceNode: Sendable {
     }
   }
 
-  /// The way out where the node is absent although the kernel has the driver; nil if it has not, or that
-  /// cannot be seen.
+  /// The way out where the node is absent although the kernel has the driver; nil if it has not, or
+  /// that cannot be seen.
   package var absentRemedy: String? {
     guard isInKernel == true else { return nil }
     return "The kernel has the driver, only the node is missing here, as in a container:"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What comes with `import Devmem` besides its own: the pool and its handles, and of the system calls the types that
-// this module and DevmemNet speak of (docs/public-api.md says why each).
+// What comes with `import Devmem` besides its own: the pool and its handles, and of the system
+// calls the types that this module and DevmemNet speak of (docs/public-api.md says why each).
 @_exported public import DevmemPagePool
 @_exported public import struct DevmemSystem.DMABufAccess
 @_exported public import struct DevmemSystem.Errno

@@ -2,8 +2,9 @@
 
 public import DevmemSystem
 
-/// Why something above the system calls failed: a stable code to act on, the kernel's errno and the words of who
-/// refused where there were any, what was being done, on which network interface, and the way out.
+/// Why something above the system calls failed: a stable code to act on, the kernel's errno and the
+/// words of who refused where there were any, what was being done, on which network interface, and
+/// the way out.
 ///
 /// One type for every module: memory, network devices and sockets.
 public struct DevmemError: Error, Hashable, Sendable, CarriesErrno {
@@ -82,7 +83,8 @@ public struct DevmemError: Error, Hashable, Sendable, CarriesErrno {
     case pageSizeUnsupported
     /// A contiguous run of the buffer is not aligned to the size of the receive buffers.
     case bufferMisaligned
-    /// The buffer's memory is bound or carved already in this process, or somebody still holds parts of it.
+    /// The buffer's memory is bound or carved already in this process, or somebody still holds
+    /// parts of it.
     case memoryInUse
     /// The driver made no page pool that takes the memory.
     case poolRefused
@@ -113,8 +115,8 @@ public struct DevmemError: Error, Hashable, Sendable, CarriesErrno {
     case wrongDirection
     /// The flow came into the memory of another binding than the receiver's.
     case foreignBinding
-    /// The kernel's bytes lie outside of the buffer that the receiver was given: it is not the one that
-    /// is bound by this id.
+    /// The kernel's bytes lie outside of the buffer that the receiver was given: it is not the one
+    /// that is bound by this id.
     case outsideBuffer
     /// The kernel described fewer bytes than it delivered: tokens are unknown.
     case controlTruncated
@@ -139,8 +141,8 @@ public struct DevmemError: Error, Hashable, Sendable, CarriesErrno {
   public let code: Code
   /// The kernel's answer; nil where we refused before asking it.
   public let underlying: Errno?
-  /// The words of who refused: the kernel's own (extended ack), for example "tcp-data-split is disabled", or
-  /// those of a lower layer.
+  /// The words of who refused: the kernel's own (extended ack), for example "tcp-data-split is
+  /// disabled", or those of a lower layer.
   public let cause: String?
   /// The name of the network interface that it was about; nil where it was about none.
   public let interface: String?

@@ -6,9 +6,9 @@ import Synchronization
 
 /// Ties an allocator to a slab: which IOVs of the slab are out.
 ///
-/// Chunk N of the allocator is area N of the slab, granule M of the chunk is IOV M of the area. So a
-/// batch of 64 buffers is one word of the allocator's bitmap, and both ways are arithmetic. Shared by
-/// the providers; lock-free, any thread.
+/// Chunk N of the allocator is area N of the slab, granule M of the chunk is IOV M of the area. So
+/// a batch of 64 buffers is one word of the allocator's bitmap, and both ways are arithmetic.
+/// Shared by the providers; lock-free, any thread.
 final class IOVAllocator: Sendable {
   let pool: GenPool
   let slab: NetIOVSlab
@@ -51,8 +51,8 @@ final class IOVAllocator: Sendable {
     return batch
   }
 
-  /// From the place, or the start of the chunks behind it: physically scattered memory has chunks of a
-  /// page or two.
+  /// From the place, or the start of the chunks behind it: physically scattered memory has chunks
+  /// of a page or two.
   private func batch(near place: borrowing Place, _ count: Int) -> GenPool.Batch? {
     var (chunk, granule) = place.value
     for _ in 0..<min(Self.nearbyChunkCount, chunks.count) {
@@ -65,7 +65,8 @@ final class IOVAllocator: Sendable {
     return nil
   }
 
-  /// How many chunks to look at before asking the allocator, which looks at a word that all threads share.
+  /// How many chunks to look at before asking the allocator, which looks at a word that all threads
+  /// share.
   private static var nearbyChunkCount: Int { 8 }
 
   /// Takes IOVs back. Neighbours in the same bitmap word go back in one operation.
@@ -101,8 +102,9 @@ final class IOVAllocator: Sendable {
 }
 
 extension IOVAllocator {
-  /// Where one provider takes IOVs from: a chunk and a granule of it, each provider somewhere else, so
-  /// that pools over one binding do not meet in the same words. Any thread; written only when it moves.
+  /// Where one provider takes IOVs from: a chunk and a granule of it, each provider somewhere else,
+  /// so that pools over one binding do not meet in the same words. Any thread; written only when it
+  /// moves.
   struct Place: ~Copyable {
     private let packed: Atomic<UInt64>
 

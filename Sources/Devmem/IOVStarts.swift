@@ -4,8 +4,8 @@
 ///
 /// IOVs never overlap, so at most one starts in any stretch of the buffer that is one IOV long: a
 /// table with one entry a stretch tells the only two IOVs that can cover an offset, the one that
-/// starts in its stretch and the one that starts in the stretch before. A buffer that is one run from
-/// offset 0 needs no table.
+/// starts in its stretch and the one that starts in the stretch before. A buffer that is one run
+/// from offset 0 needs no table.
 struct IOVStarts: Sendable {
   private let shift: UInt64
   private let iovCount: Int

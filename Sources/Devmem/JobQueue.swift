@@ -51,8 +51,8 @@ final class JobQueue: @unchecked Sendable {
     }
   }
 
-  /// Sleeps until there are jobs and takes them all, with the reference to the executor that they hold;
-  /// nil when the queue is closed.
+  /// Sleeps until there are jobs and takes them all, with the reference to the executor that they
+  /// hold; nil when the queue is closed.
   private func take(_ batch: inout [UnownedJob]) -> SingleThreadExecutor? {
     gate.lock()
     defer { gate.unlock() }

@@ -7,9 +7,9 @@ internal import Synchronization
 ///
 /// The kernel lets one dma-buf be bound twice, and the two bindings then hand out the same bytes;
 /// so would two dma-bufs over overlapping ranges of one memory file. The registry knows dma-bufs by
-/// inode, through whichever descriptor they came, and the memory-file ranges beneath those that were
-/// made here, also when such a dma-buf comes back as an import. What lies beneath another's dma-buf the
-/// kernel does not tell.
+/// inode, through whichever descriptor they came, and the memory-file ranges beneath those that
+/// were made here, also when such a dma-buf comes back as an import. What lies beneath another's
+/// dma-buf the kernel does not tell.
 ///
 /// All members may be called from any thread.
 package enum MemoryRegistry {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// An actor on a ``SingleThreadExecutor``: everything that is isolated to it runs on one thread, which can
-/// own a `PagePool`.
+/// An actor on a ``SingleThreadExecutor``: everything that is isolated to it runs on one thread,
+/// which can own a `PagePool`.
 ///
 /// All it takes is the executor, in a `nonisolated let`:
 ///
@@ -23,11 +23,12 @@
 /// }
 /// ```
 ///
-/// The thread ends after the actor, unless somebody else holds the executor. Several actors may share one:
-/// then they share its thread, and `assumeIsolated` holds between them. The body of an `init` that is not
-/// `async` runs on the caller's thread, as with any actor.
+/// The thread ends after the actor, unless somebody else holds the executor. Several actors may
+/// share one: then they share its thread, and `assumeIsolated` holds between them. The body of an
+/// `init` that is not `async` runs on the caller's thread, as with any actor.
 public protocol SingleThreadActor: Actor {
-  /// The executor that everything isolated to the actor runs on. The same one always: a `nonisolated let`.
+  /// The executor that everything isolated to the actor runs on. The same one always: a
+  /// `nonisolated let`.
   nonisolated var executor: SingleThreadExecutor { get }
 }
 

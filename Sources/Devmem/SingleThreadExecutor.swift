@@ -2,40 +2,41 @@
 
 internal import DevmemSystem
 
-/// An executor with one thread of its own (pthread_create(3)): for actors that own what belongs to a
-/// thread, such as a `PagePool`, and for tasks that are to stay on one processor.
+/// An executor with one thread of its own (pthread_create(3)): for actors that own what belongs to
+/// a thread, such as a `PagePool`, and for tasks that are to stay on one processor.
 ///
 /// See ``SingleThreadActor`` for an actor on it. `Task(executorPreference: executor) { }` and
-/// `withTaskExecutorPreference(executor) { }` run there what belongs to no actor, and actors that have no
-/// executor of their own; a closure that is isolated to the main actor stays on the main actor.
+/// `withTaskExecutorPreference(executor) { }` run there what belongs to no actor, and actors that
+/// have no executor of their own; a closure that is isolated to the main actor stays on the main
+/// actor.
 ///
 /// What is promised:
 /// - *One thread.* Every job runs on the thread that `init` made, from the first to the last.
-/// - *Order.* Jobs run one after the other in the order in which they were enqueued. Priorities change
-///   nothing.
+/// - *Order.* Jobs run one after the other in the order in which they were enqueued. Priorities
+///   change nothing.
 /// - *No job is lost.* A job that was enqueued keeps the executor alive until it has run. The last
 ///   reference cannot go before.
-/// - *It ends.* No stop, no close: when the last reference goes, on whatever thread, the thread ends.
-///   Dropped elsewhere, the drop waits until the thread is gone, which has nothing left to run (but for
-///   the destructors of thread-specific data: hold no lock that they need). Dropped by one of its own
-///   jobs, the thread ends after that job and all others that were enqueued.
+/// - *It ends.* No stop, no close: when the last reference goes, on whatever thread, the thread
+///   ends. Dropped elsewhere, the drop waits until the thread is gone, which has nothing left to
+///   run (but for the destructors of thread-specific data: hold no lock that they need). Dropped by
+///   one of its own jobs, the thread ends after that job and all others that were enqueued.
 /// - *Idle is idle.* Without jobs the thread sleeps in the kernel and uses no processor time.
 /// - *Nothing is left behind* by an `init` that throws: neither thread nor memory.
 ///
 /// Who keeps it alive: an actor on it, as long as it is there; a task that was made with it as its
-/// preference, until the task ends; jobs, until they have run. The thread does not: an executor that
-/// nobody refers to does not live on.
+/// preference, until the task ends; jobs, until they have run. The thread does not: an executor
+/// that nobody refers to does not live on.
 ///
-/// Enqueueing takes a lock, appends to an array and wakes the thread if it sleeps. Everything here may
-/// be called from any thread.
+/// Enqueueing takes a lock, appends to an array and wakes the thread if it sleeps. Everything here
+/// may be called from any thread.
 public final class SingleThreadExecutor: SerialExecutor, TaskExecutor, Sendable {
   /// Where the thread runs.
   ///
-  /// What this process may use is the kernel's to say (cpuset(7)). A named place may lie outside of what
-  /// taskset(1) gave the process, as with sched_setaffinity(2); ``anywhere`` does not.
+  /// What this process may use is the kernel's to say (cpuset(7)). A named place may lie outside of
+  /// what taskset(1) gave the process, as with sched_setaffinity(2); ``anywhere`` does not.
   public enum Placement: Hashable, Sendable {
-    /// Wherever the process may: on the processors of its first thread, those of taskset(1), also if the
-    /// thread that makes the executor is kept on fewer.
+    /// Wherever the process may: on the processors of its first thread, those of taskset(1), also
+    /// if the thread that makes the executor is kept on fewer.
     case anywhere
     /// On one processor, by the kernel's number, from 0.
     case processor(Int)
@@ -50,7 +51,8 @@ public final class SingleThreadExecutor: SerialExecutor, TaskExecutor, Sendable 
   package let placement: Placement
 
   private let queue: JobQueue
-  // Dropped after deinit has closed the queue: that waits for the thread's end, or lets it end alone.
+  // Dropped after deinit has closed the queue: that waits for the thread's end, or lets it end
+  // alone.
   private let thread: SystemThread
 
   deinit { queue.close() }
@@ -59,8 +61,8 @@ public final class SingleThreadExecutor: SerialExecutor, TaskExecutor, Sendable 
   /// - Parameters:
   ///   - name: what the kernel calls the thread; cut after 15 bytes.
   ///   - placement: where it runs.
-  /// - Throws: ``DevmemError``: `noSuchProcessor` or `noSuchNode` for one that is not there, that has no
-  ///   processor or that this process may not use; `threadLimit` or `outOfMemory`.
+  /// - Throws: ``DevmemError``: `noSuchProcessor` or `noSuchNode` for one that is not there, that
+  ///   has no processor or that this process may not use; `threadLimit` or `outOfMemory`.
   public init(name: String, placement: Placement = .anywhere) throws(DevmemError) {
     let name = SystemThread.name(name)
     let queue = JobQueue()
@@ -84,10 +86,11 @@ public final class SingleThreadExecutor: SerialExecutor, TaskExecutor, Sendable 
   /// Whether the calling thread is the executor's.
   public var isCurrentThread: Bool { thread.isCurrent }
 
-  /// Runs `body` on the executor's thread, after what was enqueued before, and returns what it returns.
+  /// Runs `body` on the executor's thread, after what was enqueued before, and returns what it
+  /// returns.
   ///
-  /// For what has to be made on the thread before there is an actor to do it:
-  /// `pool = try await executor.run { try PagePool(provider: provider) }`. The result goes over to the caller: it
+  /// For what has to be made on the thread before there is an actor to do it: `pool = try await
+  /// executor.run { try PagePool(provider: provider) }`. The result goes over to the caller: it
   /// need not be `Sendable`, but nothing else may refer to it.
   public func run<Result, Failure: Error>(
     _ body: @Sendable () throws(Failure) -> sending Result
@@ -125,8 +128,8 @@ extension SingleThreadExecutor {
     unsafe UnownedTaskExecutor(ordinary: self)
   }
 
-  /// Whether the calling thread is the executor's: what is on it is isolated to its actors, also outside
-  /// any task. `assumeIsolated` asks this.
+  /// Whether the calling thread is the executor's: what is on it is isolated to its actors, also
+  /// outside any task. `assumeIsolated` asks this.
   public func isIsolatingCurrentContext() -> Bool? { isCurrentThread }
 
   /// - Precondition: the calling thread is the executor's.

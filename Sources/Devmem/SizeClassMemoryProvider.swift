@@ -5,13 +5,13 @@ public import DevmemPagePool
 
 /// Hands out pieces of a carving in another size than the carving's own, from the same chunks.
 ///
-/// Smaller pieces (down to 256 bytes) are cut from single IOVs, which are taken from the carving when
-/// needed and given back when all their pieces are. Larger ones (up to 2 MiB) are runs of IOVs, aligned
-/// to their size in the device's address space. So pools of several sizes live off one carving without
-/// a fixed split, and no byte is ever in two of them. Lock-free; any thread.
+/// Smaller pieces (down to 256 bytes) are cut from single IOVs, which are taken from the carving
+/// when needed and given back when all their pieces are. Larger ones (up to 2 MiB) are runs of
+/// IOVs, aligned to their size in the device's address space. So pools of several sizes live off
+/// one carving without a fixed split, and no byte is ever in two of them. Lock-free; any thread.
 ///
-/// Each size has records of its own: 32 bytes for each piece that could be, taken when the provider is
-/// made.
+/// Each size has records of its own: 32 bytes for each piece that could be, taken when the provider
+/// is made.
 public final class SizeClassMemoryProvider: MemoryProvider {
   /// The carving whose memory this is, kept alive.
   package let carving: DMABufCarving
@@ -79,8 +79,8 @@ private protocol PieceSource: Sendable {
 /// Pieces of single IOVs.
 ///
 /// An allocator of its own covers every piece that could be; those of IOVs that the carving has are
-/// marked as taken in it. Taking an IOV from the carving frees its pieces here. An IOV goes back once
-/// all its pieces can be taken here in one go, which only one thread can succeed in.
+/// marked as taken in it. Taking an IOV from the carving frees its pieces here. An IOV goes back
+/// once all its pieces can be taken here in one go, which only one thread can succeed in.
 private final class SmallPieces: PieceSource {
   let slab: NetIOVSlab
   private let carving: DMABufCarving
@@ -154,8 +154,8 @@ private final class LargePieces: PieceSource {
   let slab: NetIOVSlab
   private let carving: DMABufCarving
   private let byteCount: Int
-  /// For each chunk of the carving the position in the slab of the piece at its first aligned address;
-  /// nil for chunks too short for a piece.
+  /// For each chunk of the carving the position in the slab of the piece at its first aligned
+  /// address; nil for chunks too short for a piece.
   private let firstPieces: [Int?]
 
   private struct TooShort: Error, CustomStringConvertible {

@@ -3,8 +3,8 @@
 import DevmemPagePool
 import Synchronization
 
-/// IOVs over addresses that nobody touches, given out in order and taken back onto a list: the least
-/// that a provider can cost, so that what is measured is the pool.
+/// IOVs over addresses that nobody touches, given out in order and taken back onto a list: the
+/// least that a provider can cost, so that what is measured is the pool.
 final class SlabProvider: MemoryProvider {
   private final class Nothing: Sendable {}
 

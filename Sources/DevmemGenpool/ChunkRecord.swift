@@ -3,18 +3,18 @@
 public import Synchronization
 
 /// What the pool knows of one chunk (`struct gen_pool_chunk`). Lives in a `ChunkSegment` and never
-/// moves: a thread that scans a chunk while another removes it reads old numbers. After a removal the
-/// slot may get a new chunk of no more leaf words; what is no `Atomic` stays as it is for all chunks of
-/// the slot.
+/// moves: a thread that scans a chunk while another removes it reads old numbers. After a removal
+/// the slot may get a new chunk of no more leaf words; what is no `Atomic` stays as it is for all
+/// chunks of the slot.
 ///
-/// Records are memory for ever (see `SegmentStore`): a `GenPool.Chunk` may outlive its pool, and reads
-/// atomics of the record then, whose generation says that the chunk is no more.
+/// Records are memory for ever (see `SegmentStore`): a `GenPool.Chunk` may outlive its pool, and
+/// reads atomics of the record then, whose generation says that the chunk is no more.
 ///
 /// First the 64 bytes that every operation reads and only adding and removing writes.
 ///
 /// SAFETY: `pool` is only compared. `leaves`, `level1` and `level2` point into the record's own
-/// `ChunkBitmap` memory, which ends with the pool; they are written when no pool has the record, and
-/// read only by a call on the pool that `pool` names.
+/// `ChunkBitmap` memory, which ends with the pool; they are written when no pool has the record,
+/// and read only by a call on the pool that `pool` names.
 @usableFromInline @safe struct ChunkRecord: ~Copyable {
   /// One bit per granule, set = free.
   @usableFromInline var leaves: BitmapWords

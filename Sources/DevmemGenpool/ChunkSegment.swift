@@ -6,8 +6,8 @@ import Synchronization
 /// used gets touched, so a pool of one chunk costs three pages of it.
 ///
 /// SAFETY: `raw` is `byteCount` bytes, aligned to 128, never freed, and a pool's alone between
-/// `SegmentStore.take` and `give`; the summary and `recordCount` are initialised by `init()`, a slot by
-/// `initializeSlot` before anybody can learn of it, and from then on for ever.
+/// `SegmentStore.take` and `give`; the summary and `recordCount` are initialised by `init()`, a
+/// slot by `initializeSlot` before anybody can learn of it, and from then on for ever.
 @safe struct ChunkSegment: @unchecked Sendable {
   let raw: UnsafeMutableRawPointer
 
@@ -110,8 +110,9 @@ import Synchronization
 }
 
 /// Segments of pools that have gone, for those that come. A segment is never freed, because a
-/// `GenPool.Chunk` that outlived its pool still points into it: there are as many as all pools together
-/// had at their peak, half a mebibyte of addresses each, of which only the pages used are memory.
+/// `GenPool.Chunk` that outlived its pool still points into it: there are as many as all pools
+/// together had at their peak, half a mebibyte of addresses each, of which only the pages used are
+/// memory.
 enum SegmentStore {
   private static let idle = Mutex<[ChunkSegment]>([])
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension GenPool {
-  /// Takes up to `count` granules of the bitmap word at a place that the caller remembers, or of the
-  /// word behind it. Nil when both are used up: then ask `allocateBatch(upTo:)`.
+  /// Takes up to `count` granules of the bitmap word at a place that the caller remembers, or of
+  /// the word behind it. Nil when both are used up: then ask `allocateBatch(upTo:)`.
   ///
-  /// `allocateBatch(upTo:)` goes by a hint that all threads share. Consumers that keep a place each do
-  /// not meet there, nor in a word while their places differ. Any thread.
+  /// `allocateBatch(upTo:)` goes by a hint that all threads share. Consumers that keep a place each
+  /// do not meet there, nor in a word while their places differ. Any thread.
   ///
   /// - Parameters:
   ///   - count: 1...64; below is read as 1, above as 64.

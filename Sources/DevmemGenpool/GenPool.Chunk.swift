@@ -6,8 +6,8 @@ extension GenPool {
   /// A handle of one chunk of a pool: two words, copied freely, no reference count.
   ///
   /// Pool functions refuse the handle of a removed chunk and of another pool. The handle does not
-  /// keep the pool alive. Its properties are those of the chunk until it is removed or the pool goes;
-  /// from then on they are 0 or nil. What is allocated, and the owner, the pool knows:
+  /// keep the pool alive. Its properties are those of the chunk until it is removed or the pool
+  /// goes; from then on they are 0 or nil. What is allocated, and the owner, the pool knows:
   /// ``GenPool/availableByteCount(of:)``, ``GenPool/owner(of:)``.
   ///
   /// SAFETY: `record` is memory for ever, and no two chunks of the process have one generation. The
@@ -29,8 +29,8 @@ extension GenPool.Chunk {
   /// False once the chunk was removed or the pool has gone.
   public var isLive: Bool { record.generation == generation }
 
-  /// A small number that no other chunk of the pool has meanwhile: for looking up what a
-  /// caller knows of the chunk. The first chunk has 0; the slot of a removed chunk is used again. Once the
+  /// A small number that no other chunk of the pool has meanwhile: for looking up what a caller
+  /// knows of the chunk. The first chunk has 0; the slot of a removed chunk is used again. Once the
   /// pool has gone it may be any slot's.
   public var slot: Int { record.slot }
 
@@ -58,8 +58,8 @@ extension GenPool.Chunk {
     return isLive && node >= 0 ? Int(node) : nil
   }
 
-  /// The address of a granule of this chunk; no check, neither of the number nor of the chunk's being
-  /// there.
+  /// The address of a granule of this chunk; no check, neither of the number nor of the chunk's
+  /// being there.
   @inline(__always)
   public func address(ofGranule granule: Int) -> UInt64 {
     record.base &+ UInt64(truncatingIfNeeded: granule) &<< UInt64(record.granuleShift)
@@ -77,8 +77,8 @@ extension GenPool {
     }
   }
 
-  /// Free bytes of a chunk (`chunk->avail`), counted when asked for: exact while nobody allocates or
-  /// frees. 0 for a chunk that is gone or of another pool.
+  /// Free bytes of a chunk (`chunk->avail`), counted when asked for: exact while nobody allocates
+  /// or frees. 0 for a chunk that is gone or of another pool.
   public func availableByteCount(of chunk: Chunk) -> Int {
     chunk.record.belongs(to: pool) && chunk.isLive
       ? chunk.record.freeGranuleCount &<< granuleShift : 0

@@ -4,7 +4,8 @@ import Synchronization
 
 // The summaries, and why nothing gets lost.
 //
-//   slot root ─► slot words ─► segment.top ─► segment.slots ─► level 3 ─► level 2 ─► level 1 ─► leaves
+//   slot root ─► slot words ─► segment.top ─► segment.slots ─► level 3 ─► level 2 ─► level 1 ─►
+//   leaves
 //
 // A set bit says that the word (or chunk) below *may* hold something free, a clear one that it does
 // not. Taking the last granule of a word leaves the bits above as they are; whoever finds a word

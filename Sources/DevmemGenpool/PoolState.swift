@@ -5,9 +5,8 @@ public import Synchronization
 /// Everything behind a `GenPool`, in memory of its own: a stored property of a class would cost a
 /// dynamic exclusivity check on each access.
 ///
-/// SAFETY: `segments` has `segmentCapacity` entries, null until used; bitmaps
-/// are freed and segments given back in `deinit` only, which runs when no call on the pool can be in
-/// progress.
+/// SAFETY: `segments` has `segmentCapacity` entries, null until used; bitmaps are freed and
+/// segments given back in `deinit` only, which runs when no call on the pool can be in progress.
 @usableFromInline @safe struct PoolState: ~Copyable {
   static let segmentCapacity = 4096
 

@@ -4,9 +4,9 @@ public import Synchronization
 
 /// One `ChunkRecord`, by reference.
 ///
-/// SAFETY: `pointer` is a record that a `ChunkSegment` initialised and that is memory for ever (or a
-/// pool's `nothing`, which no handle names). The bitmap is for calls on the record's pool alone; a
-/// `GenPool.Chunk` reads atomics, and believes them if its generation is there before and after.
+/// SAFETY: `pointer` is a record that a `ChunkSegment` initialised and that is memory for ever (or
+/// a pool's `nothing`, which no handle names). The bitmap is for calls on the record's pool alone;
+/// a `GenPool.Chunk` reads atomics, and believes them if its generation is there before and after.
 @usableFromInline @safe struct RecordRef {
   @usableFromInline let pointer: UnsafeMutablePointer<ChunkRecord>
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// An error that was, or came from, the kernel's answer to a system call: what the tests with forced
-/// errnos look at.
+/// An error that was, or came from, the kernel's answer to a system call: what the tests with
+/// forced errnos look at.
 package protocol CarriesErrno: Error {
   /// The kernel's answer; nil where we refused before asking it.
   var carriedErrno: Errno? { get }
 }
 
 extension CarriesErrno {
-  /// What the errors of the library say in one line: operation, code, errno, the kernel's words, remedy.
+  /// What the errors of the library say in one line: operation, code, errno, the kernel's words,
+  /// remedy.
   package func line(
     _ operation: String, code: String, cause: String? = nil, remedy: String?
   ) -> String {

@@ -6,8 +6,8 @@ internal import CSystemShims
 /// received bytes, message by message.
 @safe
 package struct DMABufControl: ~Copyable {
-  // SAFETY: both are allocated in init for `capacity` messages and freed in deinit; the first `count`
-  // of `messages` are initialised by the last receive.
+  // SAFETY: both are allocated in init for `capacity` messages and freed in deinit; the first
+  // `count` of `messages` are initialised by the last receive.
   private let memory: UnsafeMutableRawBufferPointer
   private let messages: UnsafeMutablePointer<DMABufMessage>
   /// Messages that one call can bring.
@@ -52,9 +52,9 @@ package struct DMABufControl: ~Copyable {
   /// Receives on a TCP socket what is in device memory without moving it
   /// (`recvmsg(MSG_SOCK_DEVMEM)`).
   ///
-  /// Bytes that are in device memory are described by messages; linear ones are copied to the vectors
-  /// and described. Bytes of a flow that does not reach a bound queue are copied and bring no message;
-  /// one call never mixes the two.
+  /// Bytes that are in device memory are described by messages; linear ones are copied to the
+  /// vectors and described. Bytes of a flow that does not reach a bound queue are copied and bring
+  /// no message; one call never mixes the two.
   ///
   /// - Parameters:
   ///   - socket: connected, TCP.

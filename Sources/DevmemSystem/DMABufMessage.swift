@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Where received bytes are (`struct dmabuf_cmsg`, include/uapi/linux/uio.h): in the bound dma-buf, or
-/// copied to the receiver's own memory.
+/// Where received bytes are (`struct dmabuf_cmsg`, include/uapi/linux/uio.h): in the bound dma-buf,
+/// or copied to the receiver's own memory.
 @frozen
 package struct DMABufMessage: BitwiseCopyable, Hashable, Sendable {
   // The layout of struct csystem_devmem_fragment.
@@ -10,7 +10,8 @@ package struct DMABufMessage: BitwiseCopyable, Hashable, Sendable {
   package let offset: UInt64
   /// How many bytes (`frag_size`).
   package let byteCount: UInt32
-  /// What to give back when the bytes are no longer needed (`frag_token`): 1 to 2^31-1, of one socket.
+  /// What to give back when the bytes are no longer needed (`frag_token`): 1 to 2^31-1, of one
+  /// socket.
   package let token: UInt32
   /// The bound dma-buf's id (`dmabuf_id`).
   package let bindingID: UInt32

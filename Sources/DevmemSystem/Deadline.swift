@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A moment before which a wait has to end, however often a signal or an event that is of no interest
-/// interrupts it: poll(2) alone would begin anew.
+/// A moment before which a wait has to end, however often a signal or an event that is of no
+/// interest interrupts it: poll(2) alone would begin anew.
 package struct Deadline: Sendable {
   /// Nil: never.
   private let moment: SuspendingClock.Instant?

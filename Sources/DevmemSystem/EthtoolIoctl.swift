@@ -2,13 +2,13 @@
 
 internal import CSystemShims
 
-/// What of a network card's settings netlink does not have, or has not had for long: steering rules,
-/// the table of receive side scaling, the driver's name (SIOCETHTOOL,
+/// What of a network card's settings netlink does not have, or has not had for long: steering
+/// rules, the table of receive side scaling, the driver's name (SIOCETHTOOL,
 /// include/uapi/linux/ethtool.h).
 ///
 /// Interfaces are named, in the network namespace of the thread that opened it. Everything throws
-/// `EOPNOTSUPP` where the driver does not have it, `ENODEV` where the interface is gone, and, where it
-/// changes something, `EPERM` without CAP_NET_ADMIN. All members may be called from any thread.
+/// `EOPNOTSUPP` where the driver does not have it, `ENODEV` where the interface is gone, and, where
+/// it changes something, `EPERM` without CAP_NET_ADMIN. All members may be called from any thread.
 package struct EthtoolIoctl: ~Copyable, Sendable {
   private let descriptor: OwnedFileDescriptor
 
@@ -84,8 +84,8 @@ package struct EthtoolIoctl: ~Copyable, Sendable {
   /// place: so that it does not come before rules that are there.
   ///
   /// - Returns: its place.
-  /// - Throws: `ENOSPC` (no free place), `EEXIST`, `EINVAL` (the driver cannot match this, or there is no
-  ///   such queue; also an address of the other family).
+  /// - Throws: `ENOSPC` (no free place), `EEXIST`, `EINVAL` (the driver cannot match this, or there
+  ///   is no such queue; also an address of the other family).
   package func insertRule(_ rule: SteeringRule, on interface: String) throws(Errno) -> UInt32 {
     guard var specification = rule.specification else { throw .EINVAL }
     let (locations, table) = try ruleTable(of: interface)

@@ -2,13 +2,14 @@
 
 /// Says which of many descriptors are ready (`struct eventpoll`, fs/eventpoll.c; epoll(7)).
 ///
-/// Level-triggered: a descriptor is named again as long as it is ready. What is watched is the caller's, named by
-/// its number, and has to be removed, or closed everywhere, before the number means something else. All members
-/// may be called from any thread.
+/// Level-triggered: a descriptor is named again as long as it is ready. What is watched is the
+/// caller's, named by its number, and has to be removed, or closed everywhere, before the number
+/// means something else. All members may be called from any thread.
 ///
 /// A loop over it is one thread's way to serve many receivers from one page pool.
 public final class EventPoll: Sendable {
-  /// Descriptors that one ``wait(into:milliseconds:)`` names at most; the others come with the next.
+  /// Descriptors that one ``wait(into:milliseconds:)`` names at most; the others come with the
+  /// next.
   package static let readyCountLimit = 64
 
   /// The poll's own descriptor, close-on-exec: readable while something is ready.
@@ -42,8 +43,8 @@ public final class EventPoll: Sendable {
   /// Waits until something is ready.
   ///
   /// - Parameters:
-  ///   - ready: the numbers of ready descriptors, instead of what it held; its memory is used again. Empty
-  ///     after the time.
+  ///   - ready: the numbers of ready descriptors, instead of what it held; its memory is used
+  ///     again. Empty after the time.
   ///   - milliseconds: -1 waits for ever. Signals do not prolong it.
   /// - Throws: nothing that is expected.
   public func wait(into ready: inout [Int32], milliseconds: Int32 = -1) throws(Errno) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How much memory this process can get, by everything that bounds it: what the machine has, the control
-/// groups that it is in (v1 and v2, with all that they are nested in), its resource limits.
+/// How much memory this process can get, by everything that bounds it: what the machine has, the
+/// control groups that it is in (v1 and v2, with all that they are nested in), its resource limits.
 ///
 /// Beyond a control group's limit the kernel does not refuse: it ends a process of the group.
 package struct MemoryLimits: Sendable {
@@ -102,7 +102,8 @@ package struct MemoryLimits: Sendable {
   /// The bound that leaves least; nil where nothing says.
   package var tightest: Bound? { memory.min { $0.availableByteCount < $1.availableByteCount } }
 
-  /// The way out where so much ordinary memory was refused, by the limit that is the cause; nil if none is.
+  /// The way out where so much ordinary memory was refused, by the limit that is the cause; nil if
+  /// none is.
   package func remedy(byteCount: Int) -> String? {
     if let fileSizeRemedy = fileSizeRemedy(byteCount) { return fileSizeRemedy }
     if let addressSpace, byteCount > addressSpace.availableByteCount {
@@ -198,7 +199,8 @@ package struct MemoryLimits: Sendable {
     _ isUnified: Bool, _ controller: String, _ mounts: String
   ) -> (root: String, point: String)? {
     for line in mounts.split(separator: "\n") {
-      // "31 24 0:27 /root /sys/fs/cgroup rw,… shared:9 - cgroup2 cgroup2 rw,…": proc_pid_mountinfo(5)
+      // "31 24 0:27 /root /sys/fs/cgroup rw,… shared:9 - cgroup2 cgroup2 rw,…":
+      // proc_pid_mountinfo(5)
       let fields = line.split(separator: " ")
       guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 3 else {
         continue

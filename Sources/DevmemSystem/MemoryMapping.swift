@@ -70,7 +70,8 @@
   ///
   /// - Parameters:
   ///   - byteCount: > 0, a multiple of the base page size.
-  ///   - pageSize: the largest pages that will be mapped there; the address is a multiple of theirs.
+  ///   - pageSize: the largest pages that will be mapped there; the address is a multiple of
+  ///     theirs.
   /// - Throws: `EINVAL` (size), `ENOMEM`.
   package static func reserved(
     byteCount: Int, for pageSize: PageSize = .base4K
@@ -99,11 +100,12 @@
       over: baseAddress + position)
   }
 
-  /// Faults every page in for writing (`MADV_POPULATE_WRITE`, Linux 5.14), by as many threads as there are
-  /// processors where it is much, changing no byte. Call it after binding to a node and before exporting.
+  /// Faults every page in for writing (`MADV_POPULATE_WRITE`, Linux 5.14), by as many threads as
+  /// there are processors where it is much, changing no byte. Call it after binding to a node and
+  /// before exporting.
   ///
-  /// - Throws: `ENOMEM`; `EFAULT` where a touch would raise SIGBUS (no huge page or tmpfs space left
-  ///   on the node); `EINVAL` on a dma-buf's own mapping.
+  /// - Throws: `ENOMEM`; `EFAULT` where a touch would raise SIGBUS (no huge page or tmpfs space
+  ///   left on the node); `EINVAL` on a dma-buf's own mapping.
   package func populate() throws(Errno) {
     try populate(threadCount: Self.populatingThreadCount(byteCount))
   }
@@ -113,8 +115,8 @@
     try unsafe system_populate(baseAddress, byteCount: byteCount, threadCount: threadCount)
   }
 
-  /// One for each processor that this process may run on, but none for less than 32 MiB: zeroing that takes
-  /// a hundred times as long as making a thread.
+  /// One for each processor that this process may run on, but none for less than 32 MiB: zeroing
+  /// that takes a hundred times as long as making a thread.
   private static func populatingThreadCount(_ byteCount: Int) -> Int {
     let usable = byteCount >> 25
     guard usable > 1 else { return 1 }

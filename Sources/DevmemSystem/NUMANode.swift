@@ -44,7 +44,8 @@ package struct NUMANode: Hashable, Sendable, RawRepresentable, CustomStringConve
   /// Makes pages of the range that do not exist yet come from `node` alone (`mbind(MPOL_BIND)`).
   /// On a kernel without NUMA, node 0 is where they come from anyway.
   ///
-  /// - Throws: `EINVAL` if there is no such node, `EPERM` where a filter of system calls refuses it.
+  /// - Throws: `EINVAL` if there is no such node, `EPERM` where a filter of system calls refuses
+  ///   it.
   @unsafe package static func bind(
     _ address: UnsafeMutableRawPointer, byteCount: Int, to node: NUMANode
   ) throws(Errno) {

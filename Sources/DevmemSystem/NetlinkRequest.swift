@@ -4,8 +4,8 @@ internal import CSystemShims
 
 /// A generic netlink request in the making: a command of a family, and attributes.
 ///
-/// An attribute, also a nest with all in it, holds at most 65531 bytes (`nla_len` has 16 bits). A request
-/// with a longer one is not sent: asking throws `EMSGSIZE`.
+/// An attribute, also a nest with all in it, holds at most 65531 bytes (`nla_len` has 16 bits). A
+/// request with a longer one is not sent: asking throws `EMSGSIZE`.
 package struct NetlinkRequest: Sendable {
   /// The message, with room behind it.
   private var buffer: [UInt8]

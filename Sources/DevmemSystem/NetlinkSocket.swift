@@ -2,8 +2,8 @@
 
 internal import CSystemShims
 
-/// A socket of generic netlink (netlink(7)), over libmnl, in the network namespace of the thread that
-/// opened it. Closed when the value ends; what the kernel keeps for the socket ends with it.
+/// A socket of generic netlink (netlink(7)), over libmnl, in the network namespace of the thread
+/// that opened it. Closed when the value ends; what the kernel keeps for the socket ends with it.
 ///
 /// One thread at a time may use it.
 package struct NetlinkSocket: ~Copyable, Sendable {
@@ -17,8 +17,8 @@ package struct NetlinkSocket: ~Copyable, Sendable {
 
   /// Opens a socket, asks for extended acks and strict checking.
   ///
-  /// - Parameter timeLimit: how long to wait for an answer, in milliseconds, > 0. The kernel answers
-  ///   before it returns from sending, so the limit is for what should not happen.
+  /// - Parameter timeLimit: how long to wait for an answer, in milliseconds, > 0. The kernel
+  ///   answers before it returns from sending, so the limit is for what should not happen.
   /// - Throws: `EPROTONOSUPPORT` (a kernel without generic netlink), `EMFILE`, `ENOMEM`.
   package init(timeLimit: Int = 10_000) throws(Errno) {
     precondition(timeLimit > 0, "a time limit is positive")
@@ -58,8 +58,8 @@ package struct NetlinkSocket: ~Copyable, Sendable {
     try converse(request, flags: 1 | 4).messages
   }
 
-  /// Asks for all objects of a kind. Repeated if the list changed meanwhile, so that what comes is one
-  /// consistent list.
+  /// Asks for all objects of a kind. Repeated if the list changed meanwhile, so that what comes is
+  /// one consistent list.
   ///
   /// - Throws: as ``request(_:)``; `EAGAIN` if ``dumpAttemptCount`` attempts were interrupted.
   package mutating func dump(_ request: NetlinkRequest) throws(NetlinkFailure) -> [NetlinkMessage] {

@@ -27,13 +27,14 @@ extension OwnedFileDescriptor {
   /// (`sendmsg(MSG_ZEROCOPY)` with `SCM_DEVMEM_DMABUF`).
   ///
   /// - Parameters:
-  ///   - vectors: at most ``TCPSocket/vectorCountLimit``; a base address is an offset in the dma-buf.
+  ///   - vectors: at most ``TCPSocket/vectorCountLimit``; a base address is an offset in the
+  ///     dma-buf.
   ///   - bindingID: the id that bind-tx gave.
   /// - Returns: bytes taken, possibly fewer than given. The memory must not change before
   ///   ``readCompletion()`` has named this call, which counts as one even if it took part only.
   /// - Throws: `EINVAL` for an id that is not bound for transmission, or without
-  ///   ``TCPSocket/setZerocopy(_:)``; `ENODEV` if the route leaves by another device; `EFAULT` for an
-  ///   offset past the end; `ENOBUFS` when too many calls are not completed; `EAGAIN`, `EPIPE`,
+  ///   ``TCPSocket/setZerocopy(_:)``; `ENODEV` if the route leaves by another device; `EFAULT` for
+  ///   an offset past the end; `ENOBUFS` when too many calls are not completed; `EAGAIN`, `EPIPE`,
   ///   `ECONNRESET`, `EMSGSIZE`. A call that throws is not counted.
   @safe package func sendDevmem(
     _ vectors: UnsafeBufferPointer<IOVector>, bindingID: UInt32
@@ -60,9 +61,9 @@ extension OwnedFileDescriptor {
   /// - Throws: `ENOTCONN`.
   package func finishSending() throws(Errno) { try system_tcpFinishSending(rawValue) }
 
-  /// Ends a TCP connection as closing would, without closing the descriptor: the peer learns of it at
-  /// once, by a reset if something is unread, which is gone then, else in order. Tokens of device memory
-  /// that the socket has given out stay valid.
+  /// Ends a TCP connection as closing would, without closing the descriptor: the peer learns of it
+  /// at once, by a reset if something is unread, which is gone then, else in order. Tokens of
+  /// device memory that the socket has given out stay valid.
   ///
   /// - Throws: `ENOTCONN`.
   package func endConnection() throws(Errno) { try system_tcpEndConnection(rawValue) }

@@ -29,8 +29,8 @@ package struct PageMap: ~Copyable, Sendable {
 
   /// Opens the page map of this process.
   ///
-  /// - Throws: `ENOENT` (no /proc, or a kernel without CONFIG_PROC_PAGE_MONITOR), `EACCES`, `EPERM`,
-  ///   `EMFILE`.
+  /// - Throws: `ENOENT` (no /proc, or a kernel without CONFIG_PROC_PAGE_MONITOR), `EACCES`,
+  ///   `EPERM`, `EMFILE`.
   package init() throws(Errno) {
     self.descriptor = try system_open("/proc/self/pagemap", writable: false)
   }

@@ -43,7 +43,8 @@ public struct SteeringRule: Hashable, Sendable {
   public let queue: UInt64
   /// The RSS context that spreads the flow over queues, from `queue` on; 0 is none.
   package let context: UInt32
-  /// Where in the table the rule is, lower ones being looked at first; nil for one that is not there.
+  /// Where in the table the rule is, lower ones being looked at first; nil for one that is not
+  /// there.
   package let location: UInt32?
   /// Whether the rule looks at parts of addresses or ports, which this type does not tell.
   package let hasPartialMasks: Bool

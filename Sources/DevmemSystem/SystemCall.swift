@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Every call into the kernel (or into libdrm, libmnl and libnuma) that this module makes, one case per
-/// `system_*` function: what the test seam counts and forces by name.
+/// Every call into the kernel (or into libdrm, libmnl and libnuma) that this module makes, one case
+/// per `system_*` function: what the test seam counts and forces by name.
 package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // Files
   case open, close, duplicate, identity, byteCount, read, readAt, directory

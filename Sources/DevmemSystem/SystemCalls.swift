@@ -3,15 +3,16 @@
 internal import CSystemShims
 internal import Glibc
 
-// One function per call into the kernel, libdrm, libmnl or libnuma. Each passes through `perform`, where
-// the test seam sits, EINTR is retried and impossible errnos trap.
+// One function per call into the kernel, libdrm, libmnl or libnuma. Each passes through `perform`,
+// where the test seam sits, EINTR is retried and impossible errnos trap.
 
 /// Errnos that can only come from a bug of this module trap instead of being thrown.
 private struct Rules: OptionSet {
   let rawValue: Int
   /// EFAULT is a fact about the memory, not a wild pointer of ours.
   static let mayFault = Rules(rawValue: 1)
-  /// The kernel lets go whatever it answers: made even when the seam forces an errno, never retried.
+  /// The kernel lets go whatever it answers: made even when the seam forces an errno, never
+  /// retried.
   static let releases = Rules(rawValue: 2)
   /// EAGAIN means "once more", as it does for DMA_BUF_IOCTL_SYNC.
   static let retriesAgain = Rules(rawValue: 4)

@@ -70,7 +70,8 @@ package enum SystemProcess {
   /// Bytes of a base page: 4096 on x86-64.
   package static var pageByteCount: Int { Int(csystem_process_page_byte_count()) }
 
-  /// Bytes that could be allocated now without pushing others out (`MemAvailable` of /proc/meminfo).
+  /// Bytes that could be allocated now without pushing others out (`MemAvailable` of
+  /// /proc/meminfo).
   ///
   /// - Throws: `ENOENT` without /proc, `EINVAL` if the line is missing.
   package static func availableMemoryByteCount() throws(Errno) -> Int {

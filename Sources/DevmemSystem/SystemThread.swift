@@ -4,11 +4,11 @@ internal import CSystemShims
 
 /// A thread of this process (pthread_create(3)).
 ///
-/// It belongs to whoever has this value. Dropping it on another thread waits until the thread has ended;
-/// dropping it on the thread itself lets it end by itself.
+/// It belongs to whoever has this value. Dropping it on another thread waits until the thread has
+/// ended; dropping it on the thread itself lets it end by itself.
 package struct SystemThread: ~Copyable, Sendable {
-  // SAFETY: a pthread_t that is neither joined nor detached as long as this value exists, so that no
-  // other thread can have the same number.
+  // SAFETY: a pthread_t that is neither joined nor detached as long as this value exists, so that
+  // no other thread can have the same number.
   private let handle: UInt64
 
   deinit { system_threadRelease(handle) }
@@ -22,8 +22,8 @@ package struct SystemThread: ~Copyable, Sendable {
   ///
   /// `run` is released by the thread, after it has returned.
   /// - Parameter name: what ps(1) and perf(1) show: see ``name(_:)``.
-  /// - Throws: `EINVAL` if none of the processors is there and allowed to this process; `EAGAIN` if there
-  ///   are as many threads as there may be. No thread is left behind then.
+  /// - Throws: `EINVAL` if none of the processors is there and allowed to this process; `EAGAIN` if
+  ///   there are as many threads as there may be. No thread is left behind then.
   package init(
     name: String, processors: ProcessorSet, _ run: @escaping @Sendable () -> Void
   ) throws(Errno) {
@@ -43,8 +43,8 @@ package struct SystemThread: ~Copyable, Sendable {
   /// Whether this is the calling thread.
   package var isCurrent: Bool { csystem_thread_is_current(handle) != 0 }
 
-  /// What the kernel keeps of a name: 15 bytes (`TASK_COMM_LEN`, include/linux/sched.h), and no half
-  /// character.
+  /// What the kernel keeps of a name: 15 bytes (`TASK_COMM_LEN`, include/linux/sched.h), and no
+  /// half character.
   package static func name(_ name: String) -> String {
     var kept = ""
     for scalar in name.unicodeScalars {

@@ -17,7 +17,8 @@ public struct TCPEndpoint: Hashable, Sendable, CustomStringConvertible {
   /// The endpoints of a host, by its name or numeric address, in the resolver's order of preference
   /// (`getaddrinfo(3)`). Waits for the resolver.
   ///
-  /// - Throws: `ENXIO` for a name that nobody knows, `EAGAIN` if the resolver cannot be asked now, `EMFILE`.
+  /// - Throws: `ENXIO` for a name that nobody knows, `EAGAIN` if the resolver cannot be asked now,
+  ///   `EMFILE`.
   package static func resolve(_ host: String, port: UInt16) throws(Errno) -> [TCPEndpoint] {
     var capacity = 4096
     while true {

@@ -48,12 +48,13 @@ package struct UDMABufDevice: ~Copyable, Sendable {
     self.descriptor = try system_open(path, writable: false)
   }
 
-  /// A dma-buf over one range of one memory file (`UDMABUF_CREATE`). Every page is made to exist and
-  /// pinned until the dma-buf's last descriptor, mapping and attachment are gone; that is not
+  /// A dma-buf over one range of one memory file (`UDMABUF_CREATE`). Every page is made to exist
+  /// and pinned until the dma-buf's last descriptor, mapping and attachment are gone; that is not
   /// charged to RLIMIT_MEMLOCK.
   ///
   /// - Throws: `EINVAL` (file not sealed against shrinking, or sealed against writing; alignment;
-  ///   past the file's end; above the size limit), `EBADFD` (not a memory file), `ENOMEM`, `EMFILE`.
+  ///   past the file's end; above the size limit), `EBADFD` (not a memory file), `ENOMEM`,
+  ///   `EMFILE`.
   package func create(
     memoryFile: Int32, offset: Int, byteCount: Int
   ) throws(Errno) -> DMABufDescriptor {

@@ -43,9 +43,10 @@ public final class UnixSocket: Sendable {
   /// Listens at a path, or at an abstract name that begins with "@". The caller removes the file of
   /// a path; one that nobody listens on any more is replaced.
   ///
-  /// - Parameter permissions: of the file, from the start; the umask may take some. Abstract names have
-  ///   none: everybody in the network namespace can connect, so look at ``peer()``.
-  /// - Throws: `EADDRINUSE` (somebody listens there, or it is another kind of file), `ENAMETOOLONG` above 107 bytes, `EACCES`, `ENOENT`, `EMFILE`.
+  /// - Parameter permissions: of the file, from the start; the umask may take some. Abstract names
+  ///   have none: everybody in the network namespace can connect, so look at ``peer()``.
+  /// - Throws: `EADDRINUSE` (somebody listens there, or it is another kind of file), `ENAMETOOLONG`
+  ///   above 107 bytes, `EACCES`, `ENOENT`, `EMFILE`.
   public static func listen(
     path: String, kind: Kind = .sequencedPacket, backlog: Int = 16, permissions: UInt32 = 0o600
   ) throws(Errno) -> UnixSocket {
@@ -80,7 +81,8 @@ public final class UnixSocket: Sendable {
     package let groups: [UInt32]
   }
 
-  /// Who connected (`SO_PEERCRED`, `SO_PEERGROUPS`): as it was then, whoever holds the other end now.
+  /// Who connected (`SO_PEERCRED`, `SO_PEERGROUPS`): as it was then, whoever holds the other end
+  /// now.
   ///
   /// - Throws: nothing that is expected of a connected socket; `ENODATA` before.
   package func peer() throws(Errno) -> Peer { try system_unixPeer(descriptor.rawValue) }
@@ -117,8 +119,8 @@ public final class UnixSocket: Sendable {
   ///   - descriptorLimit: how many descriptors are expected at most.
   /// - Returns: how many bytes came (0 at the end), and the descriptors that came with them.
   /// - Throws: `EMSGSIZE` where bytes or descriptors did not fit: the message is gone, and the
-  ///   descriptors that did arrive are closed; the same with `EMFILE` where this process has no room for
-  ///   one, and with `EACCES` where a security module refuses one; `ECONNRESET`.
+  ///   descriptors that did arrive are closed; the same with `EMFILE` where this process has no
+  ///   room for one, and with `EACCES` where a security module refuses one; `ECONNRESET`.
   @safe package func receive(
     into bytes: UnsafeMutableRawBufferPointer, descriptorLimit: Int = 0
   ) throws(Errno) -> Message {

@@ -5,10 +5,10 @@ internal import Synchronization
 
 /// The plainest provider there is: heap memory and a list of free indices.
 ///
-/// For tests of what stands on a pool: it says how many buffers are out and how large each refill was, can
-/// pretend to be device memory with or without a CPU mapping, and traps when a pool breaks the contract
-/// (releases a buffer twice or one that it was not given, detaches without being attached). Takes a lock in
-/// every call; any thread.
+/// For tests of what stands on a pool: it says how many buffers are out and how large each refill
+/// was, can pretend to be device memory with or without a CPU mapping, and traps when a pool breaks
+/// the contract (releases a buffer twice or one that it was not given, detaches without being
+/// attached). Takes a lock in every call; any thread.
 public final class ListProvider: MemoryProvider {
   /// `list`
   public let name = "list"
@@ -70,8 +70,8 @@ public final class ListProvider: MemoryProvider {
     contents = Mutex(Contents(free: Array((0..<iovCount).reversed())))
   }
 
-  /// Opens or closes pretended CPU access brackets of device memory: how many allow reading, and how
-  /// many writing. Both are 0 at the start.
+  /// Opens or closes pretended CPU access brackets of device memory: how many allow reading, and
+  /// how many writing. Both are 0 at the start.
   public func setAccess(readers: UInt32, writers: UInt32) {
     unsafe backing.access.pointee.readerCount.store(readers, ordering: .relaxed)
     unsafe backing.access.pointee.writerCount.store(writers, ordering: .relaxed)

@@ -11,12 +11,14 @@ public struct ProviderFault: Error, CustomStringConvertible {
 
 /// Checks the contract of `MemoryProvider` from outside; every provider should pass it.
 ///
-/// Takes all that the provider has, through pools on the calling thread, and gives it back, some of it on another
-/// thread and after the pool was closed. At the end the provider has everything again and no pool.
+/// Takes all that the provider has, through pools on the calling thread, and gives it back, some of
+/// it on another thread and after the pool was closed. At the end the provider has everything again
+/// and no pool.
 ///
-/// - Parameter provider: fresh (no pool attached), able to hand out at least one buffer, and used by nobody
-///   else meanwhile. It need not be memory that the CPU can read.
-/// - Throws: ``ProviderFault`` with the first rule that was broken, or what the provider's `attach` throws.
+/// - Parameter provider: fresh (no pool attached), able to hand out at least one buffer, and used
+///   by nobody else meanwhile. It need not be memory that the CPU can read.
+/// - Throws: ``ProviderFault`` with the first rule that was broken, or what the provider's `attach`
+///   throws.
 public func checkMemoryProvider(_ provider: any MemoryProvider) throws {
   let pool = try PagePool(
     provider: provider, configuration: .init(ringCapacity: 0, name: "checked"))

@@ -102,7 +102,8 @@ void cstorm_give_up_after(unsigned seconds) {
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
 long cstorm_used_bytes(void) {
-  if (__sanitizer_get_current_allocated_bytes) return (long)__sanitizer_get_current_allocated_bytes();
+  if (__sanitizer_get_current_allocated_bytes)
+    return (long)__sanitizer_get_current_allocated_bytes();
   FILE *file = fopen("/proc/self/statm", "re");
   long pages = 0;
   if (file) {

@@ -2,10 +2,11 @@
 #define _GNU_SOURCE
 // Shows ThreadSanitizer the half of Swift's Mutex that it does not see.
 //
-// Taking and leaving a Mutex is compiled into its user, where the sanitizer sees the atomic operations. But who
-// finds it taken, and who leaves it to somebody that waits, goes on in the Synchronization library, which is not
-// instrumented, and in the kernel: what the last holder did looks unordered then. So those functions are called
-// by way of these, which say that the lock is acquired or released.
+// Taking and leaving a Mutex is compiled into its user, where the sanitizer sees the atomic
+// operations. But who finds it taken, and who leaves it to somebody that waits, goes on in the
+// Synchronization library, which is not instrumented, and in the kernel: what the last holder did
+// looks unordered then. So those functions are called by way of these, which say that the lock is
+// acquired or released.
 //
 // Why C: the calling convention, and symbols of another library's.
 #if defined(__has_feature)

@@ -79,7 +79,7 @@ import Testing
   }
 
   @Test(
-    "AF_XDP takes the CPU mapping as user memory, and refuses the dma-buf's own mapping with EFAULT",
+    "AF_XDP takes the CPU mapping as user memory, the dma-buf's own mapping is EFAULT",
     arguments: [PageSize.base4K, .huge2M])
   func xdp(pageSize: PageSize) throws {
     let buffer = try DMABuf.udmabuf(byteCount: 4 << 20, pageSize: pageSize)

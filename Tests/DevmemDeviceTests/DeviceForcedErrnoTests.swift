@@ -15,8 +15,8 @@ import Testing
     ) {
       ForcedErrnos.printVerdict(tolerates: { forced in
         switch (forced.call, forced.occurrence) {
-        // The driver's limits, those of memory and the page map, where /sys or /proc may be missing: the
-        // kernel then checks by itself.
+        // The driver's limits, those of memory and the page map, where /sys or /proc may be
+        // missing: the kernel then checks by itself.
         case (.open, 2...), (.read, _), (.numaMemory, _): true
         default: false
         }

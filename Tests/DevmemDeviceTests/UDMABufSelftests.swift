@@ -6,8 +6,8 @@ import DevmemTestSupport
 import Glibc
 import Testing
 
-/// The seven cases of the kernel's tools/testing/selftests/drivers/dma-buf/udmabuf.c through our API,
-/// with every byte compared and every errno checked; then what it leaves out.
+/// The seven cases of the kernel's tools/testing/selftests/drivers/dma-buf/udmabuf.c through our
+/// API, with every byte compared and every errno checked; then what it leaves out.
 @Suite("udmabuf selftest", .serialized) struct UDMABufSelftests {
   private static let page = 4096
 

@@ -7,8 +7,8 @@ import Testing
 
 @testable import DevmemNet
 
-/// What binding says on a machine that cannot: any machine, on its loopback interface. What the newest
-/// kernel says exactly is tested on the device tier.
+/// What binding says on a machine that cannot: any machine, on its loopback interface. What the
+/// newest kernel says exactly is tested on the device tier.
 @Suite struct NetdevBindingTests {
   /// The family, or the error of a kernel that has none.
   private func commands() throws -> (receive: Bool, transmit: Bool)? {

@@ -8,7 +8,8 @@ import Testing
 
 /// Questions to the running kernel, whichever it is: the loopback interface is on any.
 @Suite struct NetdevFamilyTests {
-  /// What the body answers; nil where this kernel does not know the question, which it then has to say.
+  /// What the body answers; nil where this kernel does not know the question, which it then has to
+  /// say.
   private func asking<Answer>(
     _ body: (inout NetdevFamily) throws(DevmemError) -> Answer
   ) throws -> Answer? {

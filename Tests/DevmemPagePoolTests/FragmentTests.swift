@@ -92,7 +92,7 @@ struct FragmentTests {
   }
 
   @Test(
-    "an IOV with too little left for a larger fragment is given up, or cut anew if nobody has a part of it"
+    "an IOV with too little left is given up, or cut anew if nobody has a part of it"
   )
   func givenUp() throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 8))

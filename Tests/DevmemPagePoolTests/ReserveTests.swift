@@ -29,7 +29,7 @@ struct ReserveTests {
   }
 
   @Test(
-    "a critical buffer goes back to the provider, on any thread, and the reserve fills up again first"
+    "a critical buffer goes back to the provider, on any thread, the reserve fills up first"
   )
   func refill() throws {
     let provider = try ListProvider(iovCount: 20)

@@ -4,8 +4,8 @@ import DevmemPagePool
 import DevmemTestSupport
 import Testing
 
-/// Programs that bring a pool to a wrong thread where the compiler cannot see it: each traps, and standard
-/// error says what to do. What the compiler can see is in Tests/Misuse.
+/// Programs that bring a pool to a wrong thread where the compiler cannot see it: each traps, and
+/// standard error says what to do. What the compiler can see is in Tests/Misuse.
 @Suite("The wrong thread")
 struct WrongThreadTests {
   /// Silences the compiler.

@@ -4,7 +4,8 @@ import Devmem
 import DevmemPagePool
 import Synchronization
 
-/// Who has which bytes, by 64 of them: host memory first, then device memory. A second holder is a fault.
+/// Who has which bytes, by 64 of them: host memory first, then device memory. A second holder is a
+/// fault.
 final class HolderMap: Sendable {
   private final class Page: Sendable { let lines = Atomic<UInt64>(0) }
   private let pages: [Page]

@@ -28,9 +28,10 @@ struct Tally {
   }
 }
 
-/// Random operations of everything, against a map of holders: owners that come, wait, hand over, close, drop and
-/// end; shared pools that all threads allocate from; and threads that return what others gave out, one by one, in
-/// batches, as tokens, as fragments and through returners that change hands.
+/// Random operations of everything, against a map of holders: owners that come, wait, hand over,
+/// close, drop and end; shared pools that all threads allocate from; and threads that return what
+/// others gave out, one by one, in batches, as tokens, as fragments and through returners that
+/// change hands.
 final class Soak: Sendable {
   static let hostCount = 16384
   static let deviceByteCount = 4 << 20

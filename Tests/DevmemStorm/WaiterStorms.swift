@@ -63,15 +63,16 @@ actor Waiter: SingleThreadActor {
     pool = try PagePool(provider: HostMemoryProvider(byteCount: 4096))
   }
 
-  /// Takes buffers off the queue, which has them at any time, one a turn; counts how often there was none.
+  /// Takes buffers off the queue, which has them at any time, one a turn; counts how often there
+  /// was none.
   func takes(_ rounds: Int, _ slots: [Slot], kept: Int) -> Int {
     var held: [Held] = []
     while held.count < kept, let netmem = pool.allocate() { held.append(Held(netmem)) }
     var none = 0
     for _ in 0..<rounds {
       for slot in slots where !slot.isFull.load(ordering: .acquiring) {
-        // Only this thread takes: what is there before the call is there in it, but for the two slots that the
-        // two others may not have filled.
+        // Only this thread takes: what is there before the call is there in it, but for the two
+        // slots that the two others may not have filled.
         let queued = pool.inFlight.queued
         if let netmem = pool.allocate() {
           slot.cell.put(netmem)

@@ -11,7 +11,8 @@ package final class CallingProvider: MemoryProvider {
     case release
   }
 
-  /// A struct: a closure that lies in a Mutex by itself gets wrapped once more each time that is locked.
+  /// A struct: a closure that lies in a Mutex by itself gets wrapped once more each time that is
+  /// locked.
   private struct Hook: Sendable {
     var call: Call
     var body: @Sendable () -> Void

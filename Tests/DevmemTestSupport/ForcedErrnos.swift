@@ -72,8 +72,8 @@ public enum ForcedErrnos {
     return violations
   }
 
-  /// Writes down which calls were forced, for scripts/forced-calls.sh: a call that no operation of any test
-  /// makes would be forced by none.
+  /// Writes down which calls were forced, for scripts/forced-calls.sh: a call that no operation of
+  /// any test makes would be forced by none.
   private static func record(_ calls: some Sequence<SystemCall>) {
     guard let path = ProcessInfo.processInfo.environment["DEVMEM_FORCED_CALLS"],
       let file = unsafe fopen(path, "a")
@@ -85,8 +85,8 @@ public enum ForcedErrnos {
   /// What ``printVerdict(with:tolerates:of:)`` prints where nothing was wrong.
   private static let clean = "nothing left behind"
 
-  /// Runs ``violations(with:tolerates:of:)`` and prints them: for the body of an exit test that observes
-  /// standard output.
+  /// Runs ``violations(with:tolerates:of:)`` and prints them: for the body of an exit test that
+  /// observes standard output.
   package static func printVerdict(
     with errnos: [Errno] = errnos, tolerates: (Case) -> Bool = { _ in false },
     of operation: () throws -> Void

@@ -6,8 +6,8 @@ import Synchronization
 
 /// Signals that interrupt what a thread waits in, again and again.
 package enum Interruptions {
-  /// Two milliseconds apart: some seconds together, far beyond the limits that tests wait for, and far
-  /// more often.
+  /// Two milliseconds apart: some seconds together, far beyond the limits that tests wait for, and
+  /// far more often.
   private static let count = 3000
 
   private final class State: Sendable {
@@ -17,8 +17,8 @@ package enum Interruptions {
 
   /// Runs `body` while its thread is interrupted.
   ///
-  /// - Returns: what `body` returned, and whether it ended while signals were still coming: a limit that
-  ///   begins anew with each one ends only after the last.
+  /// - Returns: what `body` returned, and whether it ended while signals were still coming: a limit
+  ///   that begins anew with each one ends only after the last.
   package static func during<Result>(
     _ body: () throws -> Result
   ) rethrows -> (result: Result, endedMeanwhile: Bool) {
@@ -27,7 +27,8 @@ package enum Interruptions {
     unsafe action.__sigaction_handler.sa_handler = { _ in }
     let installed = unsafe sigaction(SIGUSR2, &action, nil)
     precondition(installed == 0, "sigaction: \(errno)")
-    // Tests run on threads of libdispatch, which blocks signals there: none would interrupt anything.
+    // Tests run on threads of libdispatch, which blocks signals there: none would interrupt
+    // anything.
     var signals = sigset_t()
     var before = sigset_t()
     unsafe sigemptyset(&signals)

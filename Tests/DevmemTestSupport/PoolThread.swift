@@ -2,8 +2,8 @@
 
 package import Devmem
 
-/// An actor whose jobs all run on one thread, which can own a pool. (The main actor will not do: in a
-/// test process several threads take turns at serving it.)
+/// An actor whose jobs all run on one thread, which can own a pool. (The main actor will not do: in
+/// a test process several threads take turns at serving it.)
 @globalActor
 package actor PoolThread: SingleThreadActor {
   package static let shared = PoolThread()

@@ -46,7 +46,8 @@ import Testing
     _ = consume claim
   }
 
-  /// A buffer as its maker or an import would assemble it, but of no dma-buf: inode numbers are made up.
+  /// A buffer as its maker or an import would assemble it, but of no dma-buf: inode numbers are
+  /// made up.
   private func madeUp(
     _ exporter: DMABuf.Exporter, inode: UInt64, over file: MemoryFile
   ) -> DMABuf {

@@ -7,8 +7,8 @@ import Testing
 
 @testable import Devmem
 
-/// Memory that somebody else gave out without write permission: every handle over it says so, and none
-/// raises a signal.
+/// Memory that somebody else gave out without write permission: every handle over it says so, and
+/// none raises a signal.
 @Suite struct ReadOnlyMemoryTests {
   /// A buffer whose CPU face is mapped for reading alone, as an import without write permission is.
   static func makeBuffer() throws -> DMABuf {

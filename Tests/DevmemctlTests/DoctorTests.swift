@@ -189,7 +189,8 @@ struct DoctorTests {
     #expect(mixed.map(\.status) == [.ok, .warn, .ok])
     #expect(
       mixed[1].summary
-        == "receive: no, it lacks queue management, a split; send: unknown (Operation not permitted)"
+        == "receive: no, it lacks queue management, a split; "
+        + "send: unknown (Operation not permitted)"
     )
     #expect(mixed[1].fix == "another card")
     probe.networkAbilities = { .success([loopback]) }

@@ -34,7 +34,7 @@ import Testing
   }
 
   @Test(
-    "on an interface that cannot, binding fails, and names it, what is missing and what would provide it",
+    "on an interface that cannot, binding fails, names it, what is missing and what provides it",
     arguments: [[], ["--send"]])
   func bind(more: [String]) throws {
     let output = try DevmemctlProcess.run(["netdev", "bind", "lo"] + more)

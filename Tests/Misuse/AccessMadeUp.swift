@@ -3,6 +3,7 @@
 import DevmemPagePool
 
 func misuse(_ provider: any MemoryProvider, _ iovs: Span<NetIOVReference>) {
-  // expected-error: 'MemoryProviderAccess' initializer is inaccessible due to 'internal' protection level
+  // expected-error: 'MemoryProviderAccess' initializer is inaccessible due to 'internal' protection
+  // level
   provider.release(iovs, MemoryProviderAccess())
 }

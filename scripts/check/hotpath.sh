@@ -16,6 +16,7 @@ symbols="$(nm "$binary" | sed -n 's/^.* [tT] \($s11DevmemBench[A-Za-z0-9_]*\)$/\
 names="$(paste <(printf '%s\n' "$symbols") <(printf '%s\n' "$symbols" | swift demangle))"
 
 status=0
+# shellcheck disable=SC2013  # the names have no blanks
 for function in $(sed -n 's/^[a-z][^ ]* *[0-9.]* *\([a-z0-9_]*\)$/\1/p' "$thresholds" | sort -u); do
   # A function may be there more than once, specialised for its arguments.
   mine="$(grep -E "DevmemBench\.\(?$function( in |\()" <<<"$names" | grep -v 'closure' | cut -f 1)" || {

@@ -18,6 +18,8 @@ if project_files '*.sh' Makefile | xargs -0 grep -nE 'xargs +(-[^0 ]+ +)*[^- ]' 
   wrong "xargs without -0: see above"
 fi
 
+{ project_files '*.sh' && printf '.ci/run\0'; } | xargs -0 shellcheck -x || wrong "shellcheck: see above"
+
 folder="$(mktemp -d "${TMPDIR:-/tmp}/a folder.XXXXXX")"
 trap 'rm -rf "$folder"' EXIT
 cache="$folder/with a blank"

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Shared by the scripts of this folder; sourced, never run. Progress goes to standard error so that
 # standard output stays the result of whatever was asked for.
 

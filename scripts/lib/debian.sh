@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Where Debian's packages come from; sourced, never run.
 
 # The keys that Debian signs its suites with. Nothing is taken from a mirror that they do not vouch for,

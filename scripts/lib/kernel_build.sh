@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Builds things for the kernel that the virtual machine boots: modules, and programs out of the
 # kernel's own source. They want the compiler, headers and libc of that kernel's Debian release, so
 # they are built in a small Debian of their own, which needs root and stays in the cache. Sourced

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Shared by the checks; sourced from the repository's root.
 
 # The project's files, NUL-separated: what git knows and what is about to be added.

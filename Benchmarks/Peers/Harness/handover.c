@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// No pool at all: what the harness's own hand-over of objects from thread to thread costs. It is part of
-// every side's time, so no pool can be below it.
+// No pool at all: what the harness's own hand-over of objects from thread to thread costs. It is
+// part of every side's time, so no pool can be below it.
 #include <stdlib.h>
 
 #include "CPeerBench.h"
@@ -42,7 +42,8 @@ static void consume_burst(void *context) {
   struct crossing *crossing = context;
   for (uint64_t i = 0; i < crossing->count; i += peer_burst) {
     uintptr_t *slot = crossing->slots + peer_ring_await(crossing->ring) * peer_burst;
-    for (unsigned object = 0; object < peer_burst; object++) peer_escape((const void *)slot[object]);
+    for (unsigned object = 0; object < peer_burst; object++)
+      peer_escape((const void *)slot[object]);
     peer_ring_release(crossing->ring);
   }
 }
@@ -50,7 +51,8 @@ static void consume_burst(void *context) {
 static uint64_t cross(uint64_t *count, uint64_t slots, uint64_t burst, void (*produce)(void *),
                       void (*consume)(void *)) {
   *count = (*count + burst - 1) / burst * burst;
-  struct crossing crossing = {peer_ring_make(slots), calloc(slots * burst, sizeof(uintptr_t)), *count};
+  struct crossing crossing = {
+    peer_ring_make(slots), calloc(slots * burst, sizeof(uintptr_t)), *count};
   if (crossing.slots == NULL) abort();
   uint64_t spent = peer_time_pair(produce, consume, NULL, NULL, &crossing);
   free(crossing.slots);

@@ -3,7 +3,8 @@
 import Devmem
 import Foundation
 
-/// One core's work: an actor whose thread owns the pool, so that no lock and no atomic is on its path.
+/// One core's work: an actor whose thread owns the pool, so that no lock and no atomic is on its
+/// path.
 actor Core: SingleThreadActor {
   nonisolated let executor: SingleThreadExecutor
   private let pool: PagePool

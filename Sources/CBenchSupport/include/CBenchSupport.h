@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/// The processor's time stamp: reference cycles on x86-64 (they tick at one rate whatever the core's
-/// clock does), ticks of the generic timer on arm64.
+/// The processor's time stamp: reference cycles on x86-64 (they tick at one rate whatever the
+/// core's clock does), ticks of the generic timer on arm64.
 static inline uint64_t cbench_cycles(void) {
 #if defined(__x86_64__)
   return __builtin_ia32_rdtsc();
@@ -40,8 +40,8 @@ static inline void cbench_pause(void) {
 #endif
 }
 
-/// What malloc has given out and not got back, in bytes, the blocks that it maps included. Glibc 2.33
-/// or newer, whose <malloc.h> Swift does not see.
+/// What malloc has given out and not got back, in bytes, the blocks that it maps included. Glibc
+/// 2.33 or newer, whose <malloc.h> Swift does not see.
 uint64_t cbench_allocated_byte_count(void);
 
 #ifdef __cplusplus

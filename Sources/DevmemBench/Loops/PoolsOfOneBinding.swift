@@ -3,9 +3,9 @@
 import Devmem
 import DevmemPagePool
 
-/// Threads with a pool each over one device carving, as the queues of a NIC have them: every buffer comes
-/// from the allocator that they share and goes back to it. The numbers are of the whole: with a processor
-/// for each thread, N of them should need an Nth of the time.
+/// Threads with a pool each over one device carving, as the queues of a NIC have them: every buffer
+/// comes from the allocator that they share and goes back to it. The numbers are of the whole: with
+/// a processor for each thread, N of them should need an Nth of the time.
 extension BenchCase {
   static let poolsOfOneBinding = [1, 2, 4, 8].map { poolCount in
     BenchCase(

@@ -107,8 +107,8 @@ private func cross_thread_burst(_ pool: PagePool, _ size: Int, _ count: Int) -> 
   return done
 }
 
-/// Buffers go round, a burst to whoever has room, and are returned one by one: the returners all push
-/// to the same queue. Nobody waits for a returner that has no processor just now.
+/// Buffers go round, a burst to whoever has room, and are returned one by one: the returners all
+/// push to the same queue. Nobody waits for a returner that has no processor just now.
 @inline(never)
 private func many_returners(_ pool: PagePool, _ returnerCount: Int, _ count: Int) -> Int {
   let rings = (0..<returnerCount).map { _ in HandoverRing<Netmem>(capacity: 1024) }

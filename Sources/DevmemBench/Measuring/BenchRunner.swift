@@ -53,7 +53,8 @@ public struct BenchRunner {
   private static func calibrate(_ benchCase: BenchCase, _ loop: BenchCase.Loop) throws -> Int {
     var count = benchCase.step
     while true {
-      // The fastest of three: a thread that has to wait for a processor would end this far too soon.
+      // The fastest of three: a thread that has to wait for a processor would end this far too
+      // soon.
       var elapsed = try time(benchCase, loop, count).elapsed
       // A run of one operation that takes longer than wished is what it is.
       if elapsed > benchCase.runTime * 20 { return count }

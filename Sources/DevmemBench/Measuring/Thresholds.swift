@@ -14,8 +14,9 @@ public struct Thresholds: Sendable {
   public let entries: [Entry]
 
   /// Reads the lines; those that begin with # and empty ones mean nothing.
-  /// - Throws: ``BenchError/counting(_:)`` for a line that is no threshold, a case that does not exist or
-  ///   cannot be counted, and a countable case of the pool or the allocator that has no line.
+  /// - Throws: ``BenchError/counting(_:)`` for a line that is no threshold, a case that does not
+  ///   exist or cannot be counted, and a countable case of the pool or the allocator that has no
+  ///   line.
   public init(text: String) throws {
     var entries: [Entry] = []
     for line in text.split(separator: "\n") where !line.hasPrefix("#") {
@@ -49,7 +50,8 @@ public struct Thresholds: Sendable {
     case exact
     /// Fewer: the budget can be lowered.
     case below
-    /// Less than a quarter: too few for the case to have done what it says, the loop was optimised away.
+    /// Less than a quarter: too few for the case to have done what it says, the loop was optimised
+    /// away.
     case implausible
   }
 

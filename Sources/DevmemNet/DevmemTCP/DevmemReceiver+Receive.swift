@@ -9,8 +9,8 @@ extension DevmemReceiver {
   /// Waits where the socket is a blocking one. Allocates no memory. Unless the outcome is
   /// ``ReceiveOutcome/packet``, `packet` is empty.
   ///
-  /// ``ReceiveOutcome/exhausted(_:)`` with `.payload`: ``tokensOwed`` has reached ``tokenLimit``; end
-  /// some fragments. With `.header`: the pool of host buffers is empty. The data waits.
+  /// ``ReceiveOutcome/exhausted(_:)`` with `.payload`: ``tokensOwed`` has reached ``tokenLimit``;
+  /// end some fragments. With `.header`: the pool of host buffers is empty. The data waits.
   /// - Precondition: the calling thread owns the pool of host buffers; `packet` comes from
   ///   ``makePacket()`` or has at least that capacity.
   /// - Throws: ``DevmemError``, final: every later call throws it again.
@@ -83,8 +83,8 @@ extension DevmemReceiver {
 
   /// Makes fragments of what the kernel said about the last call's bytes.
   ///
-  /// Every device fragment lies in the buffer, whatever the kernel says of another one: who made the
-  /// receiver with a binding's id may have given another buffer along.
+  /// Every device fragment lies in the buffer, whatever the kernel says of another one: who made
+  /// the receiver with a binding's id may have given another buffer along.
   mutating func deliver(
     _ byteCount: Int, into packet: inout Packet
   ) throws(DevmemError) {

@@ -3,17 +3,20 @@
 extension DevmemReceiver {
   /// How much a receiver takes at once, and how much it may hold.
   public struct Configuration: Hashable, Sendable {
-    /// Fragments of one packet at most, 1 to 65536. 40 bytes of control memory each, allocated once.
+    /// Fragments of one packet at most, 1 to 65536. 40 bytes of control memory each, allocated
+    /// once.
     public var fragmentLimit: Int
-    /// Bytes of one packet at most, 1 to 1024 buffers of the pool of linear bytes. So much host memory is posted for what may come outside
-    /// of the bound memory: a socket call takes no more bytes than it could copy.
+    /// Bytes of one packet at most, 1 to 1024 buffers of the pool of linear bytes. So much host
+    /// memory is posted for what may come outside of the bound memory: a socket call takes no more
+    /// bytes than it could copy.
     public var byteLimit: Int
-    /// Fragments that may be held, or be on their way back, before ``DevmemReceiver/receive(into:)``
-    /// says ``ReceiveOutcome/exhausted(_:)``; 1 to 2^24. Nil: half of what the buffer has room for.
+    /// Fragments that may be held, or be on their way back, before
+    /// ``DevmemReceiver/receive(into:)`` says ``ReceiveOutcome/exhausted(_:)``; 1 to 2^24. Nil:
+    /// half of what the buffer has room for.
     ///
-    /// What is held the card cannot fill again. Above the buffer's size the flow stalls instead, and
-    /// nobody is told: the card drops packets, and TCP repeats them until memory comes back. The other
-    /// half is for the card's rings and for what waits in the socket.
+    /// What is held the card cannot fill again. Above the buffer's size the flow stalls instead,
+    /// and nobody is told: the card drops packets, and TCP repeats them until memory comes back.
+    /// The other half is for the card's rings and for what waits in the socket.
     public var tokenLimit: Int?
 
     /// A configuration.

@@ -11,14 +11,15 @@ extension DevmemReceiver {
     public var deviceByteCount = 0
     /// Bytes of a device memory flow that the card left outside of it (`SO_DEVMEM_LINEAR`).
     public var linearByteCount = 0
-    /// Bytes that did not come by a bound queue at all: the flow is not steered to it, or the binding
-    /// has gone.
+    /// Bytes that did not come by a bound queue at all: the flow is not steered to it, or the
+    /// binding has gone.
     public var unboundByteCount = 0
     /// Calls that found as many fragments held as may be.
     public var stalls = 0
     /// Calls that found the socket empty.
     package var waits = 0
-    /// Control messages other than device memory's that found no room (`MSG_CTRUNC`), e.g. timestamps.
+    /// Control messages other than device memory's that found no room (`MSG_CTRUNC`), e.g.
+    /// timestamps.
     package var truncatedControls = 0
     /// Tokens that the kernel has taken back.
     public var tokensReturned = 0

@@ -4,24 +4,26 @@ public import Devmem
 public import DevmemSystem
 
 /// Receives by the kernel's device memory TCP: the network card writes payload straight into the
-/// dma-buf that is bound to its receive queue, headers into host memory, and no CPU touches the payload
-/// (Documentation/networking/devmem.rst; `tcp_recvmsg_dmabuf`, net/ipv4/tcp.c).
+/// dma-buf that is bound to its receive queue, headers into host memory, and no CPU touches the
+/// payload (Documentation/networking/devmem.rst; `tcp_recvmsg_dmabuf`, net/ipv4/tcp.c).
 ///
-/// A packet is what one call found: fragments in the dma-buf (``PayloadFragment/Placement/device``),
-/// and, where the card did not split or the flow did not come by a bound queue, fragments in host buffers
-/// (``PayloadFragment/Placement/linear``), in stream order. The flow has to be steered to the binding's
-/// queues before its first byte; a plain flow is received as well, all of it linear.
+/// A packet is what one call found: fragments in the dma-buf
+/// (``PayloadFragment/Placement/device``), and, where the card did not split or the flow did not
+/// come by a bound queue, fragments in host buffers (``PayloadFragment/Placement/linear``), in
+/// stream order. The flow has to be steered to the binding's queues before its first byte; a plain
+/// flow is received as well, all of it linear.
 ///
 /// Each device fragment owes the kernel a token, ``tokensOwed`` of them at most
-/// ``Configuration/tokenLimit``. A fragment may end on any thread, in any order, at any time: its token
-/// then goes back in a batch, at the latest at the next call of ``receive(into:)`` or ``flush()``, at
-/// once while the receiver waits for data.
+/// ``Configuration/tokenLimit``. A fragment may end on any thread, in any order, at any time: its
+/// token then goes back in a batch, at the latest at the next call of ``receive(into:)`` or
+/// ``flush()``, at once while the receiver waits for data.
 ///
-/// A fragment may outlive its receiver and its binding. Its bytes stay as they are: the socket stays open
-/// until the last fragment has ended, although the connection ends with the receiver, in both directions.
+/// A fragment may outlive its receiver and its binding. Its bytes stay as they are: the socket
+/// stays open until the last fragment has ended, although the connection ends with the receiver, in
+/// both directions.
 ///
-/// Costs of a packet: one `recvmsg`, two if it had to wait; one `setsockopt` for 64 to 1024 fragments
-/// that have ended. No memory is allocated.
+/// Costs of a packet: one `recvmsg`, two if it had to wait; one `setsockopt` for 64 to 1024
+/// fragments that have ended. No memory is allocated.
 ///
 /// Thread rules: it may move between threads, but allocates from the pool of host buffers: call
 /// ``receive(into:)`` on the thread that owns it.
@@ -148,8 +150,8 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
 
   // MARK: Tokens
 
-  /// Fragments that the kernel has given out and not got back: held by somebody, or with their token on
-  /// its way.
+  /// Fragments that the kernel has given out and not got back: held by somebody, or with their
+  /// token on its way.
   public var tokensOwed: Int { returns.owed }
 
   /// Of those, the ones that have ended and whose token waits for company.
@@ -158,8 +160,8 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   /// Returns the tokens of all fragments that have ended. Waits for no fragment.
   /// - Returns: how many tokens the kernel has taken back by this call.
   /// - Throws: ``DevmemError/Code/tokensRefused`` if the kernel did not know some of them, which
-  ///   means that somebody else returns tokens of this socket; `.systemCall` if it refused: the tokens
-  ///   are kept and tried again by the next call.
+  ///   means that somebody else returns tokens of this socket; `.systemCall` if it refused: the
+  ///   tokens are kept and tried again by the next call.
   @discardableResult
   public func flush() throws(DevmemError) -> Int {
     let operation = "returning tokens of dma-buf \(bindingID)"

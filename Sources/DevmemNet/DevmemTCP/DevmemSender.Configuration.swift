@@ -6,8 +6,8 @@ extension DevmemSender {
     /// Fragments in flight at most, also in one packet (there at most 1024, `UIO_MAXIOV`); 1 to
     /// 2^24, rounded up to a power of two.
     public var fragmentLimit: Int
-    /// System calls in flight at most; 1 to 2^24, rounded up to a power of two. The kernel keeps about
-    /// 200 bytes for each, out of `net.core.optmem_max`.
+    /// System calls in flight at most; 1 to 2^24, rounded up to a power of two. The kernel keeps
+    /// about 200 bytes for each, out of `net.core.optmem_max`.
     public var callLimit: Int
 
     /// A configuration.

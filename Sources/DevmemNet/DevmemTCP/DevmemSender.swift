@@ -3,23 +3,24 @@
 public import Devmem
 public import DevmemSystem
 
-/// Sends by the kernel's device memory TCP: the network card reads payload straight out of the dma-buf
-/// that is bound to it, and no CPU touches it (Documentation/networking/devmem.rst;
+/// Sends by the kernel's device memory TCP: the network card reads payload straight out of the
+/// dma-buf that is bound to it, and no CPU touches it (Documentation/networking/devmem.rst;
 /// `zerocopy_fill_skb_from_devmem`, net/core/datagram.c).
 ///
 /// A packet's fragments are buffers of pools over the bound memory (`DMABufCarving` carves it), or
-/// device fragments as ``DevmemReceiver`` gives them if the same buffer is bound for both. They leave in
-/// order, by one system call where the socket takes it all. Its header, and fragments of readable host
-/// memory, are copied, by calls of their own. The sender keeps every fragment until the kernel says that
-/// nothing reads it any more; only then is the buffer back in its pool.
+/// device fragments as ``DevmemReceiver`` gives them if the same buffer is bound for both. They
+/// leave in order, by one system call where the socket takes it all. Its header, and fragments of
+/// readable host memory, are copied, by calls of their own. The sender keeps every fragment until
+/// the kernel says that nothing reads it any more; only then is the buffer back in its pool.
 ///
-/// Back-pressure: a packet that is not taken stays with the caller (``Outcome``). When the sender ends
-/// with calls in flight, the connection is finished, and what is in flight is kept, off to the side, until
-/// the kernel is done with it: no buffer is reused before. As long as the peer takes nothing, that is
-/// not.
+/// Back-pressure: a packet that is not taken stays with the caller (``Outcome``). When the sender
+/// ends with calls in flight, the connection is finished, and what is in flight is kept, off to the
+/// side, until the kernel is done with it: no buffer is reused before. As long as the peer takes
+/// nothing, that is not.
 ///
-/// Costs of a packet: one `sendmsg`; one `recvmsg` of the error queue for each range of completions. No
-/// memory is allocated. Writing into the buffers is the caller's: `DMABuf.withCPUAccess(_:_:)`.
+/// Costs of a packet: one `sendmsg`; one `recvmsg` of the error queue for each range of
+/// completions. No memory is allocated. Writing into the buffers is the caller's:
+/// `DMABuf.withCPUAccess(_:_:)`.
 ///
 /// Thread rules: it may move between threads; one call at a time. Fragments end on the thread that
 /// calls, after the sender's end on any.
@@ -28,9 +29,9 @@ public struct DevmemSender: ~Copyable {
   public enum Outcome: Hashable, Sendable {
     /// The packet is with the kernel.
     case sent
-    /// The packet is taken, but not all of it is with the kernel: call ``DevmemSender/resume()`` when
-    /// the socket has room. Only on sockets that do not block, or when the kernel has no memory for
-    /// another completion.
+    /// The packet is taken, but not all of it is with the kernel: call ``DevmemSender/resume()``
+    /// when the socket has room. Only on sockets that do not block, or when the kernel has no
+    /// memory for another completion.
     case pending
     /// The packet is not taken: the one before is still pending.
     case wouldBlock
@@ -47,12 +48,13 @@ public struct DevmemSender: ~Copyable {
   /// - Parameters:
   ///   - stream: the socket, blocking or not, on which nobody has made a zero-copy send yet. Closed
   ///     when the sender has ended and all is completed.
-  ///   - binding: the memory, bound for sending to the device by which the route to the peer leaves.
-  ///     Kept as long as anything is in flight.
-  ///   - carving: the same buffer, carved into what pools hand out; nil to send received fragments only.
+  ///   - binding: the memory, bound for sending to the device by which the route to the peer
+  ///     leaves. Kept as long as anything is in flight.
+  ///   - carving: the same buffer, carved into what pools hand out; nil to send received fragments
+  ///     only.
   ///   - configuration: how much may be in flight.
-  /// - Throws: ``DevmemError``: `.wrongDirection`, `.foreignMemory` if `carving` is of another buffer,
-  ///   `.notTCP`, `.invalidConfiguration`.
+  /// - Throws: ``DevmemError``: `.wrongDirection`, `.foreignMemory` if `carving` is of another
+  ///   buffer, `.notTCP`, `.invalidConfiguration`.
   public init(
     stream: consuming OwnedFileDescriptor, binding: NetdevBinding, carving: DMABufCarving? = nil,
     configuration: Configuration = Configuration()
@@ -84,8 +86,8 @@ public struct DevmemSender: ~Copyable {
 
   /// Sends a packet, or takes what the socket does not take yet.
   ///
-  /// - Parameter packet: with ``Outcome/sent`` and ``Outcome/pending`` it is empty afterwards; else it
-  ///   is unchanged.
+  /// - Parameter packet: with ``Outcome/sent`` and ``Outcome/pending`` it is empty afterwards; else
+  ///   it is unchanged.
   /// - Throws: ``DevmemError``: `.foreignMemory` for a fragment that is neither in the bound memory
   ///   nor readable host memory, `.tooManyFragments`; the packet is unchanged then. `.notBound`,
   ///   `.wrongDevice`, `.connectionLost`, `.systemCall`: final, and thrown by every later call.

@@ -3,9 +3,9 @@
 import Devmem
 import DevmemSystem
 
-/// Host buffers that are posted for what does not come in device memory, and how their bytes are cut
-/// into fragments. Buffers stay posted until bytes have come into them, so that a flow that is all device
-/// memory posts them once.
+/// Host buffers that are posted for what does not come in device memory, and how their bytes are
+/// cut into fragments. Buffers stay posted until bytes have come into them, so that a flow that is
+/// all device memory posts them once.
 struct LinearWindow: ~Copyable {
   private let pool: PagePool
   private let byteCount: Int
@@ -31,7 +31,8 @@ struct LinearWindow: ~Copyable {
     (byteCount + pool.iovByteCount - 1) / pool.iovByteCount
   }
 
-  /// Posts as many buffers as the pool has, at most `byteCount` bytes. False when there is none at all.
+  /// Posts as many buffers as the pool has, at most `byteCount` bytes. False when there is none at
+  /// all.
   mutating func post() -> Bool {
     guard !posted.isFull else { return true }
     while !posted.isFull, let netmem = pool.allocate() {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What has been sent and not completed: which fragments the kernel may still read, and which of its
-/// calls keep them.
+/// What has been sent and not completed: which fragments the kernel may still read, and which of
+/// its calls keep them.
 ///
-/// The kernel numbers the zero-copy calls of a socket from 0, wrapping at 2^32, and names them in ranges
-/// when they are done: in any order, several calls in one range, each call once
-/// (`__msg_zerocopy_callback`, net/core/skbuff.c). A packet takes one call or, where the socket took a
-/// part only, several; its fragments end when all of its calls are done.
+/// The kernel numbers the zero-copy calls of a socket from 0, wrapping at 2^32, and names them in
+/// ranges when they are done: in any order, several calls in one range, each call once
+/// (`__msg_zerocopy_callback`, net/core/skbuff.c). A packet takes one call or, where the socket
+/// took a part only, several; its fragments end when all of its calls are done.
 ///
 /// Nothing is allocated after init. Not thread-safe; no system call in it.
 @safe
@@ -94,8 +94,8 @@ struct SendWindow: ~Copyable, @unchecked Sendable {
   /// Whether nothing is in flight.
   var isEmpty: Bool { firstRecord == nextRecord }
 
-  /// Whether a packet of so many fragments can be opened. What lies behind one that is not done does not
-  /// make room, though it has ended.
+  /// Whether a packet of so many fragments can be opened. What lies behind one that is not done
+  /// does not make room, though it has ended.
   func hasRoom(forFragments count: Int) -> Bool {
     nextRecord - firstRecord < callLimit && hasRoomForCall
       && nextFragment - firstFragment + count <= fragmentLimit

@@ -3,8 +3,8 @@
 import Devmem
 import DevmemSystem
 
-/// What a sender is made of: apart from it, so that it can live on until the kernel is done with the
-/// last buffer.
+/// What a sender is made of: apart from it, so that it can live on until the kernel is done with
+/// the last buffer.
 ///
 /// @unchecked: used by the sender alone, and after the sender's end by one task alone.
 final class SenderCore: @unchecked Sendable {
@@ -113,7 +113,8 @@ final class SenderCore: @unchecked Sendable {
           .foreignMemory, operation,
           remedy:
             "Fragment \(position) is not in the bound memory: allocate it from a pool over the"
-            + " carving that the sender was made with. Other memory is copied only where the CPU may"
+            + " carving that the sender was made with. Other memory is copied only where the CPU "
+            + "may"
             + " read it.")
       }
     }

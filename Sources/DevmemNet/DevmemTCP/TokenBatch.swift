@@ -2,15 +2,16 @@
 
 import DevmemSystem
 
-/// The tokens of one `setsockopt(SO_DEVMEM_DONTNEED)`: up to 128 runs of consecutive tokens, up to 1024
-/// tokens (the kernel stops there). It hands tokens out lowest first, so runs are common.
+/// The tokens of one `setsockopt(SO_DEVMEM_DONTNEED)`: up to 128 runs of consecutive tokens, up to
+/// 1024 tokens (the kernel stops there). It hands tokens out lowest first, so runs are common.
 @safe
 struct TokenBatch: ~Copyable {
   /// What became of tokens.
   struct Counts: Hashable, Sendable {
     /// Freed by the kernel.
     var freed = 0
-    /// Not known to the kernel, which cannot happen unless somebody else returns tokens of this socket.
+    /// Not known to the kernel, which cannot happen unless somebody else returns tokens of this
+    /// socket.
     var unknown = 0
     /// System calls.
     var calls = 0
@@ -18,8 +19,8 @@ struct TokenBatch: ~Copyable {
     var failedCalls = 0
   }
 
-  // SAFETY: allocated in init for the limit's number of trivial elements, of which the first `count`
-  // are initialised; freed in deinit.
+  // SAFETY: allocated in init for the limit's number of trivial elements, of which the first
+  // `count` are initialised; freed in deinit.
   private let ranges: UnsafeMutablePointer<DMABufTokenRange>
   private var count = 0
   private var tokenCount = 0

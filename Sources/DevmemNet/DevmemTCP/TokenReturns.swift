@@ -4,13 +4,14 @@ import Devmem
 import DevmemSystem
 import Synchronization
 
-/// A receiver's socket and the tokens that its fragments owe the kernel: what receiver and fragments
-/// share. The socket stays open until the last of them has ended, so that no fragment's memory is
-/// handed out again under its holder.
+/// A receiver's socket and the tokens that its fragments owe the kernel: what receiver and
+/// fragments share. The socket stays open until the last of them has ended, so that no fragment's
+/// memory is handed out again under its holder.
 ///
 /// A fragment that ends, on any thread, adds its token to a ring. They go to the kernel in batches
-/// (`SO_DEVMEM_DONTNEED`): by the receiver at its next call, by whichever thread completes a batch, and,
-/// while the receiver waits for data, at once, because the data may be waiting for that very memory.
+/// (`SO_DEVMEM_DONTNEED`): by the receiver at its next call, by whichever thread completes a batch,
+/// and, while the receiver waits for data, at once, because the data may be waiting for that very
+/// memory.
 ///
 /// Costs: two atomic operations a fragment; one system call for up to 1024 tokens, 64 as a rule.
 @safe
@@ -18,7 +19,8 @@ final class TokenReturns: Sendable {
   let socket: OwnedFileDescriptor
   /// The memory that fragments are in; nil only in tests of the bookkeeping.
   let buffer: DMABuf?
-  /// The claim on it, so that it is not bound anew while fragments are held; nil if somebody else has it.
+  /// The claim on it, so that it is not bound anew while fragments are held; nil if somebody else
+  /// has it.
   private let memory: BoundMemory?
   // SAFETY: of `buffer`'s mapping, which it keeps.
   nonisolated(unsafe) let cpuBase: UnsafeMutableRawPointer?
@@ -119,7 +121,8 @@ final class TokenReturns: Sendable {
       // What a failed call has left comes first.
       while !batch.isFull, let token = ring.pop() { batch.append(token) }
       let count = batch.send(over: socket)
-      // Releasing, and acquiring in `owed`: whoever is given these tokens again finds their slots free.
+      // Releasing, and acquiring in `owed`: whoever is given these tokens again finds their slots
+      // free.
       owedCount.subtract(count, ordering: .releasing)
     } while batch.failure == nil && ring.hasNext
     return batch.failure == nil

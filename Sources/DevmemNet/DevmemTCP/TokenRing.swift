@@ -5,8 +5,8 @@ import Synchronization
 /// Tokens on their way back to the kernel: a ring that any thread adds to, without a lock, and one
 /// thread at a time takes from (the idea of `ReturnRing`).
 ///
-/// It cannot overflow: a token is in it only while the receiver owes it, a receiver owes no more than
-/// its limit, and the ring has room for so many. Tokens are never 0, which marks a free slot.
+/// It cannot overflow: a token is in it only while the receiver owes it, a receiver owes no more
+/// than its limit, and the ring has room for so many. Tokens are never 0, which marks a free slot.
 @safe
 struct TokenRing: ~Copyable, @unchecked Sendable {
   // SAFETY: allocated in init for `mask` + 1 elements, all initialised; freed in deinit.
@@ -40,8 +40,8 @@ struct TokenRing: ~Copyable, @unchecked Sendable {
     return position &- seen &+ 1
   }
 
-  /// Takes the oldest token; nil when there is none, or its thread has not written it yet. One thread
-  /// at a time.
+  /// Takes the oldest token; nil when there is none, or its thread has not written it yet. One
+  /// thread at a time.
   func pop() -> UInt32? {
     let position = head.load(ordering: .relaxed)
     let token = unsafe slots[position & mask].exchange(0, ordering: .acquiring)

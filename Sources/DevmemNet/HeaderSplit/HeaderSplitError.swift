@@ -41,13 +41,17 @@ public enum HeaderSplitError: Error, Hashable, Sendable, CustomStringConvertible
     case .oversizeDatagram(let maximum):
       "a datagram has more than \(maximum) bytes of payload"
     case .noCPUMapping(let role):
-      "the \(role.rawValue) pool's memory has no CPU mapping, so a socket can't copy into it: use a DMABuf that has one (udmabuf, dma-heap), or a NIC that writes to it (devmem TCP)"
+      "the \(role.rawValue) pool's memory has no CPU mapping, so a socket can't copy into it: "
+        + "use a DMABuf that has one (udmabuf, dma-heap), or a NIC that writes to it (devmem TCP)"
     case .headerExceedsBuffer(let header, let buffer):
-      "a header of \(header) bytes does not fit into a buffer of \(buffer): use larger buffers in the header pool"
+      "a header of \(header) bytes does not fit into a buffer of \(buffer): use larger buffers "
+        + "in the header pool"
     case .tooManyFragments(let count, let limit):
-      "a payload would take \(count) buffers and a system call takes \(limit): use larger IOVs or smaller payloads"
+      "a payload would take \(count) buffers and a system call takes \(limit): use larger IOVs "
+        + "or smaller payloads"
     case .socket(.EFAULT):
-      "the socket failed: EFAULT: the flow's payload is in device memory, which only DevmemReceiver can receive"
+      "the socket failed: EFAULT: the flow's payload is in device memory, which only "
+        + "DevmemReceiver can receive"
     case .socket(let error):
       "the socket failed: \(error)"
     }

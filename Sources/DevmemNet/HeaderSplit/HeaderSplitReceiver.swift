@@ -7,8 +7,8 @@ public import DevmemSystem
 ///
 /// What a NIC with header split does (`tcp-data-split`), for any stream or datagram socket: the
 /// kernel's one copy out of the socket goes where the payload should be, by scatter `recvmsg`, so
-/// that nothing has to move it into device memory afterwards. A stream without framing is all payload:
-/// then each packet is what one call found.
+/// that nothing has to move it into device memory afterwards. A stream without framing is all
+/// payload: then each packet is what one call found.
 ///
 /// The receiver posts buffers ahead, as a driver fills its ring, and holds them until they are
 /// filled: in a stream those of the packet being received and the next header, on a datagram socket
@@ -99,11 +99,12 @@ public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
   }
 
   /// A receiver for a connected stream socket that is not cut into packets: each packet is what is
-  /// there, without a header, at most `maximumByteCount`. One system call a packet; the last buffer of
-  /// a packet is as full as it came.
+  /// there, without a header, at most `maximumByteCount`. One system call a packet; the last buffer
+  /// of a packet is as full as it came.
   /// - Parameters:
   ///   - unframed: the socket, blocking or not. Closed with the receiver.
-  ///   - maximumByteCount: bytes of one packet at most, 1 or more. So many bytes of buffers are posted.
+  ///   - maximumByteCount: bytes of one packet at most, 1 or more. So many bytes of buffers are
+  ///     posted.
   ///   - payload: where the bytes go.
   /// - Throws: ``HeaderSplitError/tooManyFragments(count:limit:)``.
   public init(

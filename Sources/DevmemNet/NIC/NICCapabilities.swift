@@ -5,10 +5,10 @@ internal import DevmemSystem
 
 /// What a network interface could do of device memory TCP, found out without changing anything.
 ///
-/// The kernel has no question for it. What it has is an order of checks: with a descriptor that is no
-/// dma-buf, bind-rx and bind-tx refuse an interface that cannot before they refuse the descriptor. What
-/// comes after that (whether the driver's page pools take memory that the CPU cannot read) shows only in
-/// a real binding.
+/// The kernel has no question for it. What it has is an order of checks: with a descriptor that is
+/// no dma-buf, bind-rx and bind-tx refuse an interface that cannot before they refuse the
+/// descriptor. What comes after that (whether the driver's page pools take memory that the CPU
+/// cannot read) shows only in a real binding.
 public struct NICCapabilities: Hashable, Sendable {
   /// An answer.
   public enum Verdict: Hashable, Sendable {

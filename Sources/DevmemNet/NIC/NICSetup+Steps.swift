@@ -78,8 +78,8 @@ extension NICSetup {
     on interface: NetworkInterface, _ rings: RingSettings, _ state: inout State
   ) throws(DevmemError) {
     let threshold = rings.headerSplitThreshold ?? 0
-    // Also where it reads as on already: a driver may split by itself what the core was not told to,
-    // and the core does not bind then. That cannot be seen, and so is not put back.
+    // Also where it reads as on already: a driver may split by itself what the core was not told
+    // to, and the core does not bind then. That cannot be seen, and so is not put back.
     let isOn = rings.dataSplit == .enabled
     let old: NICChange? =
       isOn && threshold == 0
@@ -140,8 +140,8 @@ extension NICSetup {
     return true
   }
 
-  /// Changes a setting. It is written down before: when the answer gets lost, the kernel may have done
-  /// it all the same, and setting the old value once more does no harm.
+  /// Changes a setting. It is written down before: when the answer gets lost, the kernel may have
+  /// done it all the same, and setting the old value once more does no harm.
   private static func change(
     _ state: inout State, back: NICChange?,
     _ body: (inout EthtoolFamily) throws(DevmemError) -> Void

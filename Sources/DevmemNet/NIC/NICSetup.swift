@@ -6,10 +6,10 @@ internal import Synchronization
 
 /// Sets a network card up for receiving into device memory, and puts everything back.
 ///
-/// What a receiver needs: enough channels; header/data split on, with a threshold of 0; the queues that
-/// will be bound out of receive side scaling, because memory that nobody can read must not get anybody
-/// else's packets; and rules that steer the receiver's flows to those queues. Only what is not so already
-/// is changed, and only what was changed is put back, in the reverse order:
+/// What a receiver needs: enough channels; header/data split on, with a threshold of 0; the queues
+/// that will be bound out of receive side scaling, because memory that nobody can read must not get
+/// anybody else's packets; and rules that steer the receiver's flows to those queues. Only what is
+/// not so already is changed, and only what was changed is put back, in the reverse order:
 ///
 /// ```swift
 /// import Devmem
@@ -25,10 +25,10 @@ internal import Synchronization
 /// }
 /// ```
 ///
-/// Bound memory pins the split: end the binding before. An error on the way undoes what was done until
-/// then. The end of the object restores as well, but has nobody to tell an error to. A process that is
-/// killed restores nothing: ``restoreCommands`` is what to type then, and `devmemctl` leaves it to a
-/// second process that outlives it.
+/// Bound memory pins the split: end the binding before. An error on the way undoes what was done
+/// until then. The end of the object restores as well, but has nobody to tell an error to. A
+/// process that is killed restores nothing: ``restoreCommands`` is what to type then, and
+/// `devmemctl` leaves it to a second process that outlives it.
 ///
 /// Needs CAP_NET_ADMIN. All members may be called from any thread. Restoring speaks of the network
 /// namespace in which the object was made.
@@ -55,10 +55,11 @@ public final class NICSetup: Sendable {
   ///   - queues: the receive queues that will be bound: at least one, and not all of them.
   ///   - rules: what to steer to them; may be empty where the card needs none.
   /// - Throws: ``DevmemError/Code/receiveUnsupported`` (see ``NICCapabilities``),
-  ///   ``DevmemError/Code/settingUnsupported`` (the card cannot steer, or has too few queues), ``DevmemError/Code/settingRefused``, ``DevmemError/Code/rulesExhausted``,
+  ///   ``DevmemError/Code/settingUnsupported`` (the card cannot steer, or has too few queues),
+  ///   ``DevmemError/Code/settingRefused``, ``DevmemError/Code/rulesExhausted``,
   ///   ``DevmemError/Code/permissionDenied``, ``DevmemError/Code/interfaceMissing``,
-  ///   ``DevmemError/Code/invalidArgument``. Nothing has changed then; if that could not be achieved,
-  ///   ``DevmemError/Code/notRestored`` with the commands that do it.
+  ///   ``DevmemError/Code/invalidArgument``. Nothing has changed then; if that could not be
+  ///   achieved, ``DevmemError/Code/notRestored`` with the commands that do it.
   public init(
     _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule] = []
   ) throws(DevmemError) {
@@ -81,8 +82,8 @@ public final class NICSetup: Sendable {
 
   /// Puts back what was changed. A second call does what the first one could not, or nothing.
   ///
-  /// - Throws: ``DevmemError/Code/notRestored`` if something could not be put back; the rest is. Its
-  ///   remedy has the commands. Most often memory is still bound.
+  /// - Throws: ``DevmemError/Code/notRestored`` if something could not be put back; the rest is.
+  ///   Its remedy has the commands. Most often memory is still bound.
   public func restore() throws(DevmemError) {
     let error = state.withLock { state -> DevmemError? in
       guard let reason = Self.undo(on: interface, &state) else { return nil }
@@ -91,8 +92,8 @@ public final class NICSetup: Sendable {
     if let error { throw error }
   }
 
-  /// What a shell would need to put back what is still changed, first things first. A table of receive
-  /// side scaling comes back with the same weights, not with the same order.
+  /// What a shell would need to put back what is still changed, first things first. A table of
+  /// receive side scaling comes back with the same weights, not with the same order.
   public var restoreCommands: [String] {
     let changes = state.withLock { $0.changes }
     return Self.commands(interface, changes)

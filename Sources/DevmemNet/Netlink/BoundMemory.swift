@@ -2,8 +2,8 @@
 
 import Devmem
 
-/// The claim on the bytes that a network device writes to: held by the binding, and by the fragments that
-/// outlive it.
+/// The claim on the bytes that a network device writes to: held by the binding, and by the
+/// fragments that outlive it.
 final class BoundMemory: Sendable {
   private let claim: MemoryClaim
 

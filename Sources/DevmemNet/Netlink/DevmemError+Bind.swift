@@ -3,9 +3,9 @@
 internal import Devmem
 internal import DevmemSystem
 
-// What the refusals of bind-rx and bind-tx mean. The errnos are few and stand for many things; which
-// one it is says the attribute that the kernel points at, or else its words (net/core/netdev-genl.c,
-// net/core/devmem.c, net/core/netdev_rx_queue.c of Linux 7.3).
+// What the refusals of bind-rx and bind-tx mean. The errnos are few and stand for many things;
+// which one it is says the attribute that the kernel points at, or else its words
+// (net/core/netdev-genl.c, net/core/devmem.c, net/core/netdev_rx_queue.c of Linux 7.3).
 extension DevmemError {
   /// bind-rx
   static func bindingReceive(
@@ -40,18 +40,22 @@ extension DevmemError {
     case .EINVAL where words.contains("tcp-data-split"):
       return error(
         .headerSplitDisabled,
-        "Switch it on: sudo ethtool -G \(interface) tcp-data-split on (ethtool 6.2 or newer), or use"
+        "Switch it on: sudo ethtool -G \(interface) tcp-data-split on (ethtool 6.2 or newer), "
+          + "or use"
           + " NICSetup.")
     case .EINVAL where words.contains("hds-thresh"):
       return error(
         .headerSplitThreshold,
-        "Set it to 0: sudo ethtool -G \(interface) hds-thresh 0 (ethtool 6.14 or newer), or use NICSetup."
+        "Set it to 0: sudo ethtool -G \(interface) hds-thresh 0 (ethtool 6.14 or newer), or use "
+          + "NICSetup."
       )
     case .EINVAL where words.contains("not aligned"):
       return error(
         .bufferMisaligned,
-        "Every contiguous run of the buffer has to be a multiple of the receive buffers' size: make it"
-          + " of huge pages (DMABuf.udmabuf(byteCount:pageSize: .huge2M)), or bind with smaller ones."
+        "Every contiguous run of the buffer has to be a multiple of the receive buffers' size: "
+          + "make it"
+          + " of huge pages (DMABuf.udmabuf(byteCount:pageSize: .huge2M)), or bind with smaller "
+          + "ones."
       )
     case .EINVAL where words.isEmpty && culprit == nil, .EBADF, .ENOTTY:
       return error(.notADMABuf, notADMABufRemedy)
@@ -65,7 +69,8 @@ extension DevmemError {
     case .ENODATA:
       return error(
         .poolRefused,
-        "The driver of \(interface) made no page pool for device memory on that queue. \(capableDevices)"
+        "The driver of \(interface) made no page pool for device memory on that queue. "
+          + "\(capableDevices)"
       )
     case .EINVAL: return error(.invalidArgument, "The kernel's words say which argument.")
     default: return step(operation, interface: interface, failure)

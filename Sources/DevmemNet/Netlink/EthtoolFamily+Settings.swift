@@ -50,8 +50,8 @@ extension EthtoolFamily {
     }
   }
 
-  /// Which features are on, and which can be switched (`features-get`), by the kernel's names, such as
-  /// "rx-ntuple-filter".
+  /// Which features are on, and which can be switched (`features-get`), by the kernel's names, such
+  /// as "rx-ntuple-filter".
   package mutating func features(
     of interface: NetworkInterface
   ) throws(DevmemError) -> (active: Set<String>, changeable: Set<String>) {

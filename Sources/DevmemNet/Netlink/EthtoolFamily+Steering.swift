@@ -3,8 +3,9 @@
 package import Devmem
 internal import DevmemSystem
 
-// Which queue a packet goes to: receive side scaling through netlink where the kernel has it (reading
-// since Linux 6.3, setting since 6.17) and through ioctls elsewhere; rules through ioctls alone.
+// Which queue a packet goes to: receive side scaling through netlink where the kernel has it
+// (reading since Linux 6.3, setting since 6.17) and through ioctls elsewhere; rules through ioctls
+// alone.
 extension EthtoolFamily {
   /// The name of the driver, "mlx5_core".
   package func driver(of interface: NetworkInterface) throws(DevmemError) -> String {
@@ -32,8 +33,8 @@ extension EthtoolFamily {
 
   /// Sets the card's own table of receive side scaling (`rss-set`, or ETHTOOL_SRSSH).
   ///
-  /// - Parameter indirection: a receive queue for each entry, of exactly the card's size; empty for the
-  ///   default table, which also follows later changes of the number of channels.
+  /// - Parameter indirection: a receive queue for each entry, of exactly the card's size; empty for
+  ///   the default table, which also follows later changes of the number of channels.
   package mutating func setRSS(
     of interface: NetworkInterface, indirection: [UInt32]
   ) throws(DevmemError) {
@@ -47,8 +48,8 @@ extension EthtoolFamily {
     }
   }
 
-  /// Makes a context of receive side scaling (`rss-create-act`, or ETHTOOL_SRSSH), which rules can spread
-  /// flows by.
+  /// Makes a context of receive side scaling (`rss-create-act`, or ETHTOOL_SRSSH), which rules can
+  /// spread flows by.
   ///
   /// - Parameter indirection: as for ``setRSS(of:indirection:)``.
   /// - Returns: its number, >= 1.

@@ -15,8 +15,8 @@ package struct KernelPagePool: Hashable, Sendable {
   package let inFlight: UInt64
   /// The same in bytes.
   package let inFlightByteCount: UInt64
-  /// When the driver let the pool go, in seconds since boot (`CLOCK_BOOTTIME`); nil while it uses it. It
-  /// waits for its last buffers since.
+  /// When the driver let the pool go, in seconds since boot (`CLOCK_BOOTTIME`); nil while it uses
+  /// it. It waits for its last buffers since.
   package let detachTime: UInt64?
   /// The dma-buf whose memory it hands out; nil for ordinary pages.
   package let dmabufID: UInt32?

@@ -7,12 +7,12 @@ internal import Synchronization
 /// A dma-buf bound to a network device (`struct net_devmem_dmabuf_binding`, net/core/devmem.c): to
 /// receive queues, or for sending.
 ///
-/// Ends with ``close()`` or with the object: the netlink socket closes, and the kernel unbinds. Memory
-/// that sockets still hold then stays theirs until they give it back; the page pool of a queue goes
-/// away only after that, up to a second later.
+/// Ends with ``close()`` or with the object: the netlink socket closes, and the kernel unbinds.
+/// Memory that sockets still hold then stays theirs until they give it back; the page pool of a
+/// queue goes away only after that, up to a second later.
 ///
-/// This is the kernel's binding, another thing than `DMABufCarving`: what is bound for sending is carved
-/// by one, what is bound to receive queues belongs to the network card.
+/// This is the kernel's binding, another thing than `DMABufCarving`: what is bound for sending is
+/// carved by one, what is bound to receive queues belongs to the network card.
 ///
 /// All members may be called from any thread.
 public final class NetdevBinding: Sendable {
@@ -45,8 +45,8 @@ public final class NetdevBinding: Sendable {
   ///
   /// - Parameters:
   ///   - buffer: a dma-buf whose memory is bound to no other queues and carved by no
-  ///     `DMABufCarving`, and of which nobody holds fragments of a binding that was closed: the kernel
-  ///     would take it, and the same bytes would then be handed out twice.
+  ///     `DMABufCarving`, and of which nobody holds fragments of a binding that was closed: the
+  ///     kernel would take it, and the same bytes would then be handed out twice.
   ///   - interface: one with header/data split on and its threshold at 0.
   ///   - queues: numbers of receive queues, at least one.
   ///   - rxPageByteCount: bytes of one receive buffer, a power of two from the page size on; nil is

@@ -4,9 +4,9 @@ package import Devmem
 internal import DevmemSystem
 
 extension NetdevFamily {
-  /// Binds a dma-buf to receive queues (`bind-rx`, `NETDEV_CMD_BIND_RX`): from now on the network card
-  /// writes the payload that arrives there into the dma-buf. Ends with this value: the kernel unbinds
-  /// when the socket closes.
+  /// Binds a dma-buf to receive queues (`bind-rx`, `NETDEV_CMD_BIND_RX`): from now on the network
+  /// card writes the payload that arrives there into the dma-buf. Ends with this value: the kernel
+  /// unbinds when the socket closes.
   ///
   /// All the queues are bound, or none.
   ///
@@ -14,8 +14,8 @@ extension NetdevFamily {
   ///   - descriptor: of a dma-buf; the kernel keeps what it needs, the descriptor may be closed.
   ///   - interface: one with header/data split on and its threshold at 0.
   ///   - queues: numbers of receive queues, at least one.
-  ///   - pageByteCount: bytes of one receive buffer: a power of two from the page size on; nil is the
-  ///     page size. Larger ones need a driver that takes them and a buffer of such runs.
+  ///   - pageByteCount: bytes of one receive buffer: a power of two from the page size on; nil is
+  ///     the page size. Larger ones need a driver that takes them and a buffer of such runs.
   /// - Returns: the kernel's number for the binding, >= 1.
   /// - Throws: ``DevmemError/Code/interfaceMissing``, ``DevmemError/Code/receiveUnsupported``,
   ///   ``DevmemError/Code/permissionDenied``, ``DevmemError/Code/queueMissing``,
@@ -54,8 +54,8 @@ extension NetdevFamily {
     }
   }
 
-  /// Binds a dma-buf for sending (`bind-tx`, `NETDEV_CMD_BIND_TX`): sockets whose traffic leaves by the
-  /// interface may then send from it. Needs no privilege. Ends with this value.
+  /// Binds a dma-buf for sending (`bind-tx`, `NETDEV_CMD_BIND_TX`): sockets whose traffic leaves by
+  /// the interface may then send from it. Needs no privilege. Ends with this value.
   ///
   /// - Parameters:
   ///   - descriptor: of a dma-buf; the kernel keeps what it needs, the descriptor may be closed.

@@ -106,7 +106,8 @@ extension NetdevFamily {
     }
   }
 
-  /// Counters of an interface or of all (`qstats-get`); those whose driver counts nothing are left out.
+  /// Counters of an interface or of all (`qstats-get`); those whose driver counts nothing are left
+  /// out.
   ///
   /// - Parameter perQueue: one entry a queue instead of one for each device.
   package mutating func queueStatistics(

@@ -35,8 +35,8 @@ package enum NetdevEvent: Hashable, Sendable {
   }
 }
 
-/// The notifications of the netdev family (groups `mgmt` and `page-pool`), in the order in which they
-/// happened, from the moment when the value is made.
+/// The notifications of the netdev family (groups `mgmt` and `page-pool`), in the order in which
+/// they happened, from the moment when the value is made.
 ///
 /// Needs no privilege. One thread at a time may use it.
 package struct NetdevNotifications: ~Copyable, Sendable {
@@ -65,8 +65,9 @@ package struct NetdevNotifications: ~Copyable, Sendable {
     }
   }
 
-  /// For poll(2) and epoll(7): readable when an event is waiting in the kernel. Events that were read
-  /// along with another do not show there: call ``next(milliseconds:)`` with 0 until it gives nil.
+  /// For poll(2) and epoll(7): readable when an event is waiting in the kernel. Events that were
+  /// read along with another do not show there: call ``next(milliseconds:)`` with 0 until it gives
+  /// nil.
   package var descriptor: Int32 { socket.descriptor }
 
   /// The next event.

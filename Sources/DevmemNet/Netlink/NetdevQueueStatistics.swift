@@ -2,8 +2,8 @@
 
 internal import DevmemSystem
 
-/// Counters of a network device, or of one of its queues (`qstats-get`). What the driver does not count
-/// is nil.
+/// Counters of a network device, or of one of its queues (`qstats-get`). What the driver does not
+/// count is nil.
 package struct NetdevQueueStatistics: Hashable, Sendable {
   /// `ifindex`
   package let interfaceIndex: UInt32

@@ -3,8 +3,8 @@
 public import Devmem
 internal import DevmemSystem
 
-/// A network interface of the calling thread's network namespace (`struct net_device`): its name and
-/// its number, as they were when it was looked up.
+/// A network interface of the calling thread's network namespace (`struct net_device`): its name
+/// and its number, as they were when it was looked up.
 ///
 /// The kernel goes by the number. An interface that was renamed since is still meant; one that was
 /// removed is missing for all who use the value, even if another has its name now.

@@ -2,8 +2,8 @@
 
 internal import DevmemSystem
 
-/// Receive side scaling of a network card, or of one of its contexts (`rss-get`): how packets that no
-/// rule steers are spread over the receive queues.
+/// Receive side scaling of a network card, or of one of its contexts (`rss-get`): how packets that
+/// no rule steers are spread over the receive queues.
 package struct RSSSettings: Hashable, Sendable {
   /// The context; 0 is the card's own.
   package let context: UInt32

@@ -19,8 +19,8 @@ extension PayloadFragment {
     }
   }
 
-  /// Where the bytes begin, from the start of their dma-buf or mapping: what another process that has
-  /// imported the dma-buf needs to find them.
+  /// Where the bytes begin, from the start of their dma-buf or mapping: what another process that
+  /// has imported the dma-buf needs to find them.
   public var bufferOffset: UInt64 {
     switch storage {
     case .netmem(let netmem): netmem.offset + UInt64(offset)
@@ -37,8 +37,8 @@ extension PayloadFragment {
     }
   }
 
-  /// Whether the CPU may read the bytes right now: always in host memory; in device memory when it has
-  /// a CPU mapping and a bracket that allows reading is open.
+  /// Whether the CPU may read the bytes right now: always in host memory; in device memory when it
+  /// has a CPU mapping and a bracket that allows reading is open.
   public var isReadable: Bool {
     switch storage {
     case .netmem(let netmem): netmem.isReadable
@@ -46,10 +46,11 @@ extension PayloadFragment {
     }
   }
 
-  /// The address of the first byte for this CPU, nil where there is none. For system calls that take
-  /// an iovec; ``withBytes(_:)`` is the way to look at the bytes.
+  /// The address of the first byte for this CPU, nil where there is none. For system calls that
+  /// take an iovec; ``withBytes(_:)`` is the way to look at the bytes.
   ///
-  /// Unsafe: valid only while this fragment lives, and nothing checks that an access bracket is open.
+  /// Unsafe: valid only while this fragment lives, and nothing checks that an access bracket is
+  /// open.
   @unsafe
   public var cpuAddress: UnsafeMutableRawPointer? {
     switch storage {

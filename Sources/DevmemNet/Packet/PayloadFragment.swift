@@ -4,9 +4,9 @@ public import Devmem
 
 /// A part of a packet's payload: bytes in one buffer (`skb_frag_t`).
 ///
-/// Move-only: when the fragment ends, on any thread, its buffer goes back to where it came from. That
-/// is a page pool, or, for a fragment of device memory TCP, the kernel's page pool of the receive
-/// queue, by way of its socket.
+/// Move-only: when the fragment ends, on any thread, its buffer goes back to where it came from.
+/// That is a page pool, or, for a fragment of device memory TCP, the kernel's page pool of the
+/// receive queue, by way of its socket.
 public struct PayloadFragment: ~Copyable, Sendable {
   /// How the bytes came to where they are.
   public enum Placement: Hashable, Sendable {
@@ -15,8 +15,8 @@ public struct PayloadFragment: ~Copyable, Sendable {
     /// The network card put them into the dma-buf that is bound to its receive queue
     /// (`SO_DEVMEM_DMABUF`).
     case device
-    /// They came outside of the bound memory, and a socket call put them into a buffer of host memory
-    /// (`SO_DEVMEM_LINEAR`, or a flow that does not reach a bound queue).
+    /// They came outside of the bound memory, and a socket call put them into a buffer of host
+    /// memory (`SO_DEVMEM_LINEAR`, or a flow that does not reach a bound queue).
     case linear
   }
 

@@ -8,11 +8,11 @@ public enum ReceiveOutcome: Hashable, Sendable {
   case wouldBlock
   /// The stream ended between two packets. Datagram sockets never say this.
   case endOfStream
-  /// There is no buffer left: end some fragments and call again. Nothing is lost; the data waits in the
-  /// socket, which slows the sender down.
+  /// There is no buffer left: end some fragments and call again. Nothing is lost; the data waits in
+  /// the socket, which slows the sender down.
   ///
-  /// `.payload`: the payload pool is empty; with device memory TCP, as many fragments are held as the
-  /// receiver allows. `.header`: the pool of host buffers is empty.
+  /// `.payload`: the payload pool is empty; with device memory TCP, as many fragments are held as
+  /// the receiver allows. `.header`: the pool of host buffers is empty.
   case exhausted(PoolRole)
 }
 

@@ -4,15 +4,15 @@ public import Synchronization
 
 /// Room for the buffers of a batch: slots behind a header of two words.
 ///
-/// It travels with the batch. A batch that dies on another thread goes back in it as one entry of the
-/// return ring, so that neither its slots nor its memory change processors, and a pool keeps the storages
-/// of batches that have gone for the next ones.
+/// It travels with the batch. A batch that dies on another thread goes back in it as one entry of
+/// the return ring, so that neither its slots nor its memory change processors, and a pool keeps
+/// the storages of batches that have gone for the next ones.
 @frozen
 @usableFromInline
 @safe
 struct BatchStorage: @unchecked Sendable {
-  // SAFETY: made by `allocate`, which puts an initialised header before the slots; whoever holds the
-  // storage (one batch, one ring entry or one pool), on whatever thread, frees it.
+  // SAFETY: made by `allocate`, which puts an initialised header before the slots; whoever holds
+  // the storage (one batch, one ring entry or one pool), on whatever thread, frees it.
   @usableFromInline let slots: AtomicSlot.Slot
 
   @frozen
@@ -21,8 +21,8 @@ struct BatchStorage: @unchecked Sendable {
   struct Header: ~Copyable {
     // SAFETY: `next` is only used while the storage is on its pool's list.
     @usableFromInline let capacity: UInt32
-    /// Whether somebody besides the batch may hold one of its buffers. While it is false nobody has to
-    /// look at their reference counts.
+    /// Whether somebody besides the batch may hold one of its buffers. While it is false nobody has
+    /// to look at their reference counts.
     @usableFromInline let mayBeShared = Atomic<Bool>(false)
     /// The next storage that a pool keeps.
     @usableFromInline var next: AtomicSlot.Slot?
@@ -111,8 +111,8 @@ extension PagePool.State {
     return true
   }
 
-  /// Puts a batch that nobody shares into the cache, which has room for it: whole, or onto the stack. Owner
-  /// thread only, within the mark of a return.
+  /// Puts a batch that nobody shares into the cache, which has room for it: whole, or onto the
+  /// stack. Owner thread only, within the mark of a return.
   @inlinable
   @inline(__always)
   mutating func put(_ storage: BatchStorage, _ count: Int, _ top: inout Slot) {

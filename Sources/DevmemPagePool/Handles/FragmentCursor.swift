@@ -4,14 +4,14 @@ import Synchronization
 
 /// The IOV that a pool cuts fragments from (`frag_page`, `frag_offset`, `frag_users`).
 ///
-/// The pool puts many references into the record at once and counts on its own how many it has given
-/// away: a fragment costs no atomic operation on the owner's side. What was not given away is taken
-/// back with one subtraction when the IOV is used up. Owner thread only.
+/// The pool puts many references into the record at once and counts on its own how many it has
+/// given away: a fragment costs no atomic operation on the owner's side. What was not given away is
+/// taken back with one subtraction when the IOV is used up. Owner thread only.
 @usableFromInline
 @safe
 struct FragmentCursor {
-  /// References put in at once: above any number of fragments (a 1 GiB IOV has 2^24 cache lines), and
-  /// with room for as many shares. The kernel's BIAS_MAX is LONG_MAX / 2.
+  /// References put in at once: above any number of fragments (a 1 GiB IOV has 2^24 cache lines),
+  /// and with room for as many shares. The kernel's BIAS_MAX is LONG_MAX / 2.
   static var bias: UInt32 { 1 << 30 }
   /// Fragments start at multiples of a cache line, so that no two share one.
   static var alignment: Int { 64 }
@@ -19,7 +19,8 @@ struct FragmentCursor {
   // SAFETY: nil, or a record of the pool of which the cursor holds `bias - given` references.
   @usableFromInline var record: UnsafeMutablePointer<NetIOV>?
   @usableFromInline var offset = 0
-  /// Where the IOV ends; 0 if there is none, and in a pool with a ledger, which cuts the long way only.
+  /// Where the IOV ends; 0 if there is none, and in a pool with a ledger, which cuts the long way
+  /// only.
   @usableFromInline var end = 0
   @usableFromInline var given: UInt32 = 0
 

@@ -25,9 +25,11 @@ public enum NetmemError: Error, Hashable, Sendable, CustomStringConvertible {
     case .unreadable(.noCPUMapping):
       "the buffer is device memory that the CPU cannot read: hand its deviceAddress to a device"
     case .unreadable(.outsideCPUAccess):
-      "device memory may be touched only inside withCPUAccess of its DMABuf, with .read to read and .write to write: open one bracket around the whole batch"
+      "device memory may be touched only inside withCPUAccess of its DMABuf, with .read to read "
+        + "and .write to write: open one bracket around the whole batch"
     case .unreadable(.shared):
-      "the buffer has another handle or token, whose holder may be reading it: write before share(), or when that one has ended"
+      "the buffer has another handle or token, whose holder may be reading it: write before "
+        + "share(), or when that one has ended"
     }
   }
 }
@@ -67,10 +69,10 @@ extension Netmem {
     return try body(unsafe RawSpan(_unsafeStart: base, byteCount: byteCount))
   }
 
-  /// Reads and writes the bytes. Nobody else can look at them meanwhile: the call has the handle to itself,
-  /// and the buffer has no other.
-  /// - Throws: ``NetmemError/unreadable(_:)`` when the CPU cannot reach the memory, no bracket for writing is
-  ///   open, or there is another handle to the buffer; otherwise what `body` throws.
+  /// Reads and writes the bytes. Nobody else can look at them meanwhile: the call has the handle to
+  /// itself, and the buffer has no other.
+  /// - Throws: ``NetmemError/unreadable(_:)`` when the CPU cannot reach the memory, no bracket for
+  ///   writing is open, or there is another handle to the buffer; otherwise what `body` throws.
   @inlinable
   public mutating func withMutableBytes<Result: ~Copyable>(
     _ body: (inout MutableRawSpan) throws -> Result

@@ -102,7 +102,8 @@ extension Netmem {
   /// A second handle to the same buffer (`page_pool_ref_netmem`). The buffer goes back to its pool
   /// when the last of them has died. Any thread may call it on a handle that it holds.
   ///
-  /// While there is more than one handle nobody may write the bytes: ``withMutableBytes(_:)`` throws.
+  /// While there is more than one handle nobody may write the bytes: ``withMutableBytes(_:)``
+  /// throws.
   /// - Precondition: fewer than 2^31 handles to one buffer.
   @inlinable
   public func share() -> Netmem {

@@ -4,18 +4,18 @@ import Synchronization
 
 /// Some buffers together, e.g. one burst of a ring.
 ///
-/// Move-only like its buffers. What is left in it when it dies goes back in bulk: into the cache on the
-/// owner thread, with one atomic operation for all of them on another, pool by pool if it holds buffers
-/// of several. A batch is not thread-safe, but may be moved to and die on any thread.
+/// Move-only like its buffers. What is left in it when it dies goes back in bulk: into the cache on
+/// the owner thread, with one atomic operation for all of them on another, pool by pool if it holds
+/// buffers of several. A batch is not thread-safe, but may be moved to and die on any thread.
 ///
-/// A batch knows whether anybody else can hold one of its buffers: only if one was shared while it was
-/// lent by ``forEach(_:)``, or before it was appended. As long as that is not so, nobody looks at the
-/// buffers again when it dies.
+/// A batch knows whether anybody else can hold one of its buffers: only if one was shared while it
+/// was lent by ``forEach(_:)``, or before it was appended. As long as that is not so, nobody looks
+/// at the buffers again when it dies.
 @frozen
 @safe
 public struct NetmemBatch: ~Copyable, @unchecked Sendable {
-  // SAFETY: the first `used` slots of `storage` are initialised, each standing for one handle that this
-  // batch holds. `pool` is only followed while `used` > 0: a buffer keeps its pool alive.
+  // SAFETY: the first `used` slots of `storage` are initialised, each standing for one handle that
+  // this batch holds. `pool` is only followed while `used` > 0: a buffer keeps its pool alive.
   @usableFromInline var storage: BatchStorage?
   @usableFromInline var used: Int
   /// The one pool that all buffers are of; nil if there are none or of several.
@@ -106,7 +106,8 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     }
   }
 
-  /// Lends each buffer for writing, first to last. What stands in a buffer's place afterwards is in the batch.
+  /// Lends each buffer for writing, first to last. What stands in a buffer's place afterwards is in
+  /// the batch.
   public mutating func forEachMutable<E: Error>(
     _ body: (inout Netmem) throws(E) -> Void
   ) throws(E) {
@@ -134,7 +135,8 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   /// Ends the loan of a buffer, which may have been shared meanwhile.
   private static func takeBack(_ netmem: consuming Netmem, _ storage: BatchStorage) {
     let record = unsafe netmem.forget()
-    // Acquire: if it was shared and the share has ended meanwhile, what its holder did with the bytes is over.
+    // Acquire: if it was shared and the share has ended meanwhile, what its holder did with the
+    // bytes is over.
     if unsafe record.pointee.referenceCount.load(ordering: .acquiring) != 1 {
       storage.mayBeShared = true
     }
@@ -167,7 +169,8 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     return larger
   }
 
-  /// The last buffer is being taken out: after it the pool may be gone, so its storage goes back now.
+  /// The last buffer is being taken out: after it the pool may be gone, so its storage goes back
+  /// now.
   @usableFromInline
   mutating func retire(_ storage: BatchStorage) {
     self.storage = nil
@@ -182,8 +185,8 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
 
   // MARK: Going back
 
-  /// Buffers of one pool on its owner's thread: into the cache all at once if there is room and nobody
-  /// else can hold one of them.
+  /// Buffers of one pool on its owner's thread: into the cache all at once if there is room and
+  /// nobody else can hold one of them.
   @inlinable
   @inline(__always)
   static func putBack(_ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference) {
@@ -204,8 +207,8 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     for position in 0..<count { _ = unsafe Netmem(record: slots[position].record) }
   }
 
-  /// Buffers of one pool or several, on whatever thread: pushed onto their queues with one operation
-  /// each. Takes over the storage.
+  /// Buffers of one pool or several, on whatever thread: pushed onto their queues with one
+  /// operation each. Takes over the storage.
   @usableFromInline
   @inline(never)
   static func putBackElsewhere(

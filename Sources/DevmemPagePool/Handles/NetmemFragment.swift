@@ -5,8 +5,8 @@ import Synchronization
 /// A part of a buffer: several packets share one IOV (`page_pool_alloc_netmem` with a size below a
 /// page).
 ///
-/// Move-only like ``Netmem``, and like it may be moved to and die on any thread; the IOV goes back to
-/// its pool with its last fragment.
+/// Move-only like ``Netmem``, and like it may be moved to and die on any thread; the IOV goes back
+/// to its pool with its last fragment.
 @frozen
 public struct NetmemFragment: ~Copyable, Sendable {
   /// The whole buffer, of which this holds one reference. Its other bytes are other fragments'.
@@ -23,8 +23,8 @@ public struct NetmemFragment: ~Copyable, Sendable {
     self.count = UInt32(truncatingIfNeeded: count)
   }
 
-  /// Size of the fragment in bytes: at least what was asked for. The last fragment of an IOV has the
-  /// rest of it as well.
+  /// Size of the fragment in bytes: at least what was asked for. The last fragment of an IOV has
+  /// the rest of it as well.
   @inlinable public var byteCount: Int { Int(count) }
   /// Offset of the fragment in its IOV, in bytes; a multiple of a cache line.
   @inlinable public var offsetInIOV: Int { Int(start) }
@@ -46,8 +46,8 @@ public struct NetmemFragment: ~Copyable, Sendable {
   }
 
   /// Reads and writes the fragment's bytes.
-  /// - Throws: as ``Netmem/withMutableBytes(_:)``; a fragment that has been shared cannot be written again,
-  ///   as nobody counts its handles apart from its neighbours'.
+  /// - Throws: as ``Netmem/withMutableBytes(_:)``; a fragment that has been shared cannot be
+  ///   written again, as nobody counts its handles apart from its neighbours'.
   @inlinable
   public mutating func withMutableBytes<Result: ~Copyable>(
     _ body: (inout MutableRawSpan) throws -> Result
@@ -76,11 +76,12 @@ public struct NetmemFragment: ~Copyable, Sendable {
 }
 
 extension PagePool {
-  /// Takes a part of a buffer, or nil when there is none (`page_pool_alloc_netmem`). Owner thread only.
+  /// Takes a part of a buffer, or nil when there is none (`page_pool_alloc_netmem`). Owner thread
+  /// only.
   ///
-  /// Fragments start at cache lines. A request of which two would not fit gets the whole IOV, and the
-  /// last fragment that fits gets the rest of it as well: ``NetmemFragment/byteCount`` says. In a pool
-  /// with a ledger each fragment of host memory is followed by a canary of one cache line.
+  /// Fragments start at cache lines. A request of which two would not fit gets the whole IOV, and
+  /// the last fragment that fits gets the rest of it as well: ``NetmemFragment/byteCount`` says. In
+  /// a pool with a ledger each fragment of host memory is followed by a canary of one cache line.
   /// - Parameter byteCount: 1 ... `iovByteCount`; otherwise nil, counted as `tooLarge`.
   /// - Precondition: the calling thread owns the pool.
   @inlinable
@@ -113,8 +114,8 @@ extension PagePool {
   }
 }
 
-/// The first or the last fragment of an IOV, if the cache has one. Calls nothing out, so that it needs no more
-/// than the allocation that has begun, and ends it; nil, and it goes on.
+/// The first or the last fragment of an IOV, if the cache has one. Calls nothing out, so that it
+/// needs no more than the allocation that has begun, and ends it; nil, and it goes on.
 ///
 /// Not a member: see ``putElsewhere``.
 @usableFromInline
@@ -137,8 +138,8 @@ func cutAtOnce(_ byteCount: Int, _ state: PagePool.State.Reference) -> NetmemFra
     unsafe state.pointee.endAllocation(taken)
     return unsafe NetmemFragment(Netmem(record: record), start: start, count: size)
   }
-  // The last: what the cursor holds goes, but for this one's reference. Where nobody else has one, nobody can
-  // change their number.
+  // The last: what the cursor holds goes, but for this one's reference. Where nobody else has one,
+  // nobody can change their number.
   let left = unsafe FragmentCursor.bias &- state.pointee.fragments.given
   if unsafe record.pointee.referenceCount.load(ordering: .acquiring) == left {
     unsafe record.pointee.referenceCount.store(1, ordering: .relaxed)
@@ -151,8 +152,8 @@ func cutAtOnce(_ byteCount: Int, _ state: PagePool.State.Reference) -> NetmemFra
 }
 
 extension PagePool.State {
-  /// Begins to cut the present IOV anew, if all its fragments have died, or else one from the cache. Calls
-  /// nothing out. Returns how many were taken from the cache; nil if that is empty.
+  /// Begins to cut the present IOV anew, if all its fragments have died, or else one from the
+  /// cache. Calls nothing out. Returns how many were taken from the cache; nil if that is empty.
   @inline(__always)
   fileprivate static func beginNext(_ state: Reference) -> Int? {
     if let record = unsafe state.pointee.fragments.record {
@@ -173,8 +174,8 @@ extension PagePool.State {
     return 1
   }
 
-  /// A fragment, begun on the owner thread, for which there is no IOV at hand, that has one to itself, or has to
-  /// be looked at.
+  /// A fragment, begun on the owner thread, for which there is no IOV at hand, that has one to
+  /// itself, or has to be looked at.
   @usableFromInline
   @inline(never)
   static func allocateFragmentSlow(
@@ -222,8 +223,8 @@ extension PagePool.State {
     return NetmemFragment(netmem, start: start, count: capacity - start)
   }
 
-  /// Sees to an IOV to cut from: the present one from its start if all its fragments have died, else
-  /// a new one. False if there is none.
+  /// Sees to an IOV to cut from: the present one from its start if all its fragments have died,
+  /// else a new one. False if there is none.
   private static func prepareIOV(
     _ site: PagePool.CallSite, _ state: Reference, _ core: PoolCore
   ) -> Bool {

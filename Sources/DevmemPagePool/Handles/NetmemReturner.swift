@@ -5,17 +5,18 @@ public import Synchronization
 /// Collects buffers that end on one thread and returns them to their pools in bulk (`struct
 /// xdp_frame_bulk`; Documentation/networking/page_pool.rst, `page_pool_put_netmem_bulk`).
 ///
-/// For a thread that frees, one by one, what other threads' pools gave out: a buffer that just dies there
-/// costs an atomic operation on a cache line that the pool's owner reads, one that goes through a
-/// returner a fraction of that. The price is that the pool gets it later: until the returner is full,
-/// flushed or gone, a buffer in it counts as held. Call ``flush()`` before the thread waits for something.
+/// For a thread that frees, one by one, what other threads' pools gave out: a buffer that just dies
+/// there costs an atomic operation on a cache line that the pool's owner reads, one that goes
+/// through a returner a fraction of that. The price is that the pool gets it later: until the
+/// returner is full, flushed or gone, a buffer in it counts as held. Call ``flush()`` before the
+/// thread waits for something.
 ///
 /// Move-only. Not thread-safe, but may be moved between threads.
 @frozen
 @safe
 public struct NetmemReturner: ~Copyable, @unchecked Sendable {
-  // SAFETY: `slots` has room for `capacity` references; the first `used` are initialised, each standing
-  // for the only handle to its buffer. `poolBits` is only followed while `used` > 0.
+  // SAFETY: `slots` has room for `capacity` references; the first `used` are initialised, each
+  // standing for the only handle to its buffer. `poolBits` is only followed while `used` > 0.
   @usableFromInline let slots: AtomicSlot.Slot
   @usableFromInline var used = 0
   /// Address of the pool's state, 0 at first.
@@ -44,8 +45,8 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
   /// Number of buffers that wait here.
   @inlinable public var count: Int { used }
 
-  /// Takes a buffer to return; all that wait go back first if it is of another pool, and with it if it is
-  /// the last that has room.
+  /// Takes a buffer to return; all that wait go back first if it is of another pool, and with it if
+  /// it is the last that has room.
   ///
   /// If it has other holders, only this handle ends.
   @inlinable

@@ -4,8 +4,8 @@ import Synchronization
 
 /// A detached buffer as 64 bits, for a ring, a completion queue or another process.
 ///
-/// The lower half is the buffer's index, the upper half its generation at the time: a token is
-/// good for one ``PagePool/Remote/reclaim(_:)``, by the pool that the buffer came from. Plain data: it
+/// The lower half is the buffer's index, the upper half its generation at the time: a token is good
+/// for one ``PagePool/Remote/reclaim(_:)``, by the pool that the buffer came from. Plain data: it
 /// can be copied, sent and made up, which is why reclaiming it is checked.
 @frozen
 public struct NetmemToken: RawRepresentable, Hashable, Sendable {
@@ -27,8 +27,8 @@ public struct NetmemToken: RawRepresentable, Hashable, Sendable {
   @inlinable
   var generation: UInt32 { UInt32(truncatingIfNeeded: rawValue &>> 32) }
 
-  /// Indices from here on say: a further reference to a buffer that was already detached, with a serial number
-  /// in the other bits. It is looked up in ``SharedTokens``.
+  /// Indices from here on say: a further reference to a buffer that was already detached, with a
+  /// serial number in the other bits. It is looked up in ``SharedTokens``.
   static let firstSharedIndex: UInt32 = 0xFFFF_0000
 
   var isShared: Bool { index >= Self.firstSharedIndex }
@@ -64,8 +64,9 @@ public enum NetmemTokenError: Error, Hashable, Sendable, CustomStringConvertible
   }
 }
 
-/// Further references to buffers that were detached already, of all pools of the process, by a serial number that
-/// is given out once: 2^48 of them, nine years at a million a second. Any thread.
+/// Further references to buffers that were detached already, of all pools of the process, by a
+/// serial number that is given out once: 2^48 of them, nine years at a million a second. Any
+/// thread.
 final class SharedTokens: Sendable {
   static let all = SharedTokens()
 

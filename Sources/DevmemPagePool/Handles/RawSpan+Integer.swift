@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension RawSpan {
-  /// Reads an integer in the processor's byte order, at any offset: what `unsafeLoad(fromByteOffset:as:)` does,
-  /// checked.
+  /// Reads an integer in the processor's byte order, at any offset: what
+  /// `unsafeLoad(fromByteOffset:as:)` does, checked.
   /// - Parameters:
   ///   - offset: of the integer's first byte, 0 or more.
   ///   - type: which integer; any of the standard library's.

@@ -2,17 +2,18 @@
 
 public import Synchronization
 
-/// A pointer into the cache, or 0, or what is above every pointer, that others may read while one thread writes it.
+/// A pointer into the cache, or 0, or what is above every pointer, that others may read while one
+/// thread writes it.
 ///
-/// `Atomic<UnsafeMutablePointer>` tests every load for nil: that is 6 of the 34 instructions that an
-/// allocation and a return took with it (callgrind, `fast_path`).
+/// `Atomic<UnsafeMutablePointer>` tests every load for nil: that is 6 of the 34 instructions that
+/// an allocation and a return took with it (callgrind, `fast_path`).
 @usableFromInline
 @safe
 struct AtomicSlot: ~Copyable {
   @usableFromInline typealias Slot = UnsafeMutablePointer<RecordReference>
 
-  // SAFETY: the bits are those of a Slot, or 0, or all ones: init, store and publish take nothing else, and the
-  // last two are compared, never followed.
+  // SAFETY: the bits are those of a Slot, or 0, or all ones: init, store and publish take nothing
+  // else, and the last two are compared, never followed.
   @usableFromInline let bits: Atomic<UInt>
 
   init(_ slot: Slot) { bits = Atomic(UInt(bitPattern: slot)) }

@@ -3,8 +3,8 @@
 extension PagePool {
   /// Sizes and placement of a pool (`struct page_pool_params`). The defaults are the kernel's.
   public struct Configuration: Sendable {
-    /// Buffers that the owner's cache holds, 2 ... 65536. 128 = PP_ALLOC_CACHE_SIZE: two refills, so
-    /// that a burst of one refill's size can come back without spilling.
+    /// Buffers that the owner's cache holds, 2 ... 65536. 128 = PP_ALLOC_CACHE_SIZE: two refills,
+    /// so that a burst of one refill's size can come back without spilling.
     public var cacheCapacity: Int
     /// Buffers taken from the queue or the provider at a time, 1 ... `cacheCapacity`. 64 =
     /// PP_ALLOC_CACHE_REFILL, NAPI's budget, and what one bitmap word of the allocator can serve.
@@ -15,9 +15,9 @@ extension PagePool {
     public var ringCapacity: Int
     /// The NUMA node buffers should lie on, nil = any.
     public var node: Int?
-    /// Buffers set aside for allocations with ``PagePool/Priority/critical`` (the role of the kernel's
-    /// `pfmemalloc`), 0 ... 65536. They are never recycled: they go back to the provider, and the reserve
-    /// is filled again before the cache is.
+    /// Buffers set aside for allocations with ``PagePool/Priority/critical`` (the role of the
+    /// kernel's `pfmemalloc`), 0 ... 65536. They are never recycled: they go back to the provider,
+    /// and the reserve is filled again before the cache is.
     public var reserveCount: Int
     /// Whether the pool may change the refill count between 8 and `cacheCapacity` by its miss rate:
     /// doubled when a burst uses up a refill at once, halved when the cache overflows.

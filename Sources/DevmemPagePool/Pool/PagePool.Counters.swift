@@ -13,8 +13,8 @@ extension PagePool.State {
     let slowHighOrder = Atomic<UInt64>(0)
     /// Refills that found the return queue empty.
     let empty = Atomic<UInt64>(0)
-    /// Allocations that got nothing: the provider was exhausted, the reserve was too, a fragment was
-    /// larger than an IOV, the pool was closed (any thread).
+    /// Allocations that got nothing: the provider was exhausted, the reserve was too, a fragment
+    /// was larger than an IOV, the pool was closed (any thread).
     let exhausted = Atomic<UInt64>(0)
     let reserveExhausted = Atomic<UInt64>(0)
     let tooLarge = Atomic<UInt64>(0)
@@ -31,8 +31,8 @@ extension PagePool.State {
     let ring = Atomic<UInt64>(0)
     /// Buffers given back to the provider because cache and list were full.
     let ringFull = Atomic<UInt64>(0)
-    /// Buffers that went straight back to the provider: of the reserve, or returned after the pool was
-    /// closed. Written by any thread.
+    /// Buffers that went straight back to the provider: of the reserve, or returned after the pool
+    /// was closed. Written by any thread.
     let releasedReferenceCount = Atomic<UInt64>(0)
     /// Buffers moved into the cache other than by a return, and out of it other than by an
     /// allocation: `cached` follows from them.

@@ -6,14 +6,14 @@ public import Synchronization
 /// How the owner enters and leaves its block, and how another thread gets it out for good: the
 /// protocol of docs/life-cycle.md.
 ///
-/// The owner says with plain stores that it is inside, and looks with plain loads whether it is still
-/// wanted there. Whoever wants it out writes first, then calls `cthreads_barrier`, then looks: so one
-/// of the two sees the other, and only the rare one pays.
+/// The owner says with plain stores that it is inside, and looks with plain loads whether it is
+/// still wanted there. Whoever wants it out writes first, then calls `cthreads_barrier`, then
+/// looks: so one of the two sees the other, and only the rare one pays.
 extension PagePool.State {
   // MARK: The owner, on fast paths
 
-  /// Begins a return: from here until `top` is published the owner is inside. `limit` must be looked at
-  /// after this.
+  /// Begins a return: from here until `top` is published the owner is inside. `limit` must be
+  /// looked at after this.
   @inlinable
   @inline(__always)
   func beginReturn() -> Slot {
@@ -23,8 +23,8 @@ extension PagePool.State {
     return unsafe top
   }
 
-  /// Begins an allocation: from here until `endAllocation` the owner is inside. `owner` must be looked
-  /// at after this.
+  /// Begins an allocation: from here until `endAllocation` the owner is inside. `owner` must be
+  /// looked at after this.
   @inlinable
   @inline(__always)
   func beginAllocation() {
@@ -43,15 +43,16 @@ extension PagePool.State {
 
   // MARK: The owner, in longer sections
 
-  /// Goes on the long way in an allocation that has begun, on the thread that `owner` named after that.
+  /// Goes on the long way in an allocation that has begun, on the thread that `owner` named after
+  /// that.
   @inline(__always)
   static func enterFromAllocation(_ state: Reference) {
     unsafe state.pointee.nest()
     unsafe state.pointee.endAllocation(0)
   }
 
-  /// Goes on the long way in a return that has begun. False if the owner is being kept out: then it is
-  /// out, and the buffer has to go the way of other threads'.
+  /// Goes on the long way in a return that has begun. False if the owner is being kept out: then it
+  /// is out, and the buffer has to go the way of other threads'.
   @inline(__always)
   static func enterFromReturn(_ state: Reference, _ top: Slot) -> Bool {
     let isWanted = unsafe !state.pointee.limit.isNull
@@ -60,8 +61,8 @@ extension PagePool.State {
     return isWanted
   }
 
-  /// Begins a longer section from nowhere. False, and nothing done, if the calling thread is not the
-  /// owner, or not any longer.
+  /// Begins a longer section from nowhere. False, and nothing done, if the calling thread is not
+  /// the owner, or not any longer.
   static func enter(_ state: Reference) -> Bool {
     guard unsafe state.pointee.isMine else { return false }
     unsafe state.pointee.nest()
@@ -77,8 +78,8 @@ extension PagePool.State {
     if depth == 1 { section.store(Section.busy, ordering: .relaxed) }
   }
 
-  /// Ends a longer section. Unless it is one inside another, nothing of the pool may be touched after it:
-  /// the exchange lets whoever closes the pool free it, or leaves that duty here.
+  /// Ends a longer section. Unless it is one inside another, nothing of the pool may be touched
+  /// after it: the exchange lets whoever closes the pool free it, or leaves that duty here.
   @inline(__always)
   static func leave(_ state: Reference) {
     unsafe state.pointee.depth -= 1
@@ -97,17 +98,19 @@ extension PagePool.State {
 
   // MARK: Another thread
 
-  /// Keeps the owner out from now on: what it begins after this goes the long way, where it finds out.
-  /// What it has begun goes on: see ``isOut``. The caller has written `owner` before.
+  /// Keeps the owner out from now on: what it begins after this goes the long way, where it finds
+  /// out. What it has begun goes on: see ``isOut``. The caller has written `owner` before.
   func keepOut() {
     limit.publishNull()
     cthreads_barrier()
-    // What is under way on a fast path takes a few instructions, however long its thread is stopped.
+    // What is under way on a fast path takes a few instructions, however long its thread is
+    // stopped.
     while served.load(ordering: .acquiring) & 1 == 1 || top.isNull { cthreads_yield() }
   }
 
-  /// Notes where the cache ends, once the owner is out of everything. Not before: in a longer section it
-  /// still moves. A return of the owner's that was begun before may yet put the same word there again.
+  /// Notes where the cache ends, once the owner is out of everything. Not before: in a longer
+  /// section it still moves. A return of the owner's that was begun before may yet put the same
+  /// word there again.
   func park() {
     while true {
       if let top = unsafe top.acquire() { return unsafe parkedTop.publish(top) }
@@ -115,8 +118,8 @@ extension PagePool.State {
     }
   }
 
-  /// Leaves the duty to end the pool to the owner if it is in a longer section. The owner has been kept
-  /// out, or is the calling thread.
+  /// Leaves the duty to end the pool to the owner if it is in a longer section. The owner has been
+  /// kept out, or is the calling thread.
   /// - Returns: false if it is in none: then the duty is the caller's.
   func leaveDutyToOwner() -> Bool {
     section.bitwiseOr(Section.closing, ordering: .acquiringAndReleasing).oldValue

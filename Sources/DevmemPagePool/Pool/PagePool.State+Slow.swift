@@ -5,7 +5,8 @@ public import Synchronization
 
 /// The paths off the fast one. All run on the owner thread unless they say otherwise.
 extension PagePool.State {
-  /// Allocation, begun on a thread that does not own the pool: nil if the pool is closed, else a trap.
+  /// Allocation, begun on a thread that does not own the pool: nil if the pool is closed, else a
+  /// trap.
   @usableFromInline
   @inline(never)
   static func allocateNotOwner(_ state: Reference) -> Netmem? {
@@ -17,8 +18,8 @@ extension PagePool.State {
     return nil
   }
 
-  /// Allocation, begun on the owner thread, with an empty cache: refills it, and takes the first buffer of
-  /// the refill.
+  /// Allocation, begun on the owner thread, with an empty cache: refills it, and takes the first
+  /// buffer of the refill.
   @usableFromInline
   @inline(never)
   static func allocateSlow(
@@ -38,7 +39,8 @@ extension PagePool.State {
     return unsafe Netmem(record: found.record)
   }
 
-  /// A batch, begun on the owner thread, that the cache, or the spare storage, cannot serve at once.
+  /// A batch, begun on the owner thread, that the cache, or the spare storage, cannot serve at
+  /// once.
   @usableFromInline
   @inline(never)
   static func allocateBatchSlow(
@@ -182,8 +184,8 @@ extension PagePool.State {
     return try unsafe reclaimSlow(token, state)
   }
 
-  /// A token that is not of a buffer that came through this pool's cache and is detached with it: of a
-  /// second reference, of the reserve, or wrong.
+  /// A token that is not of a buffer that came through this pool's cache and is detached with it:
+  /// of a second reference, of the reserve, or wrong.
   @usableFromInline
   @inline(never)
   static func reclaimSlow(
@@ -206,7 +208,8 @@ extension PoolCore {
     guard !isForked else { return .failure(.stale) }
     if token.isShared { return SharedTokens.all.reclaim(token, for: identity) }
     guard let record = unsafe record(at: token.index) else { return .failure(.foreign) }
-    // Of this pool's slabs, but back in the provider, or out for another pool: the token outlived its buffer.
+    // Of this pool's slabs, but back in the provider, or out for another pool: the token outlived
+    // its buffer.
     guard let holder = unsafe record.pointee.pool.load(ordering: .relaxed), unsafe isState(holder)
     else { return .failure(.stale) }
     // Detached buffers have odd generations: another one was made up.
@@ -221,7 +224,8 @@ extension PoolCore {
   func trapNotOwner(_ what: StaticString = "allocation") -> Never {
     if isForked { fatalError("PagePool: \(PagePoolError.forked)") }
     fatalError(
-      "PagePool: \(what) on a thread that does not own the pool: \(PagePoolError.ownedByAnotherThread)"
+      "PagePool: \(what) on a thread that does not own the pool: "
+        + "\(PagePoolError.ownedByAnotherThread)"
     )
   }
 }

@@ -11,26 +11,28 @@ extension PagePool {
   /// that everybody only reads, and the word that other threads write. Counters that other threads
   /// may read are atomics, but only their one writer's plain loads and stores touch them.
   ///
-  /// How another thread gets at the owner's block is in docs/life-cycle.md; `State+Entry.swift` is that
-  /// page in code.
+  /// How another thread gets at the owner's block is in docs/life-cycle.md; `State+Entry.swift` is
+  /// that page in code.
   @usableFromInline
   @safe
   struct State: ~Copyable {
-    // SAFETY: the cache that base, limit and top point into, and the core, live as long as the state.
+    // SAFETY: the cache that base, limit and top point into, and the core, live as long as the
+    // state.
 
     @usableFromInline typealias Slot = AtomicSlot.Slot
 
     // The owner thread writes this block.
 
-    /// How many sections (see `section`) are nested in each other. The first word, so that it is nobody else's:
-    /// ThreadSanitizer takes a change of any plain word here for one of the first.
+    /// How many sections (see `section`) are nested in each other. The first word, so that it is
+    /// nobody else's: ThreadSanitizer takes a change of any plain word here for one of the first.
     var depth = 0
     /// One past the topmost buffer in the cache; 0 while the owner is inside a return.
     @usableFromInline let top: AtomicSlot
-    /// Twice the allocations that the cache served (`alloc_stats.fast`); odd while the owner is inside an
-    /// allocation.
+    /// Twice the allocations that the cache served (`alloc_stats.fast`); odd while the owner is
+    /// inside an allocation.
     @usableFromInline let served = Atomic<UInt64>(0)
-    /// Whether the owner is inside something longer, which may call out; and who is to end the pool.
+    /// Whether the owner is inside something longer, which may call out; and who is to end the
+    /// pool.
     let section = Atomic<UInt8>(0)
     /// Buffers taken off the return queue and not yet used: first index of a list, 0 = none.
     var localHead: UInt32 = 0
@@ -38,8 +40,8 @@ extension PagePool {
     let localCount = Atomic<Int>(0)
     /// The IOV that fragments are being cut from.
     @usableFromInline var fragments = FragmentCursor()
-    /// A batch that came back on this thread and is kept whole for who wants as many next; part of the
-    /// cache. Nil if there is none.
+    /// A batch that came back on this thread and is kept whole for who wants as many next; part of
+    /// the cache. Nil if there is none.
     @usableFromInline var wholeBatch: Slot?
     /// Buffers in it.
     @usableFromInline let wholeBatchCount = Atomic<Int>(0)
@@ -58,24 +60,28 @@ extension PagePool {
     @usableFromInline let owner: Atomic<UInt64>
     /// The bottom of the cache.
     @usableFromInline let base: Slot
-    /// The first slot past the cache; the bottom of it while returns want attention; 0 while the owner
-    /// is kept out.
+    /// The first slot past the cache; the bottom of it while returns want attention; 0 while the
+    /// owner is kept out.
     @usableFromInline let limit: AtomicSlot
     /// Where `top` was when the owner was kept out: as long as it is, the truth about the cache.
     let parkedTop: AtomicSlot
-    /// What `top` has to be above for an allocation from a thread's part of a shared pool: the bottom of the
-    /// cache, or no slot at all while that thread is kept out. Of no use in another pool.
+    /// What `top` has to be above for an allocation from a thread's part of a shared pool: the
+    /// bottom of the cache, or no slot at all while that thread is kept out. Of no use in another
+    /// pool.
     @usableFromInline let floor: AtomicSlot
-    /// By which thread-local storage finds a thread's part of a shared pool; 0 in a pool with one owner.
+    /// By which thread-local storage finds a thread's part of a shared pool; 0 in a pool with one
+    /// owner.
     @usableFromInline let key: UInt64
     /// Slots of the cache.
     let capacity: Int
-    /// Length below which the owner adds a buffer to the local list without asking; 0 in a pool with a ledger.
+    /// Length below which the owner adds a buffer to the local list without asking; 0 in a pool
+    /// with a ledger.
     let listCapacity: Int
     @usableFromInline let slabs: SlabTable
     /// The object that this state belongs to; it frees the state.
     let core: Unmanaged<PoolCore>
-    /// Size of a buffer in bytes; 0 in a pool with a ledger, which cuts no fragment off the long way.
+    /// Size of a buffer in bytes; 0 in a pool with a ledger, which cuts no fragment off the long
+    /// way.
     @usableFromInline let fragmentedByteCount: Int
 
     private let gap2 = InlineArray<16, UInt64>(repeating: 0)
@@ -130,7 +136,8 @@ extension PagePool {
           unsafe isKeptOut && section.load(ordering: .acquiring) & Section.busy == 0
           ? parkedTop.acquire() : top.acquire()
         if let seen = unsafe seen { return unsafe max(0, min(capacity, seen - base)) }
-        // The owner, another thread, is between the two stores of a return; in a forked child for ever.
+        // The owner, another thread, is between the two stores of a return; in a forked child for
+        // ever.
         if unsafe core._withUnsafeGuaranteedRef({ $0.isForked }) { return 0 }
         cthreads_yield()
       }
@@ -166,14 +173,16 @@ extension PagePool.State {
     if left.newValue == 0 { unsafe putLast(record) }
   }
 
-  /// A return on the owner thread that finds the cache full, or declared full, or was kept out meanwhile.
+  /// A return on the owner thread that finds the cache full, or declared full, or was kept out
+  /// meanwhile.
   /// - Parameter top: what `beginReturn` said.
   @usableFromInline
   @inline(never)
   static func putSlow(
     _ record: UnsafeMutablePointer<NetIOV>, _ state: Reference, _ top: Slot
   ) {
-    // Only full, and the list is short: nothing is called out to, so the return is still one that has begun.
+    // Only full, and the list is short: nothing is called out to, so the return is still one that
+    // has begun.
     if unsafe state.pointee.limit.equals(state.pointee.base + state.pointee.capacity),
       unsafe state.pointee.localCount.load(ordering: .relaxed) < state.pointee.listCapacity
     {
@@ -222,8 +231,8 @@ func putLast(_ record: UnsafeMutablePointer<NetIOV>) {
   unsafe PagePool.State.put(record)
 }
 
-/// A return on another thread than the owner's, or in a shared pool of a buffer from another thread's part. Budget:
-/// 18 instructions.
+/// A return on another thread than the owner's, or in a shared pool of a buffer from another
+/// thread's part. Budget: 18 instructions.
 ///
 /// Not a member: a static method gets a thunk of four instructions in front of it.
 @usableFromInline

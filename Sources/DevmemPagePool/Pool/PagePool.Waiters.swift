@@ -6,14 +6,15 @@ import Synchronization
 extension PagePool {
   /// Takes a buffer, waiting for one to come back if there is none.
   ///
-  /// No polling: whoever returns the next buffer, on whatever thread, hands it over. Waiting tasks are
-  /// served in their order. Only buffers that this pool has out can come; those that another pool gives
-  /// back to a shared provider are noticed at the next allocation. Runs on the caller's executor, which
-  /// must be on the owner thread when it calls: an actor on a `SingleThreadExecutor`. Elsewhere it throws.
+  /// No polling: whoever returns the next buffer, on whatever thread, hands it over. Waiting tasks
+  /// are served in their order. Only buffers that this pool has out can come; those that another
+  /// pool gives back to a shared provider are noticed at the next allocation. Runs on the caller's
+  /// executor, which must be on the owner thread when it calls: an actor on a
+  /// `SingleThreadExecutor`. Elsewhere it throws.
   /// - Parameter limit: how long to wait at most; nil = until one comes.
   /// - Throws: `CancellationError` when the task is cancelled, ``PagePoolError/timedOut``,
-  ///   ``PagePoolError/closed``, ``PagePoolError/ownedByAnotherThread``, ``PagePoolError/forked``. A buffer
-  ///   that was handed over at that very moment goes back to the pool: nothing is lost.
+  ///   ``PagePoolError/closed``, ``PagePoolError/ownedByAnotherThread``, ``PagePoolError/forked``.
+  ///   A buffer that was handed over at that very moment goes back to the pool: nothing is lost.
   public nonisolated(nonsending) func allocate(
     waiting limit: Duration?, fileID: StaticString = #fileID, line: UInt = #line
   ) async throws -> Netmem {
@@ -71,8 +72,8 @@ extension PoolCore {
     case refused(PagePoolError)
   }
 
-  /// The tasks that wait for a buffer, first come first. A wait begins when its number is taken; the
-  /// continuation comes later, perhaps after the outcome.
+  /// The tasks that wait for a buffer, first come first. A wait begins when its number is taken;
+  /// the continuation comes later, perhaps after the outcome.
   struct WaiterList {
     private struct Waiter {
       var number: UInt64
@@ -168,8 +169,9 @@ extension PoolCore {
     case refused
   }
 
-  /// Gives a dying buffer to the first task that waits, or to `keep`, under one lock: a task that begins
-  /// to wait is either seen here, or sees what was kept. Something else must keep the pool. Any thread.
+  /// Gives a dying buffer to the first task that waits, or to `keep`, under one lock: a task that
+  /// begins to wait is either seen here, or sees what was kept. Something else must keep the pool.
+  /// Any thread.
   /// - Parameter isReturn: false for a buffer that comes from the provider: the caller counts it.
   func handOver(
     _ iov: RecordReference, isReturn: Bool = true, else keep: () -> Bool
@@ -200,16 +202,17 @@ extension PoolCore {
 }
 
 extension PagePoolCore {
-  /// A task wants a buffer: takes one, or begins to wait; from then on whoever returns a buffer hands it
-  /// over. Refused where the calling thread does not own the pool.
+  /// A task wants a buffer: takes one, or begins to wait; from then on whoever returns a buffer
+  /// hands it over. Refused where the calling thread does not own the pool.
   func expectWaiter(_ site: PagePool.CallSite) -> Expectation {
     let found = unsafe PagePool.State.inside(state) { () -> Expectation in
       if let iov = unsafe PagePool.State.takeInside(site, state, self) { return .buffer(iov) }
       let number: UInt64? = withWaiters { $0.isClosed ? nil : $0.expect(site) }
       guard let number else { return .refused(.closed) }
       updateAttention()
-      // Whatever came back before the flag was up has to be looked for, and what has taken its place in the
-      // ring but not filled it has to be waited for: that takes its thread a few instructions.
+      // Whatever came back before the flag was up has to be looked for, and what has taken its
+      // place in the ring but not filled it has to be waited for: that takes its thread a few
+      // instructions.
       while true {
         if let iov = takeQueued() {
           if case .buffer(let other) = withWaiters({ $0.withdraw(number) }) {

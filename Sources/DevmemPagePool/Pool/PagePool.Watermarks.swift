@@ -17,9 +17,10 @@ extension PagePool {
     public var low: Int
     /// Number of held buffers from which on there is pressure; above `low`.
     public var high: Int
-    /// Called once at each crossing: `.high` on the owner thread, out of an allocation; `.low` on the
-    /// thread whose return crossed the mark. It may return buffers, close the pool and drop references to it;
-    /// it must not allocate from the pool or wait for another thread that uses it.
+    /// Called once at each crossing: `.high` on the owner thread, out of an allocation; `.low` on
+    /// the thread whose return crossed the mark. It may return buffers, close the pool and drop
+    /// references to it; it must not allocate from the pool or wait for another thread that uses
+    /// it.
     public var onCrossing: @Sendable (Level) -> Void
 
     /// Watermarks.

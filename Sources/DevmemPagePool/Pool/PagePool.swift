@@ -6,19 +6,19 @@ import Synchronization
 /// A pool of equal buffers with one consumer (`struct page_pool`): the right to allocate from it.
 ///
 /// One thread allocates, the owner: the one that made the pool, until it hands the right over
-/// (``relinquish()``, a value that another thread claims). A PagePool is not `Sendable`, so the compiler
-/// refuses what would bring it to a second thread; where it cannot see that (a task that went on on
-/// another thread after an `await`), allocating traps and says what to do. Any number of objects on the
-/// owner's thread may share one pool.
+/// (``relinquish()``, a value that another thread claims). A PagePool is not `Sendable`, so the
+/// compiler refuses what would bring it to a second thread; where it cannot see that (a task that
+/// went on on another thread after an `await`), allocating traps and says what to do. Any number of
+/// objects on the owner's thread may share one pool.
 ///
-/// What any thread may do is on ``remote``, which is `Sendable`. Buffers (``Netmem``) may die on any thread.
-/// An actor that owns a pool runs on a `SingleThreadExecutor`.
+/// What any thread may do is on ``remote``, which is `Sendable`. Buffers (``Netmem``) may die on
+/// any thread. An actor that owns a pool runs on a `SingleThreadExecutor`.
 ///
 /// Allocation tries the cache (a stack, last in first out), then what came back from other threads,
 /// then the provider, 64 buffers at a time. Mirrors net/core/page_pool.c.
 ///
-/// A pool whose last reference goes, on whatever thread, closes itself; its memory stays until the last
-/// buffer is back.
+/// A pool whose last reference goes, on whatever thread, closes itself; its memory stays until the
+/// last buffer is back.
 @safe
 public final class PagePool {
   // SAFETY: allocated and initialised by the core, which this object retains and which frees it.
@@ -33,8 +33,8 @@ public final class PagePool {
   /// - Parameters:
   ///   - provider: where the buffers come from.
   ///   - configuration: sizes of cache, refill and list, node and name.
-  /// - Throws: ``PagePoolError`` for a configuration that cannot be, or on a thread that is in its last
-  ///   destructors; or what the provider's `attach` throws. Nothing is left behind then.
+  /// - Throws: ``PagePoolError`` for a configuration that cannot be, or on a thread that is in its
+  ///   last destructors; or what the provider's `attach` throws. Nothing is left behind then.
   public init(
     provider: any MemoryProvider, configuration: Configuration = Configuration()
   ) throws {
@@ -75,9 +75,9 @@ public final class PagePool {
 
   /// Takes up to `count` buffers; fewer, or none, when there are no more. Owner thread only.
   ///
-  /// What is left in the batch when it dies goes back in bulk. Budget with that, for 64 through the cache:
-  /// 2 instructions a buffer if it finds the last batch that came back, which is kept whole for who wants as
-  /// many again (held by `make check`); about 4 where each buffer is copied.
+  /// What is left in the batch when it dies goes back in bulk. Budget with that, for 64 through the
+  /// cache: 2 instructions a buffer if it finds the last batch that came back, which is kept whole
+  /// for who wants as many again (held by `make check`); about 4 where each buffer is copied.
   /// - Precondition: the calling thread owns the pool; `count` is at least 1.
   @inlinable
   @inline(__always)
@@ -105,11 +105,12 @@ public final class PagePool {
     return unsafe NetmemBatch(storage: storage, count: count, pool: state)
   }
 
-  /// The NUMA node that buffers should lie on, nil = any (`page_pool_update_nid`). Owner thread only.
+  /// The NUMA node that buffers should lie on, nil = any (`page_pool_update_nid`). Owner thread
+  /// only.
   ///
-  /// After a change, buffers of other nodes that come back are given back to the provider and counted
-  /// as `waive`; those in the cache go back at once. On a pool that is closed, or is being closed on another
-  /// thread, nothing happens.
+  /// After a change, buffers of other nodes that come back are given back to the provider and
+  /// counted as `waive`; those in the cache go back at once. On a pool that is closed, or is being
+  /// closed on another thread, nothing happens.
   /// - Precondition: the calling thread owns the pool.
   public var node: Int? {
     get { core.node }
@@ -128,8 +129,8 @@ public final class PagePool {
   public var isOwnedByCurrentThread: Bool { unsafe state.pointee.isMine }
 
   /// Gives the right to allocate up, as a value that another thread claims. Until then nobody can
-  /// allocate, and every buffer that dies goes onto the return queue. A pool that is closed, or is being
-  /// closed on another thread, stays so.
+  /// allocate, and every buffer that dies goes onto the return queue. A pool that is closed, or is
+  /// being closed on another thread, stays so.
   /// - Precondition: the calling thread owns the pool, and is not in one of its callbacks.
   public func relinquish() -> Ownership {
     precondition(
@@ -143,12 +144,12 @@ public final class PagePool {
     return Ownership(self)
   }
 
-  /// The right to allocate from a pool, on its way between threads: whoever claims it has it, and it cannot
-  /// be held twice. If it ends unclaimed, the pool is closed.
+  /// The right to allocate from a pool, on its way between threads: whoever claims it has it, and
+  /// it cannot be held twice. If it ends unclaimed, the pool is closed.
   @safe
   public struct Ownership: ~Copyable, @unchecked Sendable {
-    // SAFETY: nobody owns the pool meanwhile: what references to it are left elsewhere can do nothing
-    // that looks at the owner's block.
+    // SAFETY: nobody owns the pool meanwhile: what references to it are left elsewhere can do
+    // nothing that looks at the owner's block.
     private var pool: PagePool?
 
     fileprivate init(_ pool: PagePool) { self.pool = pool }
@@ -158,9 +159,10 @@ public final class PagePool {
     /// What any thread may do with the pool; nil only after ``claim()``.
     public var remote: Remote? { pool?.remote }
 
-    /// Makes the calling thread the owner. A pool that was closed meanwhile stays closed: it allocates nothing.
-    /// In a forked child nobody becomes the owner, and allocating traps. A thread that is in its last destructors
-    /// (pthread_key_create(3)) can own nothing: the pool closes.
+    /// Makes the calling thread the owner. A pool that was closed meanwhile stays closed: it
+    /// allocates nothing. In a forked child nobody becomes the owner, and allocating traps. A
+    /// thread that is in its last destructors (pthread_key_create(3)) can own nothing: the pool
+    /// closes.
     public consuming func claim() -> PagePool {
       guard let claimed = pool.take() else { fatalError("an ownership is claimed once") }
       if claimed.core.isForked { return claimed }
@@ -227,13 +229,15 @@ public enum PagePoolError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .ownedByAnotherThread:
-      "another thread owns the pool: hand it over with relinquish() there and claim() here, or keep its user on one thread (an actor on a SingleThreadExecutor)"
+      "another thread owns the pool: hand it over with relinquish() there and claim() here, or "
+        + "keep its user on one thread (an actor on a SingleThreadExecutor)"
     case .closed:
       "the pool is closed: make a new one"
     case .timedOut:
       "no buffer came back in time: wait longer, hold fewer, or use a larger provider"
     case .forked:
-      "this is a forked child, and the pool's memory is its parent's, which goes on handing it out: make a provider and a pool of the child's own"
+      "this is a forked child, and the pool's memory is its parent's, which goes on handing it "
+        + "out: make a provider and a pool of the child's own"
     case .stillHeld(let report):
       "buffers were still out when the time to wait was up:\n\(report)"
     case .invalidConfiguration(let what):

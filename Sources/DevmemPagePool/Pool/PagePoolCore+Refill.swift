@@ -74,8 +74,8 @@ extension PagePoolCore {
     return true
   }
 
-  /// Moves up to a refill's worth into the empty cache: from the local list, else from the ring, else
-  /// from the queue's overflow. Returns how many.
+  /// Moves up to a refill's worth into the empty cache: from the local list, else from the ring,
+  /// else from the queue's overflow. Returns how many.
   private func loadQueued() -> Int {
     var listed = unsafe state.pointee.localCount.load(ordering: .relaxed)
     if listed == 0 {
@@ -88,7 +88,8 @@ extension PagePoolCore {
     return unsafe PagePool.State.loadLocalList(min(refillCount, listed), state)
   }
 
-  /// Moves up to a refill's worth from the ring into the empty cache; a last batch may be beyond that.
+  /// Moves up to a refill's worth from the ring into the empty cache; a last batch may be beyond
+  /// that.
   private func loadRing() -> Int {
     var count = unsafe state.pointee.queue.ring.take(into: cache, upTo: refillCount)
     while count < refillCount, count < configuration.cacheCapacity,
@@ -103,13 +104,14 @@ extension PagePoolCore {
     return count
   }
 
-  /// A batch of `count` buffers that came back as it is, without a detour through the cache. Nil if the
-  /// next that came back is something else, or has to be looked at.
+  /// A batch of `count` buffers that came back as it is, without a detour through the cache. Nil if
+  /// the next that came back is something else, or has to be looked at.
   func takeRingBatch(of count: Int) -> BatchStorage? {
     guard !hasAttention, !hasNodeFilter.load(ordering: .relaxed),
       let batch = unsafe state.pointee.queue.ring.takeBatch(of: count...count)
     else { return nil }
-    // As if it had been loaded into the cache by the first allocation and served the others from there.
+    // As if it had been loaded into the cache by the first allocation and served the others from
+    // there.
     unsafe state.pointee.counters.refill.addAsOnlyWriter(1)
     unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(count))
     unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
@@ -120,8 +122,8 @@ extension PagePoolCore {
     return batch.storage
   }
 
-  /// Gives those of the cache's buffers back that lie on another node than the pool's. Returns how many
-  /// are left.
+  /// Gives those of the cache's buffers back that lie on another node than the pool's. Returns how
+  /// many are left.
   ///
   /// The kernel stops its refill at the first; the rest may well be on the right node.
   private func waiveCache(_ count: Int) -> Int {
@@ -192,10 +194,11 @@ extension PagePoolCore {
     return hasAttention ? serveWaiters() : count > 0
   }
 
-  /// Hands what is in the cache to the tasks that wait: they were here before. Returns whether anything is left.
+  /// Hands what is in the cache to the tasks that wait: they were here before. Returns whether
+  /// anything is left.
   ///
-  /// They wait because there was nothing; only the provider can have got something since that did not come past
-  /// them.
+  /// They wait because there was nothing; only the provider can have got something since that did
+  /// not come past them.
   private func serveWaiters() -> Bool {
     while waiterCount.load(ordering: .relaxed) > 0, unsafe state.pointee.stackedCount > 0 {
       let iov = unsafe state.pointee.pop()

@@ -23,8 +23,8 @@ extension PagePoolCore {
     updateAttention()
   }
 
-  /// Onto the local list while that is shorter than the ring capacity, else into the cache, of which a
-  /// part goes back to the provider first.
+  /// Onto the local list while that is shorter than the ring capacity, else into the cache, of
+  /// which a part goes back to the provider first.
   private func returnPastCache(_ iov: RecordReference) {
     guard
       unsafe state.pointee.localCount.load(ordering: .relaxed) >= configuration.ringCapacity,
@@ -47,8 +47,8 @@ extension PagePoolCore {
     }
   }
 
-  /// A return that the queue refused: the pool is closed, the buffer is of the reserve, returns want
-  /// attention, or this is a forked child. Any thread.
+  /// A return that the queue refused: the pool is closed, the buffer is of the reserve, returns
+  /// want attention, or this is a forked child. Any thread.
   func takeBackElsewhere(_ iov: RecordReference, _ holder: PagePool.State.Reference) {
     // The buffer is the parent's, which has it out as well.
     guard !isForked else { return }
@@ -94,8 +94,8 @@ extension PagePoolCore {
     }
   }
 
-  /// Gives up to `count` buffers that came back to the provider, 64 at a time. Returns how many. Inside, or
-  /// with the duty to end the pool.
+  /// Gives up to `count` buffers that came back to the provider, 64 at a time. Returns how many.
+  /// Inside, or with the duty to end the pool.
   @discardableResult
   func giveBackQueued(_ count: Int) -> Int {
     unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: 64) { buffer in

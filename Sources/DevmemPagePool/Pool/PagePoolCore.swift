@@ -5,15 +5,15 @@ import Synchronization
 
 /// The cold part of a pool with one owner: everything off the fast path.
 ///
-/// `PagePool` and `PagePool.Remote` are the user's references to it; the core lives until the pool is closed
-/// and the last buffer is back, since the registry holds it until then.
+/// `PagePool` and `PagePool.Remote` are the user's references to it; the core lives until the pool
+/// is closed and the last buffer is back, since the registry holds it until then.
 @safe
 final class PagePoolCore: PoolCore, @unchecked Sendable {
-  // SAFETY: the states and the cache are allocated in init and freed in deinit. The vars are used by who is
-  // inside only: the owner thread, or whoever has the duty to end the pool.
+  // SAFETY: the states and the cache are allocated in init and freed in deinit. The vars are used
+  // by who is inside only: the owner thread, or whoever has the duty to end the pool.
   private(set) var state: UnsafeMutablePointer<PagePool.State>
-  /// The state that buffers of the reserve belong to: its queue is closed and nobody owns it, so that
-  /// they never take the path into a cache. Nil without a reserve.
+  /// The state that buffers of the reserve belong to: its queue is closed and nobody owns it, so
+  /// that they never take the path into a cache. Nil without a reserve.
   private(set) var reserveState: UnsafeMutablePointer<PagePool.State>?
   let cache: UnsafeMutablePointer<RecordReference>
 
@@ -80,8 +80,8 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
   }
 
   /// Makes every return come past the core, or no longer: the cache is declared full, and the queue
-  /// flagged. Costs the fast paths nothing while it is off. A flag that is not needed any more because of what
-  /// another thread did goes down at the owner's next turn here. Inside only.
+  /// flagged. Costs the fast paths nothing while it is off. A flag that is not needed any more
+  /// because of what another thread did goes down at the owner's next turn here. Inside only.
   func updateAttention() {
     let isWanted =
       ledger != nil || waiterCount.load(ordering: .relaxed) > 0
@@ -161,8 +161,8 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
       unsafe giveBack(UnsafeMutableBufferPointer(start: storage.slots, count: whole))
       storage.deallocate()
     }
-    // The ring first: who finds it full goes on to the overflow. A producer that has taken a slot fills
-    // it with its next instructions; there is nothing to wait on but that.
+    // The ring first: who finds it full goes on to the overflow. A producer that has taken a slot
+    // fills it with its next instructions; there is nothing to wait on but that.
     unsafe state.pointee.queue.ring.close()
     while unsafe !state.pointee.queue.ring.isEmpty {
       if giveBackQueued(.max) == 0 { cthreads_yield() }

@@ -37,8 +37,8 @@ public final class PagePoolRegistry: Sendable {
   /// Any thread.
   var cores: [PoolCore] { contents.withLock { Array($0.cores.values) } }
 
-  /// All pools, oldest first. A pool is gone from here at once when it is closed and its last buffer
-  /// is back.
+  /// All pools, oldest first. A pool is gone from here at once when it is closed and its last
+  /// buffer is back.
   public var pools: [Entry] {
     return cores.sorted { $0.identity.id < $1.identity.id }.map { core in
       Entry(
@@ -47,8 +47,8 @@ public final class PagePoolRegistry: Sendable {
     }
   }
 
-  /// Who holds what: a line for each pool with buffers out, and below it, for pools with a ledger, one
-  /// for each place in the source that some were taken at, the longest held first.
+  /// Who holds what: a line for each pool with buffers out, and below it, for pools with a ledger,
+  /// one for each place in the source that some were taken at, the longest held first.
   public func report() -> String {
     return cores.sorted { $0.identity.id < $1.identity.id }
       .filter { $0.inFlight.held > 0 }.map(Self.report).joined(separator: "\n")

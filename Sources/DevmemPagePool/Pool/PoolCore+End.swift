@@ -12,9 +12,9 @@ extension PoolCore {
     var waiters: [UInt64: @Sendable (_ isDrained: Bool) -> Void] = [:]
   }
 
-  /// Closes the pool to allocation and gives everything that nobody holds back to the provider: at once, or
-  /// when the owner leaves what it is in the middle of. Any thread, also out of a callback; the second time
-  /// nothing happens.
+  /// Closes the pool to allocation and gives everything that nobody holds back to the provider: at
+  /// once, or when the owner leaves what it is in the middle of. Any thread, also out of a
+  /// callback; the second time nothing happens.
   func beginClosing() {
     guard !isForked, !isClosing.exchange(true, ordering: .acquiringAndReleasing) else { return }
     ending.withLock { $0.closedAt = .now }
@@ -27,11 +27,12 @@ extension PoolCore {
     Int(truncatingIfNeeded: life.load(ordering: .relaxed) & (Self.pin - 1))
   }
 
-  /// Keeps the pool until `drop(pin)`. The caller holds a buffer, another pin or the provider's memory of an open
-  /// pool: something that is counted already.
+  /// Keeps the pool until `drop(pin)`. The caller holds a buffer, another pin or the provider's
+  /// memory of an open pool: something that is counted already.
   func keep() { life.add(Self.pin, ordering: .relaxed) }
 
-  /// Takes something off what keeps the pool. Nothing of the pool may be touched after it. Any thread.
+  /// Takes something off what keeps the pool. Nothing of the pool may be touched after it. Any
+  /// thread.
   func drop(_ amount: UInt64) {
     guard life.subtract(amount, ordering: .acquiringAndReleasing).newValue == 0 else { return }
     end()
@@ -71,7 +72,8 @@ extension PoolCore {
     waiter?(false)
   }
 
-  /// Closes the pool and calls `whenDrained` when its last buffer is back. In a forked child nothing happens.
+  /// Closes the pool and calls `whenDrained` when its last buffer is back. In a forked child
+  /// nothing happens.
   func close(whenDrained: @escaping @Sendable () -> Void) {
     guard !isForked else { return }
     beginClosing()
@@ -86,7 +88,8 @@ extension PoolCore {
     let isDrained = await withCheckedContinuation { continuation in
       let number = whenDrained { continuation.resume(returning: $0) }
       guard let limit, number != 0 else { return }
-      // Weak: who has what it waited for has no use for the time limit, and the pool none for being kept.
+      // Weak: who has what it waited for has no use for the time limit, and the pool none for being
+      // kept.
       timer.withLock {
         $0 = Task { [weak self] in
           try? await Task.sleep(for: limit)
@@ -109,7 +112,8 @@ extension PoolCore {
   /// Takes buffers from the provider, in the name of a state. Returns how many.
   ///
   /// The caller has the pool open: it is inside, or holds a pin.
-  /// - Parameter makeRoom: called after the provider, which may have called back, and before the first is written.
+  /// - Parameter makeRoom: called after the provider, which may have called back, and before the
+  ///   first is written.
   func take(
     into buffer: UnsafeMutableBufferPointer<RecordReference>, for holder: PagePool.State.Reference,
     butFirst makeRoom: () -> Void = {}

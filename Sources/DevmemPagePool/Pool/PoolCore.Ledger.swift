@@ -8,8 +8,8 @@ extension PagePool {
   /// Whether pools that are made from now on keep a ledger: who holds what since when, and whether
   /// returned bytes are left alone. Any thread.
   ///
-  /// Such a pool's cache is out of use, so that every allocation and return comes past the ledger: some
-  /// hundred nanoseconds each. Other pools pay nothing, not one instruction.
+  /// Such a pool's cache is out of use, so that every allocation and return comes past the ledger:
+  /// some hundred nanoseconds each. Other pools pay nothing, not one instruction.
   public static var isDebugging: Bool {
     get { debugging.load(ordering: .relaxed) }
     set { debugging.store(newValue, ordering: .relaxed) }
@@ -34,9 +34,9 @@ extension PagePool {
 extension PoolCore {
   /// Who holds what since when. Any thread.
   ///
-  /// Host memory is filled with a pattern when it comes back, and must still have it when it is taken
-  /// again; between and behind fragments lie canaries. Device memory is not touched: it would take an
-  /// access bracket, and a device may be at it.
+  /// Host memory is filled with a pattern when it comes back, and must still have it when it is
+  /// taken again; between and behind fragments lie canaries. Device memory is not touched: it would
+  /// take an access bracket, and a device may be at it.
   final class Ledger: Sendable {
     private struct Page {
       var iov: RecordReference

@@ -3,11 +3,12 @@
 import CThreads
 import Synchronization
 
-/// What every kind of pool has besides the hot words: provider, slabs, configuration, who waits, and how it
-/// ends.
+/// What every kind of pool has besides the hot words: provider, slabs, configuration, who waits,
+/// and how it ends.
 ///
-/// ``PagePoolCore``, with one owner, and ``SharedPoolCore``, with a part for each thread, derive from it. What keeps it alive is `life` (docs/life-cycle.md): whoever
-/// takes that to 0 ends the pool, and nobody else touches anything after his own subtraction.
+/// ``PagePoolCore``, with one owner, and ``SharedPoolCore``, with a part for each thread, derive
+/// from it. What keeps it alive is `life` (docs/life-cycle.md): whoever takes that to 0 ends the
+/// pool, and nobody else touches anything after his own subtraction.
 @safe
 class PoolCore: @unchecked Sendable {
   // SAFETY: what is not immutable here is atomic or behind a Mutex.
@@ -21,8 +22,8 @@ class PoolCore: @unchecked Sendable {
   /// The process that the pool was made in, as a number of forks.
   let forkCount = cthreads_fork_count()
 
-  /// What keeps the pool: bits 0...39 the buffers out of the provider, bits 40...63 one for being open
-  /// and one for each call that has to outlast what it gives away.
+  /// What keeps the pool: bits 0...39 the buffers out of the provider, bits 40...63 one for being
+  /// open and one for each call that has to outlast what it gives away.
   let life = Atomic<UInt64>(PoolCore.pin)
   static var pin: UInt64 { 1 << 40 }
 
@@ -73,8 +74,8 @@ class PoolCore: @unchecked Sendable {
   /// The number that all threads have which are in their last destructors.
   static var endingThread: UInt64 { .max }
 
-  /// Whether this is a forked child of the process that made the pool: its memory is the parent's as
-  /// well, and the parent goes on handing it out.
+  /// Whether this is a forked child of the process that made the pool: its memory is the parent's
+  /// as well, and the parent goes on handing it out.
   var isForked: Bool { forkCount != cthreads_fork_count() }
 
   static func allocateState() -> UnsafeMutablePointer<PagePool.State> {
@@ -105,7 +106,8 @@ class PoolCore: @unchecked Sendable {
   /// A batch of `count` buffers that came back as it is, or nil; the calling thread is inside.
   func takeReturnedBatch(of count: Int) -> BatchStorage? { nil }
 
-  /// A return on the owner thread that finds the cache full, or declared full; the thread is inside.
+  /// A return on the owner thread that finds the cache full, or declared full; the thread is
+  /// inside.
   func returnOnOwner(_ iov: RecordReference, _ state: PagePool.State.Reference) {
     fatalError("a pool of no kind")
   }
@@ -115,7 +117,8 @@ class PoolCore: @unchecked Sendable {
     fatalError("a pool of no kind")
   }
 
-  /// Returns of buffers of a shared pool that the calling thread's part has no room for. Any thread.
+  /// Returns of buffers of a shared pool that the calling thread's part has no room for. Any
+  /// thread.
   func takeBack(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     fatalError("a pool of no kind")
   }
@@ -124,8 +127,8 @@ class PoolCore: @unchecked Sendable {
   /// `isAboveWatermark` want it. Inside.
   func watchReturns() { fatalError("a pool of no kind") }
 
-  /// Takes the right to allocate away from everybody and gives back what nobody holds, or leaves that to who is
-  /// inside. Called once, with the pool's open pin held. Any thread.
+  /// Takes the right to allocate away from everybody and gives back what nobody holds, or leaves
+  /// that to who is inside. Called once, with the pool's open pin held. Any thread.
   func shutDown() { fatalError("a pool of no kind") }
 
   /// Gives back what nobody holds, and then the open pin. Nobody is inside any more.

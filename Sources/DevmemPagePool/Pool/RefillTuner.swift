@@ -3,10 +3,10 @@
 /// Chooses how many buffers to take from the provider at a time, for pools with
 /// `Configuration.tunesRefill`.
 ///
-/// A refill that follows the last one with hardly more allocations than it brought was not big enough
-/// for the burst: the next one is twice as large, up to the cache's capacity. A cache that overflows into
-/// the provider got more than it uses: the next refill is half as large, down to 8. What comes back over
-/// the return queue changes nothing.
+/// A refill that follows the last one with hardly more allocations than it brought was not big
+/// enough for the burst: the next one is twice as large, up to the cache's capacity. A cache that
+/// overflows into the provider got more than it uses: the next refill is half as large, down to 8.
+/// What comes back over the return queue changes nothing.
 struct RefillTuner {
   private var allocationsAtLastRefill: UInt64 = 0
   private var cameFromQueue = false

@@ -10,9 +10,9 @@
 /// was closed are released on whatever thread they die: every method may be called from any thread
 /// at any time. The pool calls it 64 buffers at a time, off the fast path.
 ///
-/// A provider may return buffers of other pools, close pools and drop references in its methods: the pool that
-/// calls is in order before each call. It must not allocate from the pool that calls, nor wait for another
-/// thread that uses it.
+/// A provider may return buffers of other pools, close pools and drop references in its methods:
+/// the pool that calls is in order before each call. It must not allocate from the pool that calls,
+/// nor wait for another thread that uses it.
 public protocol MemoryProvider: AnyObject, Sendable {
   /// A short name for reports, e.g. `dmabuf`.
   var name: String { get }
@@ -36,8 +36,9 @@ public protocol MemoryProvider: AnyObject, Sendable {
   func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess)
 }
 
-/// What a pool shows to a provider that it calls. Nobody else can make one, so a buffer that is in use cannot be
-/// released behind its pool's back; a provider that wraps another hands it on, and cannot keep it.
+/// What a pool shows to a provider that it calls. Nobody else can make one, so a buffer that is in
+/// use cannot be released behind its pool's back; a provider that wraps another hands it on, and
+/// cannot keep it.
 public struct MemoryProviderAccess: ~Copyable {
   init() {}
 }

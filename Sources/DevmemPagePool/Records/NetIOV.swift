@@ -8,9 +8,9 @@ public import Synchronization
 /// of buffers shares has moved to ``NetIOVArea``, and buffers are linked by 32-bit index instead
 /// of by pointer. Two records fit into a cache line.
 ///
-/// Who writes what: `area` and `index` never change; `pool` is written by whoever
-/// takes a buffer from the provider or gives it back, and by who allocates it from a shared pool; `next` by whoever just put the buffer on
-/// a list; `referenceCount` and `generation` by any holder.
+/// Who writes what: `area` and `index` never change; `pool` is written by whoever takes a buffer
+/// from the provider or gives it back, and by who allocates it from a shared pool; `next` by
+/// whoever just put the buffer on a list; `referenceCount` and `generation` by any holder.
 @frozen
 @safe
 public struct NetIOV: ~Copyable {
@@ -65,9 +65,9 @@ struct RecordReference: @unchecked Sendable {
 
 /// Names a buffer to its provider, without holding it.
 ///
-/// What ``MemoryProvider/refill(_:_:)`` gives and ``MemoryProvider/release(_:_:)`` takes: a number that is
-/// unique among all living slabs of the process. It may be kept and compared at will; what it says about a
-/// buffer only the slab tells (``NetIOVSlab``), which checks it.
+/// What ``MemoryProvider/refill(_:_:)`` gives and ``MemoryProvider/release(_:_:)`` takes: a number
+/// that is unique among all living slabs of the process. It may be kept and compared at will; what
+/// it says about a buffer only the slab tells (``NetIOVSlab``), which checks it.
 @frozen
 public struct NetIOVReference: Hashable, Sendable {
   @usableFromInline let index: UInt32

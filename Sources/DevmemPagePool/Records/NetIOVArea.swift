@@ -63,8 +63,8 @@ extension NetIOVArea {
     /// Where the buffer counts its CPU access brackets; nil when none is needed (host pages).
     @unsafe public var access: UnsafeMutablePointer<CPUAccessState>?
 
-    /// A run of IOVs that the CPU cannot reach: nothing here reads or writes the memory, so the addresses
-    /// may be anything.
+    /// A run of IOVs that the CPU cannot reach: nothing here reads or writes the memory, so the
+    /// addresses may be anything.
     public init(
       baseVirtual: UInt64, baseAddress: DeviceAddress, iovCount: Int, kind: Netmem.Kind,
       node: Int? = nil, context: UInt64 = 0

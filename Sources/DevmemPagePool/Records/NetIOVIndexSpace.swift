@@ -5,13 +5,12 @@ import Synchronization
 /// Hands out ranges of the process-wide 32-bit IOV indices.
 ///
 /// An index names one buffer in the whole process: that is what lets a token of another pool be
-/// told from a stale one. Index 0 means "none", those from
-/// ``NetmemToken/firstSharedIndex`` on are of second references. Used when slabs are made and freed, never on a
-/// data path.
+/// told from a stale one. Index 0 means "none", those from ``NetmemToken/firstSharedIndex`` on are
+/// of second references. Used when slabs are made and freed, never on a data path.
 ///
-/// With a range goes the generation at which its records begin: above all that were ever used with any of its
-/// indices, counting modulo 2^32. So a token of a slab that is gone fits no slab before 2^31 detaches of
-/// buffers with its index.
+/// With a range goes the generation at which its records begin: above all that were ever used with
+/// any of its indices, counting modulo 2^32. So a token of a slab that is gone fits no slab before
+/// 2^31 detaches of buffers with its index.
 final class NetIOVIndexSpace: Sendable {
   static let shared = NetIOVIndexSpace()
 
@@ -27,8 +26,8 @@ final class NetIOVIndexSpace: Sendable {
   }
 
   private struct Ranges {
-    /// Free ranges in ascending order. Neighbours are joined and take the higher generation: those are kept
-    /// as 64 bits here, so that higher has a meaning.
+    /// Free ranges in ascending order. Neighbours are joined and take the higher generation: those
+    /// are kept as 64 bits here, so that higher has a meaning.
     var free = [FreeRange(indices: 1..<UInt64(NetmemToken.firstSharedIndex), generation: 0)]
     /// The generations that living slabs began at, by first index.
     var taken: [UInt32: UInt64] = [:]

@@ -28,7 +28,8 @@ public final class NetIOVSlab: Sendable {
   private let firstGeneration: UInt32
 
   deinit {
-    // A token of this slab must not fit the next one that gets these indices: that one begins above.
+    // A token of this slab must not fit the next one that gets these indices: that one begins
+    // above.
     var used: UInt32 = 0
     for position in 0..<iovCount {
       let generation = unsafe records[position].generation.load(ordering: .relaxed)
@@ -135,7 +136,8 @@ public final class NetIOVSlab: Sendable {
     unsafe reference(of: iov).record.pointee.pool.load(ordering: .relaxed) != nil
   }
 
-  /// Both at once, in few instructions: the number that the provider gave the run, and the position in it.
+  /// Both at once, in few instructions: the number that the provider gave the run, and the position
+  /// in it.
   @inlinable
   package func place(of iov: NetIOVReference) -> (context: UInt64, indexInArea: Int) {
     let distance = Int(iov.index &- firstIndex)

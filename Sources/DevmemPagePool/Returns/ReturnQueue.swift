@@ -2,8 +2,8 @@
 
 import Synchronization
 
-/// Where other threads leave buffers for the owner: a ring, and behind it a stack without limit, so that
-/// a return never waits and is never refused for lack of room.
+/// Where other threads leave buffers for the owner: a ring, and behind it a stack without limit, so
+/// that a return never waits and is never refused for lack of room.
 struct ReturnQueue: ~Copyable {
   let ring: ReturnRing
   let overflow = ReturnStack()
@@ -11,8 +11,8 @@ struct ReturnQueue: ~Copyable {
   /// - Parameter capacity: slots of the ring, rounded up to a power of two.
   init(capacity: Int) { ring = ReturnRing(capacity: capacity) }
 
-  /// Adds a buffer if the ring is known to have room. Any thread. False, and the buffer not taken, where
-  /// ``push(_:)`` has to be asked.
+  /// Adds a buffer if the ring is known to have room. Any thread. False, and the buffer not taken,
+  /// where ``push(_:)`` has to be asked.
   @inline(__always)
   func pushAtOnce(_ record: UnsafeMutablePointer<NetIOV>) -> Bool {
     unsafe ring.pushAtOnce(record)
@@ -43,9 +43,9 @@ struct ReturnQueue: ~Copyable {
     }
   }
 
-  /// Adds all buffers of a batch, of this queue's pool, in one operation, and keeps their storage. Any
-  /// thread. False, and nothing taken, when the queue is closed, wants attention or is full, somebody else
-  /// may hold one of the buffers, or the cache could not take all of them.
+  /// Adds all buffers of a batch, of this queue's pool, in one operation, and keeps their storage.
+  /// Any thread. False, and nothing taken, when the queue is closed, wants attention or is full,
+  /// somebody else may hold one of the buffers, or the cache could not take all of them.
   func push(_ storage: BatchStorage, _ count: Int, to pool: PagePool.State.Reference) -> Bool {
     guard storage.capacity == BatchStorage.keptCapacity, !storage.mayBeShared,
       unsafe count <= pool.pointee.capacity
@@ -53,8 +53,8 @@ struct ReturnQueue: ~Copyable {
     return ring.push(storage, count: count, below: ReturnRing.attentionBit) == .pushed
   }
 
-  /// Adds a buffer whether attention is wanted or not. Any thread. False when the queue is closed, and in a
-  /// forked child.
+  /// Adds a buffer whether attention is wanted or not. Any thread. False when the queue is closed,
+  /// and in a forked child.
   func pushUnattended(_ record: UnsafeMutablePointer<NetIOV>) -> Bool {
     var iov = unsafe RecordReference(record: record)
     switch unsafe ring.push(&iov, count: 1, below: ReturnRing.closedBit) {

@@ -6,17 +6,17 @@ import Synchronization
 /// Where other threads leave buffers for the owner: a ring of handles with many producers and one
 /// consumer (the role of the kernel's `ptr_ring`, without its lock).
 ///
-/// A producer takes positions with one compare-and-swap on the tail, then fills them. It writes into the
-/// ring only, never into a record: a buffer that travels between two threads moves an eighth of a cache
-/// line each way, where a list through the records would move one and a half.
+/// A producer takes positions with one compare-and-swap on the tail, then fills them. It writes
+/// into the ring only, never into a record: a buffer that travels between two threads moves an
+/// eighth of a cache line each way, where a list through the records would move one and a half.
 ///
-/// A slot holds a record's address and, in the lowest bit, the parity of the lap it was written in. So
-/// the consumer sees what is filled without clearing slots: one that still has the last lap's parity is
-/// taken, but not filled yet.
+/// A slot holds a record's address and, in the lowest bit, the parity of the lap it was written in.
+/// So the consumer sees what is filled without clearing slots: one that still has the last lap's
+/// parity is taken, but not filled yet.
 ///
-/// A whole batch takes one slot: the address of its ``BatchStorage``, marked by the second bit, with the
-/// number of its buffers in the top 16 bits, where no address of a process has any. Its buffers
-/// stay where they are.
+/// A whole batch takes one slot: the address of its ``BatchStorage``, marked by the second bit,
+/// with the number of its buffers in the top 16 bits, where no address of a process has any. Its
+/// buffers stay where they are.
 ///
 /// Each end remembers what it last saw of the other and looks again only when that is not enough.
 @safe
@@ -25,12 +25,12 @@ struct ReturnRing: ~Copyable {
 
   /// What producers write.
   private struct Producers: ~Copyable {
-    /// The first position that is not known to be free: a ring's length beyond what was last seen of `head`,
-    /// and never ahead of the truth. 0 in a forked child, whose pushes are refused. First: its address is
-    /// the entry's word.
+    /// The first position that is not known to be free: a ring's length beyond what was last seen
+    /// of `head`, and never ahead of the truth. 0 in a forked child, whose pushes are refused.
+    /// First: its address is the entry's word.
     let limit: Atomic<UInt64>
-    /// The next free position in bits 0...61; bit 62: returns want attention; bit 63: closed. With a flag it
-    /// is above every limit, so that one comparison is all that a push has to ask.
+    /// The next free position in bits 0...61; bit 62: returns want attention; bit 63: closed. With
+    /// a flag it is above every limit, so that one comparison is all that a push has to ask.
     let tail = Atomic<UInt64>(0)
     /// Buffers that were pushed in batches, less one for each batch.
     let pushedBeyondSlots = Atomic<UInt64>(0)
@@ -38,8 +38,8 @@ struct ReturnRing: ~Copyable {
     init(slotCount: UInt64) { limit = Atomic(slotCount) }
   }
 
-  // SAFETY: allocated in init for the producers' words, 64 bytes behind their start the entry that CThreads knows
-  // until deinit, and 128 behind it `mask` + 1 slots; all of it is freed in deinit.
+  // SAFETY: allocated in init for the producers' words, 64 bytes behind their start the entry that
+  // CThreads knows until deinit, and 128 behind it `mask` + 1 slots; all of it is freed in deinit.
   private let producers: UnsafeMutablePointer<Producers>
   private let mask: UInt64
   /// The lowest bit of a position that says which lap it is in.
@@ -104,7 +104,8 @@ struct ReturnRing: ~Copyable {
   static var attentionBit: UInt64 { 1 << 62 }
   private static var positionMask: UInt64 { attentionBit - 1 }
 
-  /// Adds a buffer if there is room that is known of, and no flag is up. Any thread. Budget: 15 instructions.
+  /// Adds a buffer if there is room that is known of, and no flag is up. Any thread. Budget: 15
+  /// instructions.
   @inline(__always)
   func pushAtOnce(_ record: UnsafeMutablePointer<NetIOV>) -> Bool {
     var seen = unsafe producers.pointee.tail.load(ordering: .relaxed)
@@ -128,8 +129,8 @@ struct ReturnRing: ~Copyable {
     var position: UInt64 = 0
     let outcome = reserve(count, below: flag, &position)
     guard outcome == .pushed else { return outcome }
-    // To the end of the lap, then from the start of the next: the parity is the same within each. What is not
-    // filled yet keeps the pool.
+    // To the end of the lap, then from the start of the next: the parity is the same within each.
+    // What is not filled yet keeps the pool.
     let inLap = min(count, Int(truncatingIfNeeded: lapBit &- (position & mask)))
     unsafe fillInLap(position, iovs, inLap)
     if inLap < count {
@@ -146,8 +147,8 @@ struct ReturnRing: ~Copyable {
   ) {
     let first = unsafe slot(position)
     let parity = parity(position)
-    // The lines of the next push of as many, which the consumer's processor had last: they come while buffers
-    // are collected for it. Before the last fill, though it is no access.
+    // The lines of the next push of as many, which the consumer's processor had last: they come
+    // while buffers are collected for it. Before the last fill, though it is no access.
     var line = 0
     while line < count {
       unsafe cthreads_expect_to_write(
@@ -171,8 +172,8 @@ struct ReturnRing: ~Copyable {
     let outcome = reserve(1, below: flag, &position)
     guard outcome == .pushed else { return outcome }
     unsafe producers.pointee.pushedBeyondSlots.add(UInt64(count - 1), ordering: .relaxed)
-    // With the last fill the buffers are the consumer's, and the pool may end: nothing of it may be touched
-    // any more.
+    // With the last fill the buffers are the consumer's, and the pool may end: nothing of it may be
+    // touched any more.
     fill(position, address | Self.batchMark | UInt(count) << 48)
     return .pushed
   }
@@ -198,8 +199,8 @@ struct ReturnRing: ~Copyable {
 
   /// Whether there is room up to `end`, after another look at the consumer.
   ///
-  /// Acquire and release: what the consumer has taken out of these slots it has read by now, whichever
-  /// producer saw it first.
+  /// Acquire and release: what the consumer has taken out of these slots it has read by now,
+  /// whichever producer saw it first.
   @inline(never)
   private func findRoom(_ end: UInt64) -> Bool {
     let limit = head.load(ordering: .acquiring) &+ lapBit
@@ -221,8 +222,8 @@ struct ReturnRing: ~Copyable {
 
   /// Takes up to `count` buffers that came one by one, oldest first. Owner thread only. Budget: 7
   /// instructions a buffer.
-  /// - Returns: how many were written to `destination`. Fewer than there are, or none, when a producer
-  ///   has not filled its slot yet, or the next entry is a batch.
+  /// - Returns: how many were written to `destination`. Fewer than there are, or none, when a
+  ///   producer has not filled its slot yet, or the next entry is a batch.
   func take(into destination: UnsafeMutablePointer<RecordReference>, upTo count: Int) -> Int {
     let start = head.load(ordering: .relaxed)
     let known = lookAhead(count, from: start)
@@ -247,8 +248,8 @@ struct ReturnRing: ~Copyable {
     return taken
   }
 
-  /// Nothing can be taken at the head: skips what was taken out of turn, and takes what stands behind a slot
-  /// that its producer has not filled yet.
+  /// Nothing can be taken at the head: skips what was taken out of turn, and takes what stands
+  /// behind a slot that its producer has not filled yet.
   @inline(never)
   private func takeBehind(
     into destination: UnsafeMutablePointer<RecordReference>, upTo count: Int,
@@ -344,8 +345,8 @@ struct ReturnRing: ~Copyable {
     return true
   }
 
-  /// Takes the next entry if it is a batch, or one behind a slot that its producer has not filled yet. Owner
-  /// thread only.
+  /// Takes the next entry if it is a batch, or one behind a slot that its producer has not filled
+  /// yet. Owner thread only.
   /// - Parameter counts: of how many buffers.
   func takeBatch(of counts: ClosedRange<Int>) -> (storage: BatchStorage, count: Int)? {
     let start = head.load(ordering: .relaxed)

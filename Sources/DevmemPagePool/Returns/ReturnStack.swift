@@ -6,7 +6,8 @@ import Synchronization
 ///
 /// A stack of records linked by index: a push is one compare-and-swap, it never waits for anybody
 /// and there is always room, since the link lies in the buffer's own record. The owner takes all of
-/// them with one exchange. As nobody pops single entries, a head that comes back (ABA) does no harm.
+/// them with one exchange. As nobody pops single entries, a head that comes back (ABA) does no
+/// harm.
 ///
 /// The head is one word: bits 0...31 the first buffer's index (0 = empty), bits 32...61 how many
 /// there are, bit 62 that returns want attention, bit 63 that the pool is closed and takes no more.

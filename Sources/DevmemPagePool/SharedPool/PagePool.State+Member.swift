@@ -3,14 +3,14 @@
 public import CThreads
 import Synchronization
 
-/// A state as one thread's part of a ``SharedPagePool``: its cache, found by the thread through a word of its
-/// own (`cthreads_value`).
+/// A state as one thread's part of a ``SharedPagePool``: its cache, found by the thread through a
+/// word of its own (`cthreads_value`).
 ///
-/// Only that thread enters it, by the marks of `State+Entry.swift`. `limit` and `floor` are what it looks at
-/// after them: both say "go the long way" while it is kept out. The long way leads under the pool's lock,
-/// and all that is not a mark happens there: keeping a thread out, emptying its cache, letting it in again,
-/// which only the thread itself does. Hence `section` has no part in this, and nobody waits for who is on the
-/// long way.
+/// Only that thread enters it, by the marks of `State+Entry.swift`. `limit` and `floor` are what it
+/// looks at after them: both say "go the long way" while it is kept out. The long way leads under
+/// the pool's lock, and all that is not a mark happens there: keeping a thread out, emptying its
+/// cache, letting it in again, which only the thread itself does. Hence `section` has no part in
+/// this, and nobody waits for who is on the long way.
 extension PagePool.State {
   /// The calling thread's part of the pool with that key; only to be called where there is one.
   @inlinable
@@ -101,7 +101,8 @@ extension PagePool.State {
     return unsafe magazine.slots[count - 1]
   }
 
-  /// Moves the topmost `count` buffers of the full cache to an empty magazine, and puts one onto what is left.
+  /// Moves the topmost `count` buffers of the full cache to an empty magazine, and puts one onto
+  /// what is left.
   /// - Returns: false, and nothing done, if the thread is kept out, or the cache is not full.
   static func unload(
     _ count: Int, to magazine: BatchStorage, _ iov: RecordReference, _ state: Reference
@@ -124,13 +125,15 @@ extension PagePool.State {
   /// Whether the thread has been told to keep out.
   var isKeptOut: Bool { limit.isNull }
 
-  /// Whether there is nothing to be had from this part: it was emptied, or looks empty from outside.
+  /// Whether there is nothing to be had from this part: it was emptied, or looks empty from
+  /// outside.
   var isIdle: Bool {
     if isKeptOut { return unsafe parkedTop.acquire() != nil }
     return unsafe top.acquire() == base && wholeBatchCount.load(ordering: .relaxed) == 0
   }
 
-  /// Tells the thread to keep out. What it has begun goes on: after a `cthreads_barrier`, see ``isInside``.
+  /// Tells the thread to keep out. What it has begun goes on: after a `cthreads_barrier`, see
+  /// ``isInside``.
   func tellOut() {
     parkedTop.publishNull()
     floor.publishEnd()
@@ -148,9 +151,10 @@ extension PagePool.State {
     unsafe limit.publish(base + capacity)
   }
 
-  /// Takes all that is in the cache. The thread was told to keep out and is out, or is the calling one.
-  /// - Returns: false, and nothing done, if the thread has begun something in which it will find that it is kept
-  ///   out: it puts `top` back as it was.
+  /// Takes all that is in the cache. The thread was told to keep out and is out, or is the calling
+  /// one.
+  /// - Returns: false, and nothing done, if the thread has begun something in which it will find
+  ///   that it is kept out: it puts `top` back as it was.
   @discardableResult
   mutating func empty(into iovs: inout [RecordReference]) -> Bool {
     var count = 0

@@ -5,13 +5,14 @@ public import Synchronization
 
 /// A pool of equal buffers that any thread, task or actor may allocate from.
 ///
-/// Behind it each thread has a part of its own, made at the thread's first use and given back at its end
-/// (what an lcore's cache is to a DPDK mempool). Parts exchange buffers through a depot, a refill at a time,
-/// under a lock; the depot gets them from the provider. Before an allocation fails, what other threads' caches
-/// hold is called back: nobody gets nothing while somebody idles with everything.
+/// Behind it each thread has a part of its own, made at the thread's first use and given back at
+/// its end (what an lcore's cache is to a DPDK mempool). Parts exchange buffers through a depot, a
+/// refill at a time, under a lock; the depot gets them from the provider. Before an allocation
+/// fails, what other threads' caches hold is called back: nobody gets nothing while somebody idles
+/// with everything.
 ///
-/// A buffer that dies joins the part of the thread that it dies on, whoever allocated it. The calls that
-/// stay in the caller's part take no lock and no atomic operation.
+/// A buffer that dies joins the part of the thread that it dies on, whoever allocated it. The calls
+/// that stay in the caller's part take no lock and no atomic operation.
 ///
 /// For one consumer on one thread ``PagePool`` is the faster one, and has fragments and a node.
 ///
@@ -26,8 +27,9 @@ public final class SharedPagePool: Sendable {
   /// Makes a pool.
   /// - Parameters:
   ///   - provider: where the buffers come from.
-  ///   - configuration: `cacheCapacity` is that of each thread's part, `refillCount` what moves between a part
-  ///     and the depot at a time, `ringCapacity` what the depot keeps. No `node`, no `tunesRefill`.
+  ///   - configuration: `cacheCapacity` is that of each thread's part, `refillCount` what moves
+  ///     between a part and the depot at a time, `ringCapacity` what the depot keeps. No `node`, no
+  ///     `tunesRefill`.
   /// - Throws: ``PagePoolError`` for a configuration that cannot be, or what the provider's
   ///   `attach` throws. Nothing is left behind then.
   public init(
@@ -42,9 +44,9 @@ public final class SharedPagePool: Sendable {
 
   /// Takes a buffer, or nil when there is none (the statistics say why). Any thread.
   ///
-  /// Never throws. With a buffer in the thread's cache: 15 instructions, no lock (32 with its return and the loop, held
-  /// by `make check`). Else it takes the pool's lock,
-  /// and may call the provider and interrupt other threads for some microseconds.
+  /// Never throws. With a buffer in the thread's cache: 15 instructions, no lock (32 with its
+  /// return and the loop, held by `make check`). Else it takes the pool's lock, and may call the
+  /// provider and interrupt other threads for some microseconds.
   /// - Parameters:
   ///   - priority: `.critical` may take from the reserve when all else is exhausted.
   ///   - fileID: where the call stands, for pools with a ledger (`PagePool.isDebugging`).
@@ -77,7 +79,8 @@ public final class SharedPagePool: Sendable {
   /// Takes up to `count` buffers; fewer, or none, when there are no more. Any thread.
   ///
   /// What is left in the batch when it dies goes back in bulk.
-  /// - Precondition: `count` is at least 1; this is not a forked child of the process that made the pool.
+  /// - Precondition: `count` is at least 1; this is not a forked child of the process that made the
+  ///   pool.
   @inlinable
   public func allocateBatch(
     _ count: Int, fileID: StaticString = #fileID, line: UInt = #line
@@ -109,16 +112,17 @@ public final class SharedPagePool: Sendable {
 
   /// Takes a buffer, waiting for one to come back if there is none. Any task.
   ///
-  /// No polling: whoever returns the next buffer, on whatever thread, hands it over. Waiting tasks are
-  /// served in their order. While a task waits no thread uses its cache. Only buffers that this pool has out
-  /// can come; those that another pool gives back to a shared provider are noticed at the next allocation.
+  /// No polling: whoever returns the next buffer, on whatever thread, hands it over. Waiting tasks
+  /// are served in their order. While a task waits no thread uses its cache. Only buffers that this
+  /// pool has out can come; those that another pool gives back to a shared provider are noticed at
+  /// the next allocation.
   /// - Parameters:
   ///   - limit: how long to wait at most; nil = until one comes.
   ///   - fileID: where the call stands, for pools with a ledger.
   ///   - line: the same.
   /// - Throws: `CancellationError` when the task is cancelled, ``PagePoolError/timedOut``,
-  ///   ``PagePoolError/closed``, ``PagePoolError/forked``. A buffer that was handed over at that very moment goes
-  ///   back to the pool: nothing is lost.
+  ///   ``PagePoolError/closed``, ``PagePoolError/forked``. A buffer that was handed over at that
+  ///   very moment goes back to the pool: nothing is lost.
   public nonisolated(nonsending) func allocate(
     waiting limit: Duration?, fileID: StaticString = #fileID, line: UInt = #line
   ) async throws -> Netmem {
@@ -160,14 +164,15 @@ public final class SharedPagePool: Sendable {
   public var inFlight: PagePool.InFlight { core.inFlight }
   /// What all threads have done so far; exact while no other thread is at it. Any thread.
   public var statistics: PagePool.Statistics { core.statistics }
-  /// Every buffer that is out with where and when it was taken, oldest first; nil for a pool that was
-  /// made while `PagePool.isDebugging` was off. Any thread.
+  /// Every buffer that is out with where and when it was taken, oldest first; nil for a pool that
+  /// was made while `PagePool.isDebugging` was off. Any thread.
   public var holdings: [PagePool.Holding]? { core.ledger?.holdings }
 
-  /// Turns a token back into the buffer that was detached. Any thread; on the one that the buffer was
-  /// allocated on it takes no lock.
+  /// Turns a token back into the buffer that was detached. Any thread; on the one that the buffer
+  /// was allocated on it takes no lock.
   /// - Throws: ``NetmemTokenError`` for a token of another pool, one that was reclaimed before, or
-  ///   a made-up one, and for every token in a forked child. Nothing has changed then, but a counter.
+  ///   a made-up one, and for every token in a forked child. Nothing has changed then, but a
+  ///   counter.
   @inlinable
   public func reclaim(_ token: NetmemToken) throws(NetmemTokenError) -> Netmem {
     guard cthreads_has(key) else { return try unsafe PagePool.State.reclaimSlow(token, home) }
@@ -178,9 +183,9 @@ public final class SharedPagePool: Sendable {
 
   /// Closes the pool and waits until the last buffer is back (`page_pool_destroy`).
   ///
-  /// What lies in caches goes back to the provider at once, the others as they die; allocating returns nil from
-  /// now on. May be awaited more than once, from any thread or task. Cancelling the task does not cut the wait
-  /// short.
+  /// What lies in caches goes back to the provider at once, the others as they die; allocating
+  /// returns nil from now on. May be awaited more than once, from any thread or task. Cancelling
+  /// the task does not cut the wait short.
   /// - Parameter limit: how long to wait at most; nil = until the last buffer is back.
   /// - Throws: ``PagePoolError/stillHeld(_:)`` when the time is up: the pool is closed and goes on
   ///   waiting by itself; the error says who holds what, as far as a ledger knows.
@@ -191,8 +196,8 @@ public final class SharedPagePool: Sendable {
     try await core.close(waitingAtMost: limit)
   }
 
-  /// Closes the pool and calls `whenDrained` when the last buffer is back: at once on this thread if
-  /// none is out, else on the thread where the last one dies. In a forked child nothing happens.
+  /// Closes the pool and calls `whenDrained` when the last buffer is back: at once on this thread
+  /// if none is out, else on the thread where the last one dies. In a forked child nothing happens.
   public func close(whenDrained: @escaping @Sendable () -> Void) {
     core.close(whenDrained: whenDrained)
   }

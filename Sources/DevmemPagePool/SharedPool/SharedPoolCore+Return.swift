@@ -16,8 +16,8 @@ extension SharedPoolCore {
     drop(Self.pin)
   }
 
-  /// Makes room in the full cache by one magazine, which goes to the depot. False, and nothing done, if that is
-  /// not what there is to do. With a pin.
+  /// Makes room in the full cache by one magazine, which goes to the depot. False, and nothing
+  /// done, if that is not what there is to do. With a pin.
   ///
   /// The lock is held for a few instructions: magazines are filled without it.
   private func unloadMagazine(_ iov: RecordReference) -> Bool {
@@ -53,7 +53,8 @@ extension SharedPoolCore {
     var surplus: [RecordReference] = []
     let way = depot.withLock { depot -> Handover? in
       if depot.isClosed { return .refused }
-      // Looked at under the lock: a task that begins to wait calls everybody back after it has said so.
+      // Looked at under the lock: a task that begins to wait calls everybody back after it has said
+      // so.
       if seesEverything { return nil }
       for position in iovs.indices { unsafe keep(iovs[position], part, &depot) }
       surplus = takeSurplus(&depot)
@@ -71,8 +72,8 @@ extension SharedPoolCore {
     }
   }
 
-  /// Buffers of the pool's own, which nobody returns now, to where they belong: a task that waits, the depot, the
-  /// provider of a closed pool. With a pin.
+  /// Buffers of the pool's own, which nobody returns now, to where they belong: a task that waits,
+  /// the depot, the provider of a closed pool. With a pin.
   func pass(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     for position in iovs.indices {
       switch unsafe handOverOrKeep(iovs[position], isReturn: false) {
@@ -111,8 +112,8 @@ extension SharedPoolCore {
     }
   }
 
-  /// Takes out of the depot what is above the ring capacity: the oldest, which are the least likely to be in a
-  /// processor's cache.
+  /// Takes out of the depot what is above the ring capacity: the oldest, which are the least likely
+  /// to be in a processor's cache.
   private func takeSurplus(_ depot: inout Depot) -> [RecordReference] {
     let over = count(depot) - configuration.ringCapacity
     guard over > 0 else { return [] }
@@ -140,7 +141,8 @@ extension SharedPoolCore {
 
   // MARK: Looking
 
-  /// Buffers in all threads' caches. Under the lock. Nil while one is between the two marks of a return.
+  /// Buffers in all threads' caches. Under the lock. Nil while one is between the two marks of a
+  /// return.
   private static func cachedCount(_ depot: borrowing Depot) -> Int? {
     var count = 0
     for part in depot.parts.values {
@@ -152,7 +154,8 @@ extension SharedPoolCore {
     return count
   }
 
-  /// Where the buffers are; a snapshot while other threads are at it. In a forked child, which has none, zeros.
+  /// Where the buffers are; a snapshot while other threads are at it. In a forked child, which has
+  /// none, zeros.
   var currentInFlight: PagePool.InFlight {
     while !isForked {
       let seen = depot.withLock { depot -> PagePool.InFlight? in
@@ -168,7 +171,8 @@ extension SharedPoolCore {
     return PagePool.InFlight(held: 0, cached: 0, queued: 0)
   }
 
-  /// What all threads have done; exact while none is at it. In a forked child, which has none, zeros.
+  /// What all threads have done; exact while none is at it. In a forked child, which has none,
+  /// zeros.
   var currentStatistics: PagePool.Statistics {
     func read(_ counter: borrowing Atomic<UInt64>) -> UInt64 { counter.load(ordering: .relaxed) }
     var result = PagePool.Statistics()

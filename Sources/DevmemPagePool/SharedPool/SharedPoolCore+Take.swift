@@ -5,8 +5,8 @@ import Synchronization
 
 /// Getting buffers the long way. Any thread, in no mark.
 extension SharedPoolCore {
-  /// One buffer: from the calling thread's part, the depot, the provider, the other threads' parts, and
-  /// for a critical allocation the reserve, in this order.
+  /// One buffer: from the calling thread's part, the depot, the provider, the other threads' parts,
+  /// and for a critical allocation the reserve, in this order.
   func takeOne(_ priority: PagePool.Priority, _ site: PagePool.CallSite) -> RecordReference? {
     if let iov = takeFromMagazine() { return iov }
     return unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: 1) { slots in
@@ -18,7 +18,8 @@ extension SharedPoolCore {
     }
   }
 
-  /// One buffer of a magazine that fills the calling thread's cache. Nil if that is not what there is to do.
+  /// One buffer of a magazine that fills the calling thread's cache. Nil if that is not what there
+  /// is to do.
   ///
   /// The lock is held for a few instructions: magazines are emptied without it.
   private func takeFromMagazine() -> RecordReference? {
@@ -50,7 +51,8 @@ extension SharedPoolCore {
     return nil
   }
 
-  /// Up to `count` buffers, without the reserve. Fewer are for the caller to count (`countNothing`).
+  /// Up to `count` buffers, without the reserve. Fewer are for the caller to count
+  /// (`countNothing`).
   func take(_ count: Int, to slots: AtomicSlot.Slot, _ site: PagePool.CallSite) -> Int {
     guard !isForked else { trapNotOwner() }
     guard let part = unsafe partHere() ?? (isClosing.load(ordering: .relaxed) ? nil : home) else {
@@ -86,7 +88,8 @@ extension SharedPoolCore {
     }
   }
 
-  /// As `Statistics` has it: one counts as what made it slow, the others as if the cache had served them.
+  /// As `Statistics` has it: one counts as what made it slow, the others as if the cache had served
+  /// them.
   func note(
     _ taken: Int, _ hasAskedProvider: Bool, _ part: PagePool.State.Reference
   ) {
@@ -109,7 +112,8 @@ extension SharedPoolCore {
   ) -> Int {
     return depot.withLock { depot in
       if depot.isClosed { return 0 }
-      // Looked at under the lock: a task that begins to wait calls everybody back after it has said so.
+      // Looked at under the lock: a task that begins to wait calls everybody back after it has said
+      // so.
       let mayCache = !seesEverything
       var taken = 0
       if unsafe part != home {
@@ -154,10 +158,11 @@ extension SharedPoolCore {
     }
   }
 
-  /// Hands what has come from the provider into the depot to the tasks that wait: they were here before.
+  /// Hands what has come from the provider into the depot to the tasks that wait: they were here
+  /// before.
   ///
-  /// Looked at after that and not before: a task that begins to wait meanwhile has looked into the depot before, or
-  /// is seen here. Something else must keep the pool.
+  /// Looked at after that and not before: a task that begins to wait meanwhile has looked into the
+  /// depot before, or is seen here. Something else must keep the pool.
   private func serveWaiters() {
     while waiterCount.load(ordering: .acquiring) > 0,
       let iov = depot.withLock({ takeSingle(&$0) })
@@ -219,8 +224,8 @@ extension SharedPoolCore {
 
   // MARK: Waiting
 
-  /// A task wants a buffer: takes one, or begins to wait; from then on whoever returns a buffer hands it
-  /// over.
+  /// A task wants a buffer: takes one, or begins to wait; from then on whoever returns a buffer
+  /// hands it over.
   func expectWaiter(_ site: PagePool.CallSite) -> Expectation {
     if isForked { return .refused(.forked) }
     if let iov = takeOne(.normal, site) { return .buffer(iov) }

@@ -3,13 +3,15 @@
 import CThreads
 import Synchronization
 
-/// The cold part of a ``SharedPagePool``: the threads' parts of it, and the depot between them and the provider.
+/// The cold part of a ``SharedPagePool``: the threads' parts of it, and the depot between them and
+/// the provider.
 ///
-/// Everything here is under one lock, but calls of the provider and of the user's callbacks, which are made
-/// without it. How a thread is kept out of its own part is in docs/life-cycle.md.
+/// Everything here is under one lock, but calls of the provider and of the user's callbacks, which
+/// are made without it. How a thread is kept out of its own part is in docs/life-cycle.md.
 @safe
 final class SharedPoolCore: PoolCore, @unchecked Sendable {
-  // SAFETY: states and their caches are allocated here and freed in deinit; who may be in them is above.
+  // SAFETY: states and their caches are allocated here and freed in deinit; who may be in them is
+  // above.
   let depot = Mutex(Depot())
   /// The state that buffers are out for which a thread without a part took from the provider.
   let home: PagePool.State.Reference
@@ -30,8 +32,8 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
 
   /// What the threads have in common; behind the lock.
   struct Depot {
-    /// Buffers in nobody's cache: magazines of one refill each, which change hands as they are, and single ones,
-    /// last in first out.
+    /// Buffers in nobody's cache: magazines of one refill each, which change hands as they are, and
+    /// single ones, last in first out.
     var magazines: [BatchStorage] = []
     var iovs: [RecordReference] = []
     /// Magazines without buffers.
@@ -75,12 +77,14 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
   ) throws(PagePoolError) {
     guard configuration.node == nil else {
       throw .invalidConfiguration(
-        "a SharedPagePool has no node, since its threads are on any: use a PagePool for each thread, or a provider on that node"
+        "a SharedPagePool has no node, since its threads are on any: use a PagePool for each "
+          + "thread, or a provider on that node"
       )
     }
     guard !configuration.tunesRefill else {
       throw .invalidConfiguration(
-        "a SharedPagePool does not tune its refills: set refillCount, or use a PagePool for each thread"
+        "a SharedPagePool does not tune its refills: set refillCount, or use a PagePool for "
+          + "each thread"
       )
     }
   }
@@ -99,8 +103,8 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
 
   // MARK: Parts
 
-  /// The calling thread's part, made at its first use. Nil in a closed pool, and on a thread that runs its
-  /// last destructors.
+  /// The calling thread's part, made at its first use. Nil in a closed pool, and on a thread that
+  /// runs its last destructors.
   func partHere() -> PagePool.State.Reference? {
     if cthreads_has(key) { return unsafe PagePool.State.here(key) }
     let number = cthreads_enter()
@@ -133,15 +137,15 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
 
   /// Whom to call back.
   enum Callback {
-    /// Who seems to have something, and not longer than a few turns of the processor for who is in the middle
-    /// of an operation: an allocation does not wait for a thread that is stopped there.
+    /// Who seems to have something, and not longer than a few turns of the processor for who is in
+    /// the middle of an operation: an allocation does not wait for a thread that is stopped there.
     case whoHas
     /// Everybody, however long it takes.
     case everybody
   }
 
-  /// Empties other threads' caches, and the calling one's, into the depot, and keeps them out until they come
-  /// the long way.
+  /// Empties other threads' caches, and the calling one's, into the depot, and keeps them out until
+  /// they come the long way.
   /// - Returns: whether there is something in the depot now.
   @discardableResult
   func callBack(_ whom: Callback) -> Bool {
@@ -199,8 +203,8 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
     depot.iovs.count + depot.magazines.count * configuration.refillCount
   }
 
-  /// At the end of every thread that had a part in some pool: what is in it goes to the depot, and the part to
-  /// the next new thread.
+  /// At the end of every thread that had a part in some pool: what is in it goes to the depot, and
+  /// the part to the next new thread.
   private static let noticeThreadEnds: Void = cthreads_at_end { number in
     for case let core as SharedPoolCore in PagePoolRegistry.shared.cores {
       core.threadEnds(number)

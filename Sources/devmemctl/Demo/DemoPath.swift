@@ -2,8 +2,8 @@
 
 /// One way of receiving the stream: into device memory, or into malloc'd buffers for comparison.
 protocol DemoPath: AnyObject {
-  /// Receives the next `byteCount` bytes of payload, has them read, and returns when the last buffer
-  /// of them is back. `progress` gets the bytes received so far.
+  /// Receives the next `byteCount` bytes of payload, has them read, and returns when the last
+  /// buffer of them is back. `progress` gets the bytes received so far.
   func transfer(byteCount: Int, progress: (Int) -> Void) throws
 }
 

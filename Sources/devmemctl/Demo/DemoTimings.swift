@@ -18,7 +18,8 @@ struct DemoTimings: Sendable {
     return seconds > 0 ? Double(byteCount) / seconds : 0
   }
 
-  /// Device memory's speed divided by malloc's: the median of the slices' ratios. Above 1 is faster.
+  /// Device memory's speed divided by malloc's: the median of the slices' ratios. Above 1 is
+  /// faster.
   var versusMalloc: Double {
     let ratios = slices.map { $0.malloc.seconds / $0.device.seconds }.filter(\.isFinite).sorted()
     guard !ratios.isEmpty else { return 0 }

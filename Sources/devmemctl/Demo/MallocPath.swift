@@ -63,8 +63,8 @@ final class MallocPath: DemoPath {
     unsafe vectors.deallocate()
   }
 
-  /// - Parameter outstandingByteLimit: what may be with the reader at a time, as much as the dma-buf
-  ///   has.
+  /// - Parameter outstandingByteLimit: what may be with the reader at a time, as much as the
+  ///   dma-buf has.
   init(connection: TCPSocket, payloadByteCount: Int, outstandingByteLimit: Int) throws {
     self.outstandingByteLimit = outstandingByteLimit
     self.connection = connection

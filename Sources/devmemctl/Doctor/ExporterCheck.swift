@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The check that decides the exit status: the demo itself, small, on the exporter that it takes by default;
-/// where that does not work, on one that it can be told to take.
+/// The check that decides the exit status: the demo itself, small, on the exporter that it takes by
+/// default; where that does not work, on one that it can be told to take.
 func checkExporter(_ probe: Probe) -> CheckResult {
   let name = "exporter"
   var refusals: [String] = []

@@ -3,8 +3,8 @@
 import Devmem
 import DevmemSystem
 
-/// Runs the demo on an exporter: as it is by default in all but the number of bytes, so that what would
-/// stop it stops this. Nil when it worked.
+/// Runs the demo on an exporter: as it is by default in all but the number of bytes, so that what
+/// would stop it stops this. Nil when it worked.
 func tryExporter(_ exporter: Probe.Exporter) -> Probe.Failure? {
   var options = DemoOptions(source: .generator(seed: 1), byteCount: 64 << 10)
   options.exporter =

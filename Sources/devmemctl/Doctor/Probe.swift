@@ -5,7 +5,8 @@ import DevmemNet
 /// Everything the checks may ask about a machine. Each check is a function of this value alone, so
 /// tests hand it made-up machines; `Probe.live()` asks the real one.
 struct Probe: Sendable {
-  /// Why an attempt did not work: the errno's name or text, and the remedy if the library knows one.
+  /// Why an attempt did not work: the errno's name or text, and the remedy if the library knows
+  /// one.
   struct Failure: Error, Sendable, Equatable {
     var reason: String
     var remedy: String?

@@ -5,11 +5,11 @@ import DevmemSystem
 import Glibc
 import Synchronization
 
-/// Gives those who may have it a dma-buf's descriptor and a line about it when they connect to a Unix
-/// socket, and closes the connection.
+/// Gives those who may have it a dma-buf's descriptor and a line about it when they connect to a
+/// Unix socket, and closes the connection.
 final class DescriptorServer: Sendable {
-  /// Who gets the descriptor. With it one reads and writes the memory for as long as one keeps it, also
-  /// after the binding's end.
+  /// Who gets the descriptor. With it one reads and writes the memory for as long as one keeps it,
+  /// also after the binding's end.
   struct Admission: Sendable {
     /// Besides this process's own user, and root.
     var users: Set<UInt32> = []
@@ -62,7 +62,8 @@ final class DescriptorServer: Sendable {
         guard admission.admits(peer) else {
           if refused.insert(peer.user).inserted {
             Terminal.error.noteLine(
-              "refused the descriptor to user \(peer.user) (process \(peer.process)), and will each time;"
+              "refused the descriptor to user \(peer.user) (process \(peer.process)), and will "
+                + "each time;"
                 + " --allow-user or --allow-group let others have it")
           }
           continue

@@ -4,8 +4,8 @@ import DevmemNet
 import DevmemSystem
 import Glibc
 
-/// A network card that is set up for device memory as long as this process lives, however it ends: a
-/// second process (``NICGuardCommand``) has done it and puts everything back.
+/// A network card that is set up for device memory as long as this process lives, however it ends:
+/// a second process (``NICGuardCommand``) has done it and puts everything back.
 ///
 /// The card's memory has to be unbound by then; the end of the process sees to that as well.
 final class NICGuard {
@@ -42,7 +42,8 @@ final class NICGuard {
     do {
       answer = try Self.answer(process.socket, patience, isInterruptible: true)
     } catch {
-      // Our end closes with the throw: it puts back what it has done, and ends. It is not ours to kill.
+      // Our end closes with the throw: it puts back what it has done, and ends. It is not ours to
+      // kill.
       throw CommandError(
         "setting \(interface) up: \(error.message)",
         remedy: error.remedy ?? Self.lookCommands(interface))
@@ -71,8 +72,8 @@ final class NICGuard {
 
   /// Puts everything back and waits for it. A second call does nothing.
   ///
-  /// - Throws: `CommandError` with what ``NICSetup/restore()`` says; where the process that keeps the card
-  ///   has gone, with what is left to be put back.
+  /// - Throws: `CommandError` with what ``NICSetup/restore()`` says; where the process that keeps
+  ///   the card has gone, with what is left to be put back.
   func restore() throws(CommandError) {
     guard !isReaped else { return }
     isReaped = true
@@ -81,7 +82,8 @@ final class NICGuard {
       answer = .gone
     } else {
       do {
-        // Signals do not end this wait: a second one of a kind ends this process, and the other goes on.
+        // Signals do not end this wait: a second one of a kind ends this process, and the other
+        // goes on.
         answer = try Self.answer(process.socket, patience, isInterruptible: false)
       } catch {
         throw CommandError("putting \(interface) back: \(error.message)", remedy: byHand)
@@ -95,8 +97,8 @@ final class NICGuard {
     }
   }
 
-  /// Runs the body, which unbinds what it binds, and puts the card back, whatever happens. Where both the
-  /// body and that fail, both are said, and the body's error is thrown.
+  /// Runs the body, which unbinds what it binds, and puts the card back, whatever happens. Where
+  /// both the body and that fail, both are said, and the body's error is thrown.
   static func keeping<Result>(
     _ cardGuard: NICGuard?, _ body: () throws -> Result
   ) throws -> Result {

@@ -6,8 +6,8 @@ import DevmemNet
 import DevmemSystem
 import Glibc
 
-/// The process that sets a network card up for another one and puts it back when that ends: by asking,
-/// by a signal, or by being killed, which a process cannot clean up after itself.
+/// The process that sets a network card up for another one and puts it back when that ends: by
+/// asking, by a signal, or by being killed, which a process cannot clean up after itself.
 ///
 /// It shares a Unix socket with the other one; the end of that is what it waits for.
 struct NICGuardCommand: ParsableCommand {
@@ -73,8 +73,8 @@ struct NICGuardCommand: ParsableCommand {
     }
   }
 
-  /// While a process is being killed, its binding may end later than its socket to us: tries for ten
-  /// seconds.
+  /// While a process is being killed, its binding may end later than its socket to us: tries for
+  /// ten seconds.
   private static func restore(_ setup: NICSetup) throws(DevmemError) {
     for _ in 0..<100 {
       do throws(DevmemError) {

@@ -11,13 +11,13 @@ struct NetdevBindCommand: ParsableCommand {
     commandName: "bind",
     abstract: "Bind a new dma-buf to a network card, for other programs, until interrupted.",
     discussion: """
-      Sets the card up (header/data split, channels, receive side scaling, steering rules), makes a \
-      udmabuf, binds it and prints the binding's number. With --socket every program of the same user, \
-      or of those that --allow-user and --allow-group name, that connects gets the dma-buf's descriptor \
-      (SCM_RIGHTS) with one line of JSON, as a SOCK_SEQPACKET message. Whoever has it reads and writes \
-      what the card receives, and keeps the memory also after the binding's end. On \
-      SIGINT, SIGTERM or SIGHUP the memory is unbound and the card put back as it was; also when this \
-      program is killed, because a second one sees to it.
+      Sets the card up (header/data split, channels, receive side scaling, steering rules), makes \
+      a udmabuf, binds it and prints the binding's number. With --socket every program of the \
+      same user, or of those that --allow-user and --allow-group name, that connects gets the \
+      dma-buf's descriptor (SCM_RIGHTS) with one line of JSON, as a SOCK_SEQPACKET message. \
+      Whoever has it reads and writes what the card receives, and keeps the memory also after the \
+      binding's end. On SIGINT, SIGTERM or SIGHUP the memory is unbound and the card put back as \
+      it was; also when this program is killed, because a second one sees to it.
       """)
 
   @Argument(help: "The network card, such as eth0.")
@@ -112,8 +112,8 @@ struct NetdevBindCommand: ParsableCommand {
     }
   }
 
-  /// Waits for a signal. The end of the process that keeps the card ends this as well: nobody would put
-  /// the card back any more.
+  /// Waits for a signal. The end of the process that keeps the card ends this as well: nobody would
+  /// put the card back any more.
   private func waitForEnd(_ cardGuard: NICGuard?) throws {
     do {
       // A negative number is passed over: then there is nothing to wait for but signals.

@@ -9,8 +9,8 @@ struct NetdevListCommand: ParsableCommand {
     abstract:
       "Which network interfaces can bind device memory, what the others lack, what is bound.",
     discussion: """
-      Changes nothing. Asking about receiving needs CAP_NET_ADMIN, as binding does. The exit status is \
-      0 if at least one interface can receive or send.
+      Changes nothing. Asking about receiving needs CAP_NET_ADMIN, as binding does. The exit \
+      status is 0 if at least one interface can receive or send.
       """)
 
   @Argument(help: "Only this interface.")

@@ -8,8 +8,8 @@ struct NetdevPoolsCommand: ParsableCommand {
     commandName: "pools",
     abstract: "The kernel's page pools, with the counters that this library's pools have as well.",
     discussion: """
-      The counters have the names that `devmemctl demo` prints of its own pools, so that the two can be \
-      read side by side. Needs no privilege.
+      The counters have the names that `devmemctl demo` prints of its own pools, so that the two \
+      can be read side by side. Needs no privilege.
       """)
 
   @Argument(help: "Only this interface.")

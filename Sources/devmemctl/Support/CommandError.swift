@@ -44,8 +44,8 @@ struct CommandError: Error, CustomStringConvertible {
     return CommandError("writing to \(name)", errno, remedy: remedy)
   }
 
-  /// Threads of the runtime open descriptors when they first need them, and end the process where they cannot:
-  /// too few are said before.
+  /// Threads of the runtime open descriptors when they first need them, and end the process where
+  /// they cannot: too few are said before.
   static func requireDescriptors() throws {
     guard let limit = try SystemProcess.openFileLimit(), limit < 32 else { return }
     throw CommandError("needing some 32 descriptors where \(limit) are allowed", .EMFILE)

@@ -3,8 +3,8 @@
 import DevmemSystem
 import Glibc
 
-/// Waits for another process, which may have been stopped or be busy: says so after a while, and has a
-/// limit.
+/// Waits for another process, which may have been stopped or be busy: says so after a while, and
+/// has a limit.
 struct PeerWait: Sendable {
   /// For people: "the importer (process 17)".
   let name: String
@@ -28,8 +28,8 @@ struct PeerWait: Sendable {
 
   /// Waits until a child process has ended.
   ///
-  /// - Returns: its exit status; for one that was killed, the signal's number + 128; -1 if somebody else
-  ///   has it.
+  /// - Returns: its exit status; for one that was killed, the signal's number + 128; -1 if somebody
+  ///   else has it.
   func waitForEnd(of processID: pid_t) throws(CommandError) -> Int32 {
     var result: Int32 = -1
     try wait { milliseconds throws(CommandError) in

@@ -3,15 +3,15 @@
 import DevmemSystem
 import Glibc
 
-/// A second process of this program, and the socket to it. Started anew (no forked state), with nothing
-/// open but standard input, output and error, and its end of the socket.
+/// A second process of this program, and the socket to it. Started anew (no forked state), with
+/// nothing open but standard input, output and error, and its end of the socket.
 struct OwnProcess: Sendable {
   /// Our end. Its other end is the process's alone, so that the process's death shows here.
   let socket: UnixSocket
   let processID: pid_t
 
-  /// The number of its end of the socket over there: any that standard input, output and error do not
-  /// have.
+  /// The number of its end of the socket over there: any that standard input, output and error do
+  /// not have.
   static let socketNumber: Int32 = 3
 
   /// Starts it.

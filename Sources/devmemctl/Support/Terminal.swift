@@ -5,8 +5,8 @@ import Glibc
 
 /// What we know about one of our output streams, and how to write to it.
 ///
-/// A result is written with ``write(_:)``, which fails when not all of it got there. What goes along for
-/// a person (progress, errors) is a ``note(_:)``: nobody can be told that it got lost.
+/// A result is written with ``write(_:)``, which fails when not all of it got there. What goes
+/// along for a person (progress, errors) is a ``note(_:)``: nobody can be told that it got lost.
 struct Terminal: Sendable {
   static let output = Terminal(descriptor: STDOUT_FILENO)
   static let error = Terminal(descriptor: STDERR_FILENO)
@@ -25,7 +25,8 @@ struct Terminal: Sendable {
 
   func writeLine(_ text: String) throws(CommandError) { try write(text + "\n") }
 
-  /// Writes text that may get lost: where nobody reads, it does not keep an interrupted process waiting.
+  /// Writes text that may get lost: where nobody reads, it does not keep an interrupted process
+  /// waiting.
   func note(_ text: String) {
     try? write(text, waitForRoomForNote)
   }
@@ -54,7 +55,8 @@ struct Terminal: Sendable {
   /// What a pipe takes without a wait when poll(2) says that it has room (`PIPE_BUF`).
   static let atomicByteCount = 4096
 
-  /// Writes all bytes to a descriptor, so many in a call, each time after `waitForRoom` has returned.
+  /// Writes all bytes to a descriptor, so many in a call, each time after `waitForRoom` has
+  /// returned.
   static func writeAll(
     _ bytes: UnsafeRawBufferPointer, to descriptor: Int32, name: String,
     atOnce limit: Int = atomicByteCount,

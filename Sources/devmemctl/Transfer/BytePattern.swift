@@ -2,9 +2,10 @@
 
 import Glibc
 
-/// A stream that repeats a few bytes for ever: 1, 2, … `period` - 1, newline. What the kernel's selftest
-/// client checks with `ncdevmem -v PERIOD` (tools/testing/selftests/drivers/net/hw/ncdevmem.c), and what
-/// `yes $(echo -e \\x01\\x02…)` makes.
+/// A stream that repeats a few bytes for ever: 1, 2, … `period` - 1, newline. What the kernel's
+/// selftest client checks with `ncdevmem -v PERIOD`
+/// (tools/testing/selftests/drivers/net/hw/ncdevmem.c), and what `yes $(echo -e \\x01\\x02…)`
+/// makes.
 struct BytePattern: Sendable {
   /// Bytes before it begins again, 2 to 255.
   let period: Int

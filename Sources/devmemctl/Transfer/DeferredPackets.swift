@@ -3,10 +3,11 @@
 import DevmemSystem
 import Glibc
 
-/// Packets that the kernel has put off freeing. A packet that is read on one processor and was received on
-/// another goes onto a list of the other's, which that one looks at when it next has network traffic
-/// (`skb_attempt_defer_free`, net/core/skbuff.c; up to `net.core.skb_defer_max` of them). On a quiet
-/// machine that may be never, and until then their buffers are missing from the page pool.
+/// Packets that the kernel has put off freeing. A packet that is read on one processor and was
+/// received on another goes onto a list of the other's, which that one looks at when it next has
+/// network traffic (`skb_attempt_defer_free`, net/core/skbuff.c; up to `net.core.skb_defer_max` of
+/// them). On a quiet machine that may be never, and until then their buffers are missing from the
+/// page pool.
 enum DeferredPackets {
   /// Gives each processor a little traffic over loopback.
   static func free() {

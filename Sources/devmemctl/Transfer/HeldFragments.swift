@@ -2,8 +2,8 @@
 
 import DevmemNet
 
-/// The last so many fragments, each with a sum of its bytes: what is held must not change while traffic
-/// goes on.
+/// The last so many fragments, each with a sum of its bytes: what is held must not change while
+/// traffic goes on.
 struct HeldFragments: ~Copyable {
   private final class Entry {
     let fragment: PayloadFragment
@@ -27,7 +27,8 @@ struct HeldFragments: ~Copyable {
     entries = Array(repeating: nil, count: limit)
   }
 
-  /// Keeps a fragment, and ends the oldest one where there are too many. Inside a bracket of CPU access.
+  /// Keeps a fragment, and ends the oldest one where there are too many. Inside a bracket of CPU
+  /// access.
   mutating func append(_ fragment: consuming PayloadFragment) {
     guard limit > 0 else { return }
     if count == limit { releaseFirst() }

@@ -3,8 +3,8 @@
 import DevmemNet
 import DevmemSystem
 
-/// The network card that is meant, and the interfaces above it (a VLAN, a bridge, a bond) that have its
-/// addresses.
+/// The network card that is meant, and the interfaces above it (a VLAN, a bridge, a bond) that have
+/// its addresses.
 struct InterfaceStack {
   /// What memory is bound to.
   let card: NetworkInterface
@@ -32,7 +32,8 @@ struct InterfaceStack {
     }
   }
 
-  /// Where a listening socket is kept to; nil where connections come in by interfaces above the card.
+  /// Where a listening socket is kept to; nil where connections come in by interfaces above the
+  /// card.
   var listeningInterface: String? { upper.isEmpty ? card.name : nil }
 
   private static func isDown(_ name: String, _ files: FileTree) -> Bool {

@@ -4,16 +4,16 @@ import DevmemSystem
 import Glibc
 import Synchronization
 
-/// SIGINT, SIGTERM and SIGHUP as something that loops ask about and waits end with: settings of a network
-/// card are put back before the process ends.
+/// SIGINT, SIGTERM and SIGHUP as something that loops ask about and waits end with: settings of a
+/// network card are put back before the process ends.
 enum Interruption {
   private static let signal = Atomic<Int32>(0)
   /// A pipe that the first signal makes readable; -1 before ``observe()``.
   private static let descriptor = Atomic<Int32>(-1)
   private static let writeEnd = Atomic<Int32>(-1)
 
-  /// From now on the signals are noted, and end nothing by themselves; a second one of a kind does. A
-  /// hangup that whoever started us ignores (nohup) stays ignored.
+  /// From now on the signals are noted, and end nothing by themselves; a second one of a kind does.
+  /// A hangup that whoever started us ignores (nohup) stays ignored.
   static func observe() throws(CommandError) {
     guard !isObserving else { return }
     var ends: [Int32] = [-1, -1]

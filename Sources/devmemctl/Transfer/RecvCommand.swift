@@ -10,12 +10,12 @@ struct RecvCommand: ParsableCommand {
     commandName: "recv",
     abstract: "Receive one connection by device memory TCP: netcat into a dma-buf.",
     discussion: """
-      Allocates a udmabuf, sets the network card up (header split, steering of the port to the bound \
-      queues), binds the memory to the queues, and receives one connection. The card's settings are put \
-      back at the end, also after an error, SIGINT and SIGTERM. Needs root.
+      Allocates a udmabuf, sets the network card up (header split, steering of the port to the \
+      bound queues), binds the memory to the queues, and receives one connection. The card's \
+      settings are put back at the end, also after an error, SIGINT and SIGTERM. Needs root.
 
-      The exit status is 0 only when the stream has come to its end, what was to be checked is as it \
-      should be, and the kernel has every fragment back.
+      The exit status is 0 only when the stream has come to its end, what was to be checked is as \
+      it should be, and the kernel has every fragment back.
       """)
 
   @OptionGroup var transfer: TransferOptions

@@ -11,8 +11,9 @@ struct RecvReport {
   var fragmentCount = 0
   var statistics = DevmemReceiver.Statistics()
   var tokensOwed = 0
-  /// Buffers out of our memory in the kernel's page pools: when it was bound; at the end, when those are
-  /// left that the pools keep for the next packets; and after unbinding, when all have to be back.
+  /// Buffers out of our memory in the kernel's page pools: when it was bound; at the end, when
+  /// those are left that the pools keep for the next packets; and after unbinding, when all have to
+  /// be back.
   var poolInFlightBefore: UInt64 = 0
   var poolInFlightAtEnd: UInt64 = 0
   var poolInFlightAfter: UInt64 = 0
@@ -96,14 +97,15 @@ struct RecvReport {
       (
         "payload",
         """
-        \(statistics.deviceByteCount) bytes in device memory, \(statistics.linearByteCount) linear, \
-        \(statistics.unboundByteCount) not by a bound queue
+        \(statistics.deviceByteCount) bytes in device memory, \(statistics.linearByteCount) \
+        linear, \(statistics.unboundByteCount) not by a bound queue
         """
       ),
       ("fragments", "\(fragmentCount) in \(statistics.packets) packets"),
       (
         "tokens",
-        "\(statistics.tokensReturned) returned in \(statistics.tokenCalls) calls, \(tokensOwed) owed"
+        "\(statistics.tokensReturned) returned in \(statistics.tokenCalls) calls, \(tokensOwed) "
+          + "owed"
       ),
       ("stalls", "\(statistics.stalls) (waits: \(statistics.waits))"),
       (

@@ -115,8 +115,8 @@ enum RecvRun {
       .reduce(0) { $0 + $1.inFlight }
   }
 
-  /// The same after unbinding: the kernel looks once a second whether a pool has all its buffers back,
-  /// and forgets it then.
+  /// The same after unbinding: the kernel looks once a second whether a pool has all its buffers
+  /// back, and forgets it then.
   ///
   /// Packets that were read may still lie on a processor's list of packets to free.
   private static func settledPoolInFlight(_ binding: NetdevBinding) throws -> UInt64 {

@@ -10,12 +10,12 @@ struct SendCommand: ParsableCommand {
     commandName: "send",
     abstract: "Send by device memory TCP: netcat out of a dma-buf.",
     discussion: """
-      Allocates a udmabuf, binds it to the network card for sending, carves it with a page pool, and \
-      sends a file, standard input or a pattern out of it. The peer may be devmemctl recv, the kernel's \
-      ncdevmem, or any TCP program.
+      Allocates a udmabuf, binds it to the network card for sending, carves it with a page pool, \
+      and sends a file, standard input or a pattern out of it. The peer may be devmemctl recv, \
+      the kernel's ncdevmem, or any TCP program.
 
-      The exit status is 0 only when all bytes are sent, the kernel has said of every call that it is \
-      done, and every buffer is back in its pool.
+      The exit status is 0 only when all bytes are sent, the kernel has said of every call that \
+      it is done, and every buffer is back in its pool.
       """)
 
   @OptionGroup var transfer: TransferOptions

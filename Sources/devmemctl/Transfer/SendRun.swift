@@ -106,7 +106,8 @@ enum SendRun {
     }
   }
 
-  /// Connects; as long as nobody listens there, again, for the time that was given. A signal ends it.
+  /// Connects; as long as nobody listens there, again, for the time that was given. A signal ends
+  /// it.
   private static func connect(
     _ options: SendCommand, _ interface: NetworkInterface
   ) throws(CommandError) -> OwnedFileDescriptor {

@@ -5,8 +5,8 @@
 #define CTESTSUPPORT_H
 
 // Moves the calling thread to the network namespace that a descriptor of /run/netns or
-// /proc/PID/ns/net stands for (setns(2), CLONE_NEWNET). Sockets stay in the namespace they were made
-// in. 0 or -errno; EPERM without CAP_SYS_ADMIN.
+// /proc/PID/ns/net stands for (setns(2), CLONE_NEWNET). Sockets stay in the namespace they were
+// made in. 0 or -errno; EPERM without CAP_SYS_ADMIN.
 int ctest_netns_enter(int fd);
 
 // epoll(7), which Swift's Glibc does not have. A descriptor, or -errno.
@@ -20,8 +20,8 @@ int ctest_epoll_wait(int epoll, int milliseconds);
 // From now on these system calls of the whole process fail with `error` (seccomp(2)). 0 or -errno.
 int ctest_refuse_calls(const int *numbers, int count, int error);
 
-// The numbers of the calls that container runtimes refuse by default: get_mempolicy, set_mempolicy, mbind,
-// move_pages. Writes up to 4, returns how many.
+// The numbers of the calls that container runtimes refuse by default: get_mempolicy, set_mempolicy,
+// mbind, move_pages. Writes up to 4, returns how many.
 int ctest_numa_calls(int *numbers);
 
 #endif

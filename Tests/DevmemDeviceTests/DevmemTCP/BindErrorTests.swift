@@ -6,8 +6,8 @@ import DevmemSystem
 import DevmemTestSupport
 import Testing
 
-/// Every refusal of bind-rx and bind-tx that can be had without another vendor's card: its code, its
-/// errno, and the kernel's words.
+/// Every refusal of bind-rx and bind-tx that can be had without another vendor's card: its code,
+/// its errno, and the kernel's words.
 @Suite("devmem TCP: refused bindings", .onDevmemSim, .serialized) struct BindErrorTests {
   @Test("the loopback interface neither receives nor sends, and the error says what could")
   func loopback() throws {

@@ -6,7 +6,8 @@ import DevmemNet
 import DevmemSystem
 import Testing
 
-/// Receivers in somebody's event loop: edge-triggered, the strictest kind, which tells of new data once.
+/// Receivers in somebody's event loop: edge-triggered, the strictest kind, which tells of new data
+/// once.
 @Suite("DevmemReceiver under epoll", .onDevmemSim, .serialized)
 struct DevmemEpollTests {
   @Test("two receivers, each drained when its edge comes, get all there is")

@@ -9,11 +9,12 @@ import Testing
 
 @testable import devmemctl
 
-/// Fragments that are held long, end late, in any order, on any thread, or outlive what they came from.
+/// Fragments that are held long, end late, in any order, on any thread, or outlive what they came
+/// from.
 @Suite("Fragments of DevmemReceiver that are held", .onDevmemSim, .serialized)
 struct DevmemHoldTests {
   @Test(
-    "hundreds of held fragments keep their bytes while traffic goes on; they end in random order on other threads"
+    "hundreds of held fragments keep their bytes under traffic; they end in any order, elsewhere"
   )
   func held() throws {
     let rig = try DevmemRig()
@@ -164,7 +165,7 @@ struct DevmemHoldTests {
   }
 
   @Test(
-    "unbound with fragments held: they keep their bytes, the rest comes linear, new memory can be bound"
+    "unbound with fragments held: they keep their bytes, the rest is linear, new memory binds"
   )
   func outliveBinding() throws {
     let rig = try DevmemRig()

@@ -50,7 +50,8 @@ struct DevmemLeakTests {
     _ = try job.join()
   }
 
-  /// The receiver ends in the middle, a fragment later than it, and the sender with calls in flight.
+  /// The receiver ends in the middle, a fragment later than it, and the sender with calls in
+  /// flight.
   private static func abandoned() throws {
     let rig = try DevmemRig(byteCount: 4 << 20)
     let port = rig.port

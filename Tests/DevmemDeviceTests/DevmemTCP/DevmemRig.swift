@@ -11,8 +11,8 @@ import Testing
 
 @testable import devmemctl
 
-/// The receiving end on dmsim0: a card set up, a buffer bound to its queues, a listener. What sends is a
-/// ``PeerJob``.
+/// The receiving end on dmsim0: a card set up, a buffer bound to its queues, a listener. What sends
+/// is a ``PeerJob``.
 final class DevmemRig {
   static let period = 251
   static let pattern = BytePattern(period: period)
@@ -98,8 +98,8 @@ final class DevmemRig {
     try buffer.withCPUAccess(.read) { try held.allSatisfy { try $0.isIntact() } }
   }
 
-  /// Receives all there is until the stream ends, or until `byteLimit`; each fragment goes to `take` with
-  /// its offset in the stream. Waits at most half a minute for more.
+  /// Receives all there is until the stream ends, or until `byteLimit`; each fragment goes to
+  /// `take` with its offset in the stream. Waits at most half a minute for more.
   @discardableResult
   func drain(
     _ receiver: inout DevmemReceiver, from start: Int = 0, to byteLimit: Int = .max,

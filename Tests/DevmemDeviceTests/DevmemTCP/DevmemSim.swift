@@ -10,8 +10,8 @@ import Testing
 /// A pair of software NICs (Tests/KernelModules/devmemsim) while a suite runs that asks for it with
 /// the trait ``onDevmemSim``: loaded and set up before its first test, taken away after its last.
 ///
-/// ``here`` is an interface of this process, ``peer`` one of a network namespace of its own; what one
-/// sends the other receives. The kernel's log is looked at by what runs the tests.
+/// ``here`` is an interface of this process, ``peer`` one of a network namespace of its own; what
+/// one sends the other receives. The kernel's log is looked at by what runs the tests.
 struct DevmemSim: SuiteTrait, TestScoping {
   /// One of the two ends.
   struct End: Sendable {

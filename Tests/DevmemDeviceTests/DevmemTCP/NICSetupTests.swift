@@ -162,8 +162,8 @@ import Testing
     #expect(try NICSnapshot(of: nic.interface) == before)
   }
 
-  /// Sets the card up again and again, each time with another request refused, until the body says of
-  /// what came out that it was the one that is meant.
+  /// Sets the card up again and again, each time with another request refused, until the body says
+  /// of what came out that it was the one that is meant.
   private func refusing(
     _ interface: NetworkInterface, _ body: () throws -> Void, until isIt: () throws -> Bool
   ) throws -> Bool {

@@ -6,8 +6,8 @@ import Foundation
 import Testing
 
 /// The kernel's own suite for devmem TCP on our software NIC: ncdevmem's tests of its own, and the
-/// bodies of tools/testing/selftests/drivers/net/hw/devmem.py. That they pass says that devmemsim is
-/// such a NIC; what ours do on it is in the other suites.
+/// bodies of tools/testing/selftests/drivers/net/hw/devmem.py. That they pass says that devmemsim
+/// is such a NIC; what ours do on it is in the other suites.
 @Suite("The kernel's ncdevmem on devmemsim", .onDevmemSim, .serialized)
 struct NcdevmemTests {
   @Test(

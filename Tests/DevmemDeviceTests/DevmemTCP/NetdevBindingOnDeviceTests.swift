@@ -9,8 +9,8 @@ import Testing
 /// What the kernel shows of a binding, while it lasts and after.
 @Suite("devmem TCP: bindings as the kernel shows them", .onDevmemSim, .serialized)
 struct NetdevBindingOnDeviceTests {
-  /// Waits for an event that the body is content with. A pool goes away by itself up to a second after
-  /// its last buffer; ten are for a slow machine.
+  /// Waits for an event that the body is content with. A pool goes away by itself up to a second
+  /// after its last buffer; ten are for a slow machine.
   private func wait(
     on notifications: inout NetdevNotifications, _ isIt: (NetdevEvent) -> Bool
   ) throws -> Bool {
@@ -66,8 +66,8 @@ struct NetdevBindingOnDeviceTests {
       #expect(try family.pagePools().contains { $0.id == pool.id })
       let statistics = try family.pagePoolStatistics(pool.id)
       #expect(statistics.poolID == pool.id)
-      // What is in flight has been allocated and not been given back; a provider's allocations count
-      // nowhere but in `empty`.
+      // What is in flight has been allocated and not been given back; a provider's allocations
+      // count nowhere but in `empty`.
       #expect(statistics.counters.alloc.slow == 0)
       let all = try family.pagePoolStatistics(of: nic.interface)
       #expect(all.map(\.poolID).sorted() == pools.map(\.id).sorted())

@@ -257,7 +257,7 @@ import Testing
   }
 
   @Test(
-    "ten thousand who connect and do not read harm nobody, and a socket that a killed one left is replaced"
+    "ten thousand who connect and do not read harm nobody; a killed one's socket is replaced"
   )
   func manyClients() throws {
     let nic = try SimulatedNIC()

@@ -45,8 +45,8 @@ enum PeerSend {
       interface: DevmemSim.peer.interface)
   }
 
-  /// The pattern out of device memory, in packets of random sizes, whose buffers are filled to random
-  /// lengths.
+  /// The pattern out of device memory, in packets of random sizes, whose buffers are filled to
+  /// random lengths.
   static func devmem(
     _ byteCount: Int, port: UInt16 = 5501, isIPv6: Bool = true, seed: UInt64 = 1,
     pattern: BytePattern = DevmemRig.pattern

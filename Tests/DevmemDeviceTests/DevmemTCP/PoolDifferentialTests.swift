@@ -9,8 +9,8 @@ import Testing
 
 @testable import devmemctl
 
-/// The same random trace of taking, holding and returning through the kernel's page pool, by traffic, and
-/// through ours: what both count has to agree.
+/// The same random trace of taking, holding and returning through the kernel's page pool, by
+/// traffic, and through ours: what both count has to agree.
 @Suite("The kernel's page pool and ours", .onDevmemSim, .serialized)
 struct PoolDifferentialTests {
   /// Our pool, in which a buffer is out as long as a fragment of the kernel's buffer is held.
@@ -54,7 +54,8 @@ struct PoolDifferentialTests {
     let kernelPool = try #require(
       try family.pagePools(of: rig.interface).first { $0.dmabufID == rig.binding.id })
 
-    // As the kernel's: one buffer at a time from the provider, and only when none is cached or queued.
+    // As the kernel's: one buffer at a time from the provider, and only when none is cached or
+    // queued.
     let model = Model(
       try PagePool(
         provider: try ListProvider(iovCount: rig.buffer.byteCount / 4096, kind: .device),

@@ -6,8 +6,8 @@ import DevmemSystem
 import Foundation
 import Testing
 
-/// The near end of the software network card as the tests of bindings and settings need it; the suite's
-/// trait `.onDevmemSim` has loaded it.
+/// The near end of the software network card as the tests of bindings and settings need it; the
+/// suite's trait `.onDevmemSim` has loaded it.
 struct SimulatedNIC {
   let interface: NetworkInterface
 

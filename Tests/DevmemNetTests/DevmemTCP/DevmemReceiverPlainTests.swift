@@ -274,7 +274,7 @@ struct DevmemReceiverPlainTests {
   }
 
   @Test(
-    "numbers of the configuration out of their range are refused with the range, and close the socket"
+    "numbers out of their range are refused with the range, and close the socket"
   )
   func limits() throws {
     let flow = try Flow()

@@ -35,7 +35,7 @@ struct SendWindowTests {
   }
 
   @Test(
-    "completions in any order, coalesced, across the wrap of the numbers, release exactly what is done",
+    "completions in any order, coalesced, across the wrap, release exactly what is done",
     arguments: [1, 2, 3, 4] as [UInt64],
     [0, 1, UInt32.max - 100, UInt32.max, 1 << 31])
   func model(seed: UInt64, firstCall: UInt32) throws {

@@ -6,8 +6,8 @@ import Testing
 
 @testable import DevmemNet
 
-/// When tokens go back, and what happens if the kernel refuses. Every call is forced to fail, so that
-/// no kernel has to know device memory; the device tier shows the rest.
+/// When tokens go back, and what happens if the kernel refuses. Every call is forced to fail, so
+/// that no kernel has to know device memory; the device tier shows the rest.
 @Suite("TokenReturns")
 struct TokenReturnsTests {
   private static func make(limit: Int) throws -> TokenReturns {

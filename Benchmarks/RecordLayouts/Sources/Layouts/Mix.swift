@@ -12,13 +12,15 @@ enum Mix: String, CaseIterable {
   case random
   /// 256 of one kind, then 256 of the other.
   case runs
-  /// The control: two pools at random, both of host memory. What this costs is not the kinds' fault.
+  /// The control: two pools at random, both of host memory. What this costs is not the kinds'
+  /// fault.
   case control
 
   /// Longer than what a branch predictor can learn by heart. A power of two.
   static let length = 1 << 16
 
-  /// 0 = host, 1 = device, 2 = host from another pool; made before anything is measured. Lives as long as the process.
+  /// 0 = host, 1 = device, 2 = host from another pool; made before anything is measured. Lives as
+  /// long as the process.
   @unsafe
   func makeOrder() -> UnsafePointer<UInt8> {
     let order = UnsafeMutablePointer<UInt8>.allocate(capacity: Self.length)

@@ -2,9 +2,9 @@
 
 /// Where things come to lie in memory.
 ///
-/// Which cache lines and which low address bits two records share changes a loop of 2 ns by as much as
-/// the layouts do. So everything starts on a cache line of its own, at distances that differ from
-/// process to process, and the clock's figures are medians over several processes.
+/// Which cache lines and which low address bits two records share changes a loop of 2 ns by as much
+/// as the layouts do. So everything starts on a cache line of its own, at distances that differ
+/// from process to process, and the clock's figures are medians over several processes.
 enum Placement {
   /// Set once, before anything is made.
   nonisolated(unsafe) static var seed: UInt64 = 1

@@ -3,8 +3,8 @@
 import CPeerBench
 import Devmem
 
-/// The loops of ../Harness/dpdk.c over a page pool. Each handles at least `count` buffers and returns how
-/// many there really were, and the nanoseconds that took.
+/// The loops of ../Harness/dpdk.c over a page pool. Each handles at least `count` buffers and
+/// returns how many there really were, and the nanoseconds that took.
 ///
 /// The kernel's own benchmark has the cases that are compared by instructions alone; their
 /// counterparts are in KernelCases.swift.

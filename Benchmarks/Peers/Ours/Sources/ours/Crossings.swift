@@ -18,12 +18,12 @@ extension SharedPagePool: BufferSource {
   func next() -> Netmem? { allocate() }
 }
 
-/// Buffers that are allocated here and end on another thread, one at a time: they just die there, or go
-/// through a returner, which collects them as DPDK's cache of that thread does.
+/// Buffers that are allocated here and end on another thread, one at a time: they just die there,
+/// or go through a returner, which collects them as DPDK's cache of that thread does.
 @safe
 final class SingleCrossing<Pool: BufferSource> {
-  // SAFETY: ring and slots are made in init and freed in deinit; the ring's counts say which side may
-  // touch a slot.
+  // SAFETY: ring and slots are made in init and freed in deinit; the ring's counts say which side
+  // may touch a slot.
   private let ring: UnsafeMutablePointer<peer_ring>
   private let slots: UnsafeMutablePointer<Netmem>
   private let pool: Pool

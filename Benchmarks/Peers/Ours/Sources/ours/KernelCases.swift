@@ -4,7 +4,8 @@ import CPeerBench
 import Devmem
 import Synchronization
 
-/// Counterparts of the cases of the kernel's page pool benchmark, under this library's names for them.
+/// Counterparts of the cases of the kernel's page pool benchmark, under this library's names for
+/// them.
 enum KernelCases {
   static func run(_ name: String, _ count: Int) throws -> Cases.Result? {
     let begin: UInt64

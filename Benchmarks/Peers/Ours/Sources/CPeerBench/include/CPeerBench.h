@@ -67,7 +67,9 @@ static inline void peer_ring_release(struct peer_ring *ring) {
 }
 
 // Keeps the compiler from seeing that a value is not used.
-static inline void peer_escape(const void *value) { __asm__ volatile("" : : "r"(value) : "memory"); }
+static inline void peer_escape(const void *value) {
+  __asm__ volatile("" : : "r"(value) : "memory");
+}
 
 // The same number, of which the compiler knows nothing any more.
 static inline uint32_t peer_hide(uint32_t value) {
@@ -94,8 +96,8 @@ bool peer_pin(int cpu);
 uint64_t peer_time_pair(void (*produce)(void *), void (*consume)(void *), void (*enter)(void),
                         void (*leave)(void), void *context);
 
-// Two threads that take turns, asleep while it is the other's: `pass` gives the turn to a side (0 or
-// 1), `wait` waits for one's own.
+// Two threads that take turns, asleep while it is the other's: `pass` gives the turn to a side (0
+// or 1), `wait` waits for one's own.
 struct peer_turns {
   void *semaphores;
 };
@@ -114,6 +116,6 @@ struct peer_case {
   uint64_t (*run)(uint64_t *count);
 };
 
-// `PROGRAM CASE COUNT` runs one case once. Without arguments: for each line "CASE COUNT" on standard
-// input, prints nanoseconds per object. `cases` ends with a null name.
+// `PROGRAM CASE COUNT` runs one case once. Without arguments: for each line "CASE COUNT" on
+// standard input, prints nanoseconds per object. `cases` ends with a null name.
 int peer_serve(int argc, char **argv, const struct peer_case *cases);
