@@ -4,9 +4,10 @@
 # Measures this library beside DPDK's object pool and packet buffers, jemalloc, mimalloc and glibc:
 # the same loops, turn by turn in one run.
 #
-#   scripts/bench-peers.sh [--json] [--instructions] [--rounds N] [--case NAME]...
+#   scripts/bench-peers.sh [--json] [--markdown] [--instructions] [--rounds N] [--case NAME]...
 #
 # --json          the last line is an array of {case, peer, oursNs, peerNs, ratio}
+# --markdown      the tables of docs/performance-peers.md
 # --instructions  callgrind counts too, where one thread does all
 #
 # Times mean something on a quiet machine with two processors; counts anywhere.
@@ -43,6 +44,7 @@ compile dpdk dpdk.c "${dpdk_flags[@]}" -Wl,--no-as-needed -lrte_eal -lrte_mempoo
 # The compiler knows malloc and would drop pairs of calls.
 builtins=(-fno-builtin-malloc -fno-builtin-free)
 compile handover handover.c
+compile handover-looks handover.c -DLOOKS
 compile glibc malloc.c "${builtins[@]}"
 for name in jemalloc mimalloc; do
   compile "$name" malloc.c "${builtins[@]}" -Wl,--no-as-needed "-l$name"

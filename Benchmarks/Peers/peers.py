@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs this library and its peers side by side; see scripts/bench-peers.sh.
 
-  peers.py FOLDER OURS [--json] [--instructions] [--rounds N] [--case NAME]...
+  peers.py FOLDER OURS [--json] [--markdown] [--instructions] [--rounds N] [--case NAME]...
 
 Each side is a process of its own (general-purpose allocators replace malloc in theirs) that waits for
 work. A machine changes its speed from one second to the next, so this library and a peer take turns of
@@ -25,12 +25,13 @@ CASES = [
     "share_and_two_returns", "cross_thread_single", "cross_thread_single_at_once",
     "cross_thread_single_queued", "cross_thread_burst32",
 ]
-# "handover" is no pool: the time that changing threads takes by itself, which nobody can be below.
-PEERS = ["dpdk-mempool", "dpdk-pktmbuf", "jemalloc", "mimalloc", "glibc", "handover"]
+# "handover" is no pool: the time that changing threads takes by itself, which nobody can be below. The same
+# with the least that a return needs, but the way back, is "handover-looks".
+PEERS = ["dpdk-mempool", "dpdk-pktmbuf", "jemalloc", "mimalloc", "glibc", "handover", "handover-looks"]
 # Only packet buffers have reference counts, and only DPDK has calls that know the size of a burst.
 LACKING = {("share_and_two_returns", peer) for peer in PEERS if peer != "dpdk-pktmbuf"}
 LACKING |= {("bulk_64_constant", peer) for peer in PEERS if not peer.startswith("dpdk")}
-LACKING |= {(case, "handover") for case in CASES if not case.startswith("cross_thread")}
+LACKING |= {(case, peer) for peer in PEERS[-2:] for case in CASES if not case.startswith("cross_thread")}
 # Peers have one kind of pool, and one way to return; it stands beside all of ours.
 PEERS_NAME = {
     "cross_thread_single_at_once": "cross_thread_single",
@@ -141,6 +142,28 @@ def print_table(rows, with_instructions):
         print("  ".join(cells).rstrip())
 
 
+def print_markdown(rows):
+    """The tables of docs/performance-peers.md."""
+    def cell(row, side):
+        count = row.get(f"{side}Instructions")
+        return f"{row[side + 'Ns']:.3g}" + (f" [{count:.3g}]" if count is not None else "")
+
+    cases = list(dict.fromkeys(row["case"] for row in rows))
+    peers = list(dict.fromkeys(row["peer"] for row in rows))
+    print(f"\n| case | ours | {' | '.join(peers)} |\n|{'---|' * (len(peers) + 2)}")
+    for case in cases:
+        its = {row["peer"]: row for row in rows if row["case"] == case}
+        ours = min(its.values(), key=lambda row: row["oursNs"])
+        cells = [cell(its[peer], "peer") if peer in its else "" for peer in peers]
+        print(f"| `{case}` | {cell(ours, 'ours')} | {' | '.join(cells)} |")
+    print("\n| bar | ratio | middle half | |\n|---|---|---|---|")
+    for row in rows:
+        if "bar" in row:
+            print(f"| `{row['case']}` ≤ {row['bar']:g} × {row['peer']} | {row['ratio']:.2f} |"
+                  f" {row['ratioLow']:.2f} to {row['ratioHigh']:.2f} |"
+                  f" {'met' if row['ratio'] <= row['bar'] else 'missed'} |")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench-peers.sh")
     parser.add_argument("folder", help=argparse.SUPPRESS)
@@ -148,6 +171,7 @@ def main():
     parser.add_argument("--json", action="store_true", help="an array of results as the last line")
     parser.add_argument(
         "--instructions", action="store_true", help="callgrind counts of the cases with one thread")
+    parser.add_argument("--markdown", action="store_true", help="the tables of docs/performance-peers.md")
     parser.add_argument("--rounds", type=int, default=15, help="pairs of turns (default 15)")
     parser.add_argument(
         "--case", action="append", choices=CASES, metavar="NAME", help="only this; may be repeated")
@@ -181,15 +205,18 @@ def main():
         for row in rows:
             if is_crossing(row["case"]):
                 continue
-            sides = (("oursInstructions", ours), ("peerInstructions", peers[row["peer"]]))
-            for key, side in sides:
-                question = (tuple(side.command), row["case"])
+            sides = (("oursInstructions", ours, row["case"]),
+                     ("peerInstructions", peers[row["peer"]], PEERS_NAME.get(row["case"], row["case"])))
+            for key, side, its in sides:
+                question = (tuple(side.command), its)
                 if question not in known:
                     print(f"==> counting {' '.join(side.command[1:]) or os.path.basename(side.command[0])}"
-                          f" {row['case']}", file=sys.stderr)
-                    known[question] = round(callgrind.instructions(side.command, row["case"]), 2)
+                          f" {its}", file=sys.stderr)
+                    known[question] = round(callgrind.instructions(side.command, its), 2)
                 row[key] = known[question]
     print_table(rows, arguments.instructions)
+    if arguments.markdown:
+        print_markdown(rows)
     if arguments.json:
         print(json.dumps(rows))
 

@@ -69,32 +69,47 @@ struct NetmemReturnerTests {
     #expect(pool.statistics.returnCount == UInt64(200 * count))
   }
 
-  @Test("a buffer of another pool sends the others back first")
-  func pools() throws {
-    let pools = try (0..<2).map { _ in try PagePool(provider: ListProvider(iovCount: 64)) }
+  @Test("buffers of several pools in turns all go back, each to its own", arguments: [false, true])
+  func pools(onOwner: Bool) throws {
+    let pools = try (0..<3).map { _ in try PagePool(provider: ListProvider(iovCount: 64)) }
     let box = Box()
-    box.returner = NetmemReturner()
-    for pool in pools { for _ in 0..<3 { box.held.append(Held(try pool.take())) } }
+    box.returner = NetmemReturner(capacity: 8)
+    for _ in 0..<4 { for pool in pools { box.held.append(Held(try pool.take())) } }
     let worker = Worker()
-    worker.run { try? box.putAll() }
-    #expect(pools.map(\.inFlight.held) == [0, 3])
-    worker.run { box.returner = nil }
-    worker.stop()
-    #expect(pools.map(\.inFlight.held) == [0, 0])
+    defer { worker.stop() }
+    if onOwner { try box.putAll() } else { worker.run { try? box.putAll() } }
+    #expect(box.returner?.count == 4)
+    #expect(pools.map(\.inFlight.held).reduce(0, +) == 4)
+    if onOwner { box.returner = nil } else { worker.run { box.returner = nil } }
+    #expect(pools.map(\.inFlight.held) == [0, 0, 0])
+    #expect(pools.map(\.statistics.returnCount) == [4, 4, 4])
   }
 
-  @Test("of a shared buffer only this handle ends, and at once")
-  func shared() throws {
+  @Test("of a shared buffer only the handles end, when it is flushed", arguments: [false, true])
+  func shared(onOwner: Bool) throws {
     let pool = try PagePool(provider: ListProvider(iovCount: 64))
-    var returner = NetmemReturner()
+    let box = Box()
+    box.returner = NetmemReturner()
     let netmem = try pool.take()
-    returner.put(netmem.share())
-    #expect(returner.count == 0)
+    for _ in 0..<2 { box.held.append(Held(netmem.share())) }
+    box.held.append(Held(try pool.take()))
+    try box.putAll()
+    #expect(netmem.referenceCount == 3)
+    let worker = Worker()
+    defer { worker.stop() }
+    func flush() {
+      if onOwner { box.returner?.flush() } else { worker.run { box.returner?.flush() } }
+    }
+    flush()
     #expect(netmem.referenceCount == 1)
-    returner.put(netmem)
-    #expect(returner.count == 1)
-    returner.flush()
+    #expect(pool.inFlight.held == 1)
+    // Two handles of one buffer, and nobody else has one.
+    box.held.append(Held(netmem.share()))
+    box.held.append(Held(netmem))
+    try box.putAll()
+    flush()
     #expect(pool.inFlight.held == 0)
+    #expect(pool.statistics.returnCount == 2)
   }
 
   @Test("what comes back after close goes to the provider", arguments: [false, true])

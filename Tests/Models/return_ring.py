@@ -280,6 +280,8 @@ class Ring:
                     return
             if c.at > c.start:
                 yield new(m, head=c.at, buffer=head_stored(c.buffer, c.at), **ended)
+            elif slot(c.start)[:2] == (self.parity(c.start), "batch"):
+                yield new(m, **ended)
             else:
                 # The head is stored here as well, but as it was.
                 yield new(m, pc="skip", seen_tail=m.tail, end=m.tail)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Devmem
 
-// A real dma-buf with both mappings; a memory file in its place where this machine has no
-// /dev/udmabuf.
+// A real dma-buf with both mappings; a memory file where this machine has no /dev/udmabuf.
 let buffer = try (try? DMABuf.udmabuf(byteCount: 64 << 20)) ?? .memoryFile(byteCount: 64 << 20)
 let carving = try DMABufCarving(buffer, iovByteCount: 4096)  // chunk owners and IOVs
 let payload = try SharedPagePool(provider: DMABufMemoryProvider(carving))  // for any task or thread

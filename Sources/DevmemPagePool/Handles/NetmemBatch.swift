@@ -225,8 +225,23 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     storage.deallocate()
   }
 
+  /// The pool that all buffers are of; nil if there are several, or one has another holder.
+  static func onlyPool(_ slots: AtomicSlot.Slot, _ count: Int) -> PagePool.State.Reference? {
+    let first = unsafe slots[0].record.pointee.pool.load(ordering: .relaxed)
+    // Without a branch for each: the loads need not wait for one another.
+    var others: UInt32 = 0
+    var otherPools: UInt = 0
+    for position in 0..<count {
+      let record = unsafe slots[position].record
+      unsafe others |= record.pointee.referenceCount.load(ordering: .acquiring) ^ 1
+      let its = unsafe record.pointee.pool.load(ordering: .relaxed)
+      otherPools |= UInt(bitPattern: its) ^ UInt(bitPattern: first)
+    }
+    return unsafe others == 0 && otherPools == 0 ? first : nil
+  }
+
   /// Those that somebody else still holds drop out on the way.
-  private static func putBackMixed(_ slots: AtomicSlot.Slot, _ total: Int) {
+  static func putBackMixed(_ slots: AtomicSlot.Slot, _ total: Int) {
     var count = 0
     for position in 0..<total {
       let record = unsafe slots[position].record

@@ -72,6 +72,8 @@ extension PagePool {
     /// By which thread-local storage finds a thread's part of a shared pool; 0 in a pool with one
     /// owner.
     @usableFromInline let key: UInt64
+    /// Whether this is a thread's part of a shared pool: the key is not 0.
+    let isShared: Bool
     /// Slots of the cache.
     let capacity: Int
     /// Length below which the owner adds a buffer to the local list without asking; 0 in a pool
@@ -102,6 +104,7 @@ extension PagePool {
       parkedTop = unsafe AtomicSlot(base)
       floor = unsafe AtomicSlot(base)
       self.key = key
+      isShared = key != 0
       self.capacity = capacity
       self.listCapacity = listCapacity
       self.owner = Atomic(owner)
@@ -238,7 +241,7 @@ func putLast(_ record: UnsafeMutablePointer<NetIOV>) {
 @usableFromInline
 @inline(never)
 func putElsewhere(_ record: UnsafeMutablePointer<NetIOV>, _ state: PagePool.State.Reference) {
-  if unsafe state.pointee.key != 0 { return unsafe PagePool.State.putHere(record, state) }
+  if unsafe state.pointee.isShared { return unsafe PagePool.State.putHere(record, state) }
   if unsafe !state.pointee.queue.pushAtOnce(record) { unsafe putElsewhereSlow(record, state) }
 }
 

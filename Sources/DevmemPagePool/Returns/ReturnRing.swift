@@ -242,7 +242,8 @@ struct ReturnRing: ~Copyable {
       unsafe taken += takeInLap(into: destination + taken, lapEnd..<end)
     }
     head.store(start &+ UInt64(taken), ordering: .releasing)
-    if taken == 0 {
+    // A batch at the head is the caller's to take: no need to look behind it.
+    if taken == 0, batch(at: start, of: 1...Int(UInt16.max)) == nil {
       return unsafe takeBehind(into: destination, upTo: count, start..<lookAtTail())
     }
     return taken

@@ -22,6 +22,7 @@ extension PagePool.State {
   // MARK: Any thread
 
   /// A return of a buffer that last came out of another thread's part: it joins this thread's.
+  @inline(__always)
   static func putHere(_ record: UnsafeMutablePointer<NetIOV>, _ origin: Reference) {
     let key = unsafe origin.pointee.key
     guard cthreads_has(key) else { return unsafe takeBackShared(record, origin) }

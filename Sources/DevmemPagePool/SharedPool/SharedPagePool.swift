@@ -53,6 +53,7 @@ public final class SharedPagePool: Sendable {
   ///   - line: the same.
   /// - Precondition: this is not a forked child of the process that made the pool.
   @inlinable
+  @inline(__always)
   public func allocate(
     _ priority: PagePool.Priority = .normal, fileID: StaticString = #fileID, line: UInt = #line
   ) -> Netmem? {

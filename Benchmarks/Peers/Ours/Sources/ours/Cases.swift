@@ -23,7 +23,7 @@ struct Cases {
       cacheCapacity: 384, refillCount: 256, ringCapacity: Self.bufferCount)
     pool = try PagePool(
       provider: HostMemoryProvider(byteCount: Self.bufferCount * 4096),
-      configuration: .init(cacheCapacity: 384, refillCount: 256))
+      configuration: .init(cacheCapacity: 384, refillCount: 128))
     sharedPool = try SharedPagePool(
       provider: HostMemoryProvider(byteCount: Self.bufferCount * 4096),
       configuration: configuration)

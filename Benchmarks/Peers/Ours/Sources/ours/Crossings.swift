@@ -78,8 +78,7 @@ final class SingleCrossing<Pool: BufferSource> {
   private func collect() {
     let ring = unsafe self.ring
     let slots = unsafe self.slots
-    // As many as that thread's cache has in DPDK.
-    var returner = NetmemReturner(capacity: 256)
+    var returner = NetmemReturner()
     for _ in 0..<count {
       let netmem = unsafe (slots + Int(peer_ring_await(ring))).move()
       unsafe peer_ring_release(ring)
