@@ -105,7 +105,7 @@ fmt: ## format the sources in place
 	@scripts/fmt.sh
 
 .PHONY: docs
-docs: ## DocC archives of the libraries, offline
+docs: ## the documentation of the modules as one site, and the command that shows it
 	@scripts/docs.sh
 
 .PHONY: clean

@@ -13,7 +13,7 @@ extension DMABuf {
   ///   - byteCount: > 0, a multiple of the page size, at most `size_limit_mb`.
   ///   - pageSize: huge pages come from the kernel's pool.
   ///   - node: the NUMA node that all pages come from; nil leaves it to the kernel.
-  ///   - name: shown in /proc and debugfs, at most ``nameByteCountLimit`` bytes.
+  ///   - name: shown in /proc and debugfs, at most 31 bytes.
   /// - Throws: codes ``DevmemError/Code/exporterMissing``, `permissionDenied`, `sizeLimit`,
   ///   `noHugePages`, `outOfMemory`, `noSuchNode`, `invalidByteCount`, `invalidName`,
   ///   `sealRefused`, `exporterRefused`, `descriptorLimit`. Nothing is left behind then.

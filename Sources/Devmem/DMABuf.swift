@@ -63,7 +63,8 @@ public final class DMABuf: Sendable {
   private let descriptorNumber: Int32
   private let memoryFile: MemoryFile?
 
-  /// The inode number of ``identity``.
+  /// The inode number of the dma-buf, or of the memory file where there is no dma-buf: what
+  /// /proc/self/fdinfo and debugfs show of it.
   public var inode: UInt64 { identity.inode }
 
   /// Whether there is a dma-buf: false only for ``memoryFile(byteCount:pageSize:node:name:)`` and

@@ -52,7 +52,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   ///   - binding: the memory, bound for receiving; kept as long as the receiver.
   ///   - linear: a pool of host memory for bytes that do not come in device memory.
   ///   - configuration: how much to take at once and to hold.
-  /// - Throws: ``DevmemError``: `.notTCP`, `.kernelUnsupported`, `.wrongDirection`,
+  /// - Throws: ``/Devmem/DevmemError``: `.notTCP`, `.kernelUnsupported`, `.wrongDirection`,
   ///   `.invalidConfiguration`.
   public init(
     stream: consuming OwnedFileDescriptor, binding: NetdevBinding, linear: PagePool,
@@ -70,8 +70,11 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
 
   /// A receiver over a binding that somebody else keeps, e.g. another process.
   /// - Parameters:
-  ///   - bindingID: its id.
+  ///   - stream: as for ``init(stream:binding:linear:configuration:)``.
+  ///   - bindingID: the binding's id.
   ///   - buffer: the memory that is bound, here perhaps an imported dma-buf.
+  ///   - linear: a pool of host memory for bytes that do not come in device memory.
+  ///   - configuration: how much to take at once and to hold.
   /// - Throws: as ``init(stream:binding:linear:configuration:)``.
   public init(
     stream: consuming OwnedFileDescriptor, bindingID: UInt32, buffer: DMABuf, linear: PagePool,
@@ -159,9 +162,9 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
 
   /// Returns the tokens of all fragments that have ended. Waits for no fragment.
   /// - Returns: how many tokens the kernel has taken back by this call.
-  /// - Throws: ``DevmemError/Code/tokensRefused`` if the kernel did not know some of them, which
-  ///   means that somebody else returns tokens of this socket; `.systemCall` if it refused: the
-  ///   tokens are kept and tried again by the next call.
+  /// - Throws: ``/Devmem/DevmemError``: `.tokensRefused` if the kernel did not know some of them,
+  ///   which means that somebody else returns tokens of this socket; `.systemCall` if it refused:
+  ///   the tokens are kept and tried again by the next call.
   @discardableResult
   public func flush() throws(DevmemError) -> Int {
     let operation = "returning tokens of dma-buf \(bindingID)"

@@ -65,7 +65,7 @@ public struct NICCapabilities: Hashable, Sendable {
 
   /// All interfaces of this network namespace, by number.
   ///
-  /// - Throws: ``DevmemError/Code/kernelUnsupported``, ``DevmemError/Code/descriptorLimit``.
+  /// - Throws: ``/Devmem/DevmemError``: `.kernelUnsupported`, `.descriptorLimit`.
   public static func all() throws(DevmemError) -> [NICCapabilities] {
     var netdev = try NetdevFamily()
     var ethtool = try EthtoolFamily()

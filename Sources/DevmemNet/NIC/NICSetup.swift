@@ -54,12 +54,11 @@ public final class NICSetup: Sendable {
   ///   - interface: the network card.
   ///   - queues: the receive queues that will be bound: at least one, and not all of them.
   ///   - rules: what to steer to them; may be empty where the card needs none.
-  /// - Throws: ``DevmemError/Code/receiveUnsupported`` (see ``NICCapabilities``),
-  ///   ``DevmemError/Code/settingUnsupported`` (the card cannot steer, or has too few queues),
-  ///   ``DevmemError/Code/settingRefused``, ``DevmemError/Code/rulesExhausted``,
-  ///   ``DevmemError/Code/permissionDenied``, ``DevmemError/Code/interfaceMissing``,
-  ///   ``DevmemError/Code/invalidArgument``. Nothing has changed then; if that could not be
-  ///   achieved, ``DevmemError/Code/notRestored`` with the commands that do it.
+  /// - Throws: ``/Devmem/DevmemError``: `.receiveUnsupported` (see ``NICCapabilities``),
+  ///   `.settingUnsupported` (the card cannot steer, or has too few queues), `.settingRefused`,
+  ///   `.rulesExhausted`, `.permissionDenied`, `.interfaceMissing`, `.invalidArgument`. What had
+  ///   been changed until then is put back; if that fails, the error is `.notRestored`, with the
+  ///   commands that put it back as its remedy.
   public init(
     _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule] = []
   ) throws(DevmemError) {
@@ -82,8 +81,8 @@ public final class NICSetup: Sendable {
 
   /// Puts back what was changed. A second call does what the first one could not, or nothing.
   ///
-  /// - Throws: ``DevmemError/Code/notRestored`` if something could not be put back; the rest is.
-  ///   Its remedy has the commands. Most often memory is still bound.
+  /// - Throws: ``/Devmem/DevmemError``: `.notRestored` if something could not be put back; the
+  ///   rest is. Its remedy has the commands. Most often the cause is memory that is still bound.
   public func restore() throws(DevmemError) {
     let error = state.withLock { state -> DevmemError? in
       guard let reason = Self.undo(on: interface, &state) else { return nil }
@@ -102,7 +101,8 @@ public final class NICSetup: Sendable {
   /// The last receive queues of an interface, as many as asked for: a good choice, because what is
   /// common uses the first ones.
   ///
-  /// - Throws: ``DevmemError/Code/settingUnsupported`` if no queue would be left for other traffic.
+  /// - Throws: ``/Devmem/DevmemError``: `.settingUnsupported` if no queue would be left for other
+  ///   traffic.
   public static func lastQueues(
     _ count: Int, of interface: NetworkInterface
   ) throws(DevmemError) -> [UInt32] {

@@ -17,7 +17,7 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
   /// The interface of that name, or of that alternative name (`ip link property add … altname`).
   /// ``name`` is the kernel's in either case.
   ///
-  /// - Throws: ``DevmemError/Code/interfaceMissing``.
+  /// - Throws: ``/Devmem/DevmemError``: `.interfaceMissing`.
   public init(named name: String) throws(DevmemError) {
     do throws(Errno) {
       self.init(name: name, index: try InterfaceNames.index(of: name))
@@ -37,7 +37,7 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
 
   /// The interface of that number.
   ///
-  /// - Throws: ``DevmemError/Code/interfaceMissing``.
+  /// - Throws: ``/Devmem/DevmemError``: `.interfaceMissing`.
   public init(index: UInt32) throws(DevmemError) {
     do throws(Errno) {
       self.init(name: try InterfaceNames.name(of: index), index: index)

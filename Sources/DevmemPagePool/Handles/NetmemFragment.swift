@@ -82,7 +82,10 @@ extension PagePool {
   /// Fragments start at cache lines. A request of which two would not fit gets the whole IOV, and
   /// the last fragment that fits gets the rest of it as well: ``NetmemFragment/byteCount`` says. In
   /// a pool with a ledger each fragment of host memory is followed by a canary of one cache line.
-  /// - Parameter byteCount: 1 ... `iovByteCount`; otherwise nil, counted as `tooLarge`.
+  /// - Parameters:
+  ///   - byteCount: 1 ... `iovByteCount`; otherwise nil, counted as `tooLarge`.
+  ///   - fileID: where the call stands, for pools with a ledger (``PagePool/isDebugging``).
+  ///   - line: the same.
   /// - Precondition: the calling thread owns the pool.
   @inlinable
   @inline(__always)
