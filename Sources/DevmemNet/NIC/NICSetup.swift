@@ -15,20 +15,27 @@ internal import Synchronization
 /// import Devmem
 /// import DevmemNet
 ///
-/// func bind(_ buffer: DMABuf, to card: NetworkInterface) throws {
+/// func bind(
+///   _ buffer: DMABuf, to card: NetworkInterface,
+///   receive: (NetdevBinding) throws -> Void
+/// ) throws {
 ///   let rule = SteeringRule(.tcp4, destination: .init(port: 5201), queue: 7)
 ///   let setup = try NICSetup(card, queues: [7], rules: [rule])
-///   let binding = try NetdevBinding.receive(buffer, interface: card, queues: [7])
-///   // Receive.
-///   binding.close()
-///   try setup.restore()
+///   defer { try? setup.restore() }  // after an error as well
+///   // What to type if a signal ends the program.
+///   print(setup.restoreCommands.joined(separator: "\n"))
+///   let binding = try NetdevBinding.receive(
+///     buffer, interface: card, queues: [7])
+///   defer { binding.close() }  // first: bound memory pins the settings
+///   try receive(binding)
 /// }
 /// ```
 ///
-/// Bound memory pins the split: end the binding before. An error on the way undoes what was done
-/// until then. The end of the object restores as well, but has nobody to tell an error to. A
-/// process that is killed restores nothing: ``restoreCommands`` is what to type then, and
-/// `devmemctl` leaves it to a second process that outlives it.
+/// Bound memory pins the split: end the binding before. If `init` fails half-way, it undoes what it
+/// has done until then. The end of the object restores as well, but has nobody to tell an error to;
+/// an object in a global variable of a main.swift never ends, so keep it in a function. A process
+/// that a signal ends (also Ctrl-C's) restores nothing: ``restoreCommands`` is what to type then.
+/// `devmemctl` has a second process that outlives it and restores.
 ///
 /// Needs CAP_NET_ADMIN. All members may be called from any thread. Restoring speaks of the network
 /// namespace in which the object was made.

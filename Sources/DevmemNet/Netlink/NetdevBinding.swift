@@ -77,7 +77,7 @@ public final class NetdevBinding: Sendable {
   }
 
   /// Binds a buffer for sending (`bind-tx`, Linux 6.16): the card can read what a
-  /// ``DevmemSender`` sends out of it. Needs no privilege.
+  /// `DevmemSender` sends out of it. Needs no privilege.
   ///
   /// - Throws: ``/Devmem/DevmemError``: `.interfaceMissing`, `.transmitUnsupported`,
   ///   `.notADMABuf`, `.bufferMisaligned`, `.kernelUnsupported`. Nothing is bound then.
