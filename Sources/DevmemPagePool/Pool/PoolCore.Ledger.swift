@@ -8,8 +8,8 @@ extension PagePool {
   /// Whether pools that are made from now on keep a ledger: who holds what since when, and whether
   /// returned bytes are left alone. Any thread.
   ///
-  /// Such a pool's cache is out of use, so that every allocation and return comes past the ledger:
-  /// some hundred nanoseconds each. Other pools pay nothing, not one instruction.
+  /// Such a pool's cache is out of use, so that every allocation and return comes past the ledger,
+  /// which takes a lock. Other pools pay nothing, not one instruction.
   public static var isDebugging: Bool {
     get { debugging.load(ordering: .relaxed) }
     set { debugging.store(newValue, ordering: .relaxed) }
