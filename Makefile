@@ -97,7 +97,7 @@ bench-kernel: ## count instructions beside the kernel's page pool benchmark; ARG
 	@scripts/bench-kernel.sh $(ARGS)
 
 .PHONY: check
-check: ## format, licence headers, import directions, hot-path instruction budgets
+check: ## every rule of CONTRIBUTING.md, from the format to the instruction budgets
 	@scripts/check.sh
 
 .PHONY: fmt

@@ -154,6 +154,20 @@ def name_faults(text, world):
     return result
 
 
+def list_faults(world):
+    """Lists that are to be whole."""
+    table = set(re.findall(r"`make ([a-z-]+)", read("CONTRIBUTING.md")))
+    for target in sorted(world.targets - table):
+        yield f"CONTRIBUTING.md: the table of commands lacks make {target}"
+    layout = read("README.md").partition("## Layout")[2]
+    named = re.findall(r"^(Sources/[\w*]+)", layout, re.MULTILINE)
+    named += re.findall(r"(?<= with )Sources/\w+", layout)
+    patterns = [re.compile(name.replace("*", r"\w*") + "$") for name in named]
+    for folder in sorted({"/".join(path.split("/")[:2]) for path in world.files if path.startswith("Sources/")}):
+        if not any(pattern.match(folder) for pattern in patterns):
+            yield f"README.md: the layout lacks {folder}"
+
+
 def anchor(heading):
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
@@ -219,6 +233,7 @@ def main():
         for number, text in code(path):
             found = command_faults(text, world) + name_faults(text, world)
             result += [f"{path}:{number}: {one}" for one in found]
+    result += list_faults(world)
     for path in samples.articles():
         if not is_record(path):
             result += figure_faults(path, known)
