@@ -173,8 +173,8 @@ extension DMABuf {
   /// A memory file that another process sent, where it has no dma-buf to send
   /// (``memoryFile(byteCount:pageSize:node:name:)``).
   ///
-  /// - Throws: `notADMABuf` (not even a memory file), `sealRefused` (could shrink under our feet),
-  ///   `outOfMemory`. The descriptor is closed then.
+  /// - Throws: `notADMABuf` (not even a memory file), `sealRefused` (its seals allow it to
+  ///   shrink, which would take mapped pages away), `outOfMemory`. The descriptor is closed then.
   public static func importedMemoryFile(
     _ descriptor: consuming OwnedFileDescriptor
   ) throws(DevmemError) -> DMABuf {

@@ -16,7 +16,8 @@ internal import Synchronization
 /// ``udmabuf(scattering:name:)``, ``dmaHeap(named:byteCount:)``, ``drmDumb(byteCount:card:)``,
 /// ``imported(_:)``, ``memoryFile(byteCount:pageSize:node:name:)``. None falls back to another.
 ///
-/// All members may be called from any thread. What threads do to the bytes is theirs to order.
+/// All members may be called from any thread. Nothing here orders the accesses of several threads,
+/// processes or devices to the bytes: that is up to the program.
 public final class DMABuf: Sendable {
   /// Who made the buffer.
   public enum Exporter: Hashable, Sendable {

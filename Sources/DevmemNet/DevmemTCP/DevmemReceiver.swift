@@ -13,14 +13,14 @@ public import DevmemSystem
 /// stream order. The flow has to be steered to the binding's queues before its first byte; a plain
 /// flow is received as well, all of it linear.
 ///
-/// Each device fragment owes the kernel a token, ``tokensOwed`` of them at most
-/// ``Configuration/tokenLimit``. A fragment may end on any thread, in any order, at any time: its
-/// token then goes back in a batch, at the latest at the next call of ``receive(into:)`` or
-/// ``flush()``, at once while the receiver waits for data.
+/// For each device fragment the kernel wants a token back. ``tokensOwed`` says how many are
+/// outstanding, at most ``Configuration/tokenLimit``. A fragment may end on any thread, in any
+/// order, at any time. Its token then goes back in a batch, at the latest at the next call of
+/// ``receive(into:)`` or ``flush()``; while the receiver waits for data it goes back at once.
 ///
-/// A fragment may outlive its receiver and its binding. Its bytes stay as they are: the socket
-/// stays open until the last fragment has ended, although the connection ends with the receiver, in
-/// both directions.
+/// A fragment may outlive its receiver and its binding, and its bytes stay as they are. The end of
+/// the receiver ends the connection in both directions, but the socket stays open until the last
+/// fragment has ended.
 ///
 /// Costs of a packet: one `recvmsg`, two if it had to wait; one `setsockopt` for 64 to 1024
 /// fragments that have ended. No memory is allocated.
@@ -157,7 +157,8 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   /// token on its way.
   public var tokensOwed: Int { returns.owed }
 
-  /// Of those, the ones that have ended and whose token waits for company.
+  /// How many of these fragments have ended, with their token waiting for others, to be returned in
+  /// one system call.
   public var tokensWaiting: Int { returns.waitingCount }
 
   /// Returns the tokens of all fragments that have ended. Waits for no fragment.

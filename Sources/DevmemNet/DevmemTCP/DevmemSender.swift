@@ -133,7 +133,7 @@ public struct DevmemSender: ~Copyable {
   public var callsInFlight: Int { core.window.callCount }
   /// Fragments that the kernel may still read.
   public var fragmentsInFlight: Int { core.window.fragmentCount }
-  /// Their bytes.
+  /// Bytes in those fragments.
   public var bytesInFlight: Int { core.window.byteCount }
   /// What the sender has done so far.
   public var statistics: Statistics {

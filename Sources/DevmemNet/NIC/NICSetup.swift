@@ -37,8 +37,8 @@ internal import Synchronization
 /// that a signal ends (also Ctrl-C's) restores nothing: ``restoreCommands`` is what to type then.
 /// `devmemctl` has a second process that outlives it and restores.
 ///
-/// Needs CAP_NET_ADMIN. All members may be called from any thread. Restoring speaks of the network
-/// namespace in which the object was made.
+/// Needs CAP_NET_ADMIN. All members may be called from any thread; whoever restores, it is done in
+/// the network namespace in which the object was made.
 public final class NICSetup: Sendable {
   /// The network card.
   public let interface: NetworkInterface

@@ -25,7 +25,8 @@ public final class NetdevBinding: Sendable {
   }
 
   /// The kernel's number for the binding (`dmabuf id`), >= 1: what `queue-get`, `page-pool-get` and
-  /// the control messages of packets show. Numbers come back after 2^32 bindings.
+  /// the control messages of packets show. Numbers are used again after 2^32
+  /// bindings.
   public let id: UInt32
   /// The network device.
   public let interface: NetworkInterface

@@ -6,8 +6,9 @@ internal import DevmemSystem
 /// A network interface of the calling thread's network namespace (`struct net_device`): its name
 /// and its number, as they were when it was looked up.
 ///
-/// The kernel goes by the number. An interface that was renamed since is still meant; one that was
-/// removed is missing for all who use the value, even if another has its name now.
+/// The kernel is asked by the number. So the value stands for the same interface after it was
+/// renamed; after it was removed, every use is `.interfaceMissing`, even if another interface has
+/// the name now.
 public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
   /// "eth0"
   public let name: String

@@ -45,10 +45,10 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
   /// Number of buffers that wait here.
   @inlinable public var count: Int { used }
 
-  /// Takes a buffer to return; all that wait go back first if it is of another pool, and with it if
-  /// it is the last that has room.
+  /// Takes a buffer to return. If it is of another pool than the buffers that wait here, those go
+  /// back first; if it makes the returner full, all go back at once.
   ///
-  /// If it has other holders, only this handle ends.
+  /// If other handles or tokens refer to the buffer, only this handle ends.
   @inlinable
   public mutating func put(_ netmem: consuming Netmem) {
     let record = unsafe netmem.forget()

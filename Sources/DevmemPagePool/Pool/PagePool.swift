@@ -8,8 +8,8 @@ import Synchronization
 /// One thread allocates, the owner: the one that made the pool, until it hands the right over
 /// (``relinquish()``, a value that another thread claims). A PagePool is not `Sendable`, so the
 /// compiler refuses what would bring it to a second thread; where it cannot see that (a task that
-/// went on on another thread after an `await`), allocating traps and says what to do. Any number of
-/// objects on the owner's thread may share one pool.
+/// continued on another thread after an `await`), allocating traps and says what to do. Any number
+/// of objects on the owner's thread may share one pool.
 ///
 /// What any thread may do is on ``remote``, which is `Sendable`. Buffers (``Netmem``) may die on
 /// any thread. An actor that owns a pool runs on a `SingleThreadExecutor`.
