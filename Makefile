@@ -97,7 +97,7 @@ bench-kernel: ## count instructions beside the kernel's page pool benchmark; ARG
 	@scripts/bench-kernel.sh $(ARGS)
 
 .PHONY: check
-check: ## format, licence headers, import directions, hot-path instruction budgets
+check: ## every rule of CONTRIBUTING.md, from the format to the instruction budgets
 	@scripts/check.sh
 
 .PHONY: fmt
@@ -105,7 +105,7 @@ fmt: ## format the sources in place
 	@scripts/fmt.sh
 
 .PHONY: docs
-docs: ## DocC archives of the libraries, offline
+docs: ## the documentation of the modules as one site, and the command that shows it
 	@scripts/docs.sh
 
 .PHONY: clean

@@ -24,8 +24,7 @@ let package = Package(
     .library(name: "_DevmemBench", targets: ["DevmemBench"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
     // C: the system call shims, system libraries and one header-only instruction.

@@ -6,6 +6,7 @@
 #
 #   scripts/bench.sh [ARGUMENTS...]            see devmemctl bench --help
 #   scripts/bench.sh latency [ARGUMENTS...]    tails of the allocation latency
+#   scripts/bench.sh tables                    measures everything, and writes the tables of docs/performance.md
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -19,6 +20,18 @@ if [ "${1:-}" = latency ]; then
   swift build --quiet -c release --package-path "$root/Benchmarks" \
     --scratch-path "$root/.build/benchmarks" --product devmem-latency >&2
   exec "$root/.build/benchmarks/release/devmem-latency" "$@"
+fi
+
+if [ "${1:-}" = tables ]; then
+  "$root/scripts/install-deps.sh" check
+  "$root/scripts/build.sh" release
+  folder="$(mktemp -d)"
+  trap 'rm -rf "$folder"' EXIT
+  "$root/.build/release/devmemctl" bench --list >"$folder/list"
+  "$root/.build/release/devmemctl" bench --instructions --json >"$folder/json"
+  cd "$root"
+  python3 scripts/lib/bench_tables.py "$folder/list" "$folder/json"
+  exit
 fi
 
 for argument in "$@"; do

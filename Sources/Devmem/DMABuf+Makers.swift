@@ -13,7 +13,7 @@ extension DMABuf {
   ///   - byteCount: > 0, a multiple of the page size, at most `size_limit_mb`.
   ///   - pageSize: huge pages come from the kernel's pool.
   ///   - node: the NUMA node that all pages come from; nil leaves it to the kernel.
-  ///   - name: shown in /proc and debugfs, at most ``nameByteCountLimit`` bytes.
+  ///   - name: shown in /proc and debugfs, at most 31 bytes.
   /// - Throws: codes ``DevmemError/Code/exporterMissing``, `permissionDenied`, `sizeLimit`,
   ///   `noHugePages`, `outOfMemory`, `noSuchNode`, `invalidByteCount`, `invalidName`,
   ///   `sealRefused`, `exporterRefused`, `descriptorLimit`. Nothing is left behind then.
@@ -173,8 +173,8 @@ extension DMABuf {
   /// A memory file that another process sent, where it has no dma-buf to send
   /// (``memoryFile(byteCount:pageSize:node:name:)``).
   ///
-  /// - Throws: `notADMABuf` (not even a memory file), `sealRefused` (could shrink under our feet),
-  ///   `outOfMemory`. The descriptor is closed then.
+  /// - Throws: `notADMABuf` (not even a memory file), `sealRefused` (its seals allow it to
+  ///   shrink, which would take mapped pages away), `outOfMemory`. The descriptor is closed then.
   public static func importedMemoryFile(
     _ descriptor: consuming OwnedFileDescriptor
   ) throws(DevmemError) -> DMABuf {

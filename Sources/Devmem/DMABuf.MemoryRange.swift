@@ -14,7 +14,10 @@ extension DMABuf {
 
     /// Describes a range; it is checked when a buffer is made of it.
     ///
-    /// - Parameter byteCount: nil for all that follows `offset`.
+    /// - Parameters:
+    ///   - file: the memory file, which the range keeps alive.
+    ///   - offset: where the range begins, in bytes.
+    ///   - byteCount: its length in bytes; nil for all that follows `offset`.
     public init(of file: MemoryFile, offset: Int = 0, byteCount: Int? = nil) {
       self.file = file
       self.offset = offset

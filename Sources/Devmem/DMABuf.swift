@@ -16,7 +16,8 @@ internal import Synchronization
 /// ``udmabuf(scattering:name:)``, ``dmaHeap(named:byteCount:)``, ``drmDumb(byteCount:card:)``,
 /// ``imported(_:)``, ``memoryFile(byteCount:pageSize:node:name:)``. None falls back to another.
 ///
-/// All members may be called from any thread. What threads do to the bytes is theirs to order.
+/// All members may be called from any thread. Nothing here orders the accesses of several threads,
+/// processes or devices to the bytes: that is up to the program.
 public final class DMABuf: Sendable {
   /// Who made the buffer.
   public enum Exporter: Hashable, Sendable {
@@ -63,7 +64,8 @@ public final class DMABuf: Sendable {
   private let descriptorNumber: Int32
   private let memoryFile: MemoryFile?
 
-  /// The inode number of ``identity``.
+  /// The inode number of the dma-buf, or of the memory file where there is no dma-buf: what
+  /// /proc/self/fdinfo and debugfs show of it.
   public var inode: UInt64 { identity.inode }
 
   /// Whether there is a dma-buf: false only for ``memoryFile(byteCount:pageSize:node:name:)`` and

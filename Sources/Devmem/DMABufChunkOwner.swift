@@ -2,12 +2,13 @@
 
 public import DevmemPagePool
 
-/// A physically contiguous run of a bound dma-buf, as the owner of the chunk that the allocator has
-/// for it (`struct dmabuf_genpool_chunk_owner`, net/core/devmem.h).
+/// A physically contiguous run of a carved dma-buf (`struct dmabuf_genpool_chunk_owner`,
+/// net/core/devmem.h): the allocator of a ``DMABufCarving`` has one chunk for each run, and this is
+/// the chunk's owner.
 ///
-/// Immutable. `GenPool.owner(of:)` leads from a chunk to it.
+/// Immutable; any thread.
 public final class DMABufChunkOwner: Sendable {
-  /// Position among the binding's owners, in the order of their offsets.
+  /// Position among the carving's owners, in the order of their offsets.
   package let index: Int
   /// Offset of the first IOV from the start of the dma-buf, in bytes (`base_virtual`).
   public let baseVirtual: UInt64
@@ -15,11 +16,12 @@ public final class DMABufChunkOwner: Sendable {
   public let baseAddress: DeviceAddress
   /// The NUMA node of the run's first page, nil when not known.
   public let node: Int?
-  /// Position of the first IOV among all of the binding's.
+  /// Position of the first IOV among all of the carving's.
   package let firstIOV: Int
   /// Number of IOVs (`num_niovs`).
   public let iovCount: Int
-  /// Bytes of the run before the first and after the last IOV, too few or too crooked for one.
+  /// Bytes of the run before its first and after its last IOV: a rest smaller than an IOV, or one
+  /// that does not begin at a multiple of the IOV size.
   package let unusableByteCount: Int
 
   init(

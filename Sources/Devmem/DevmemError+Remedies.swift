@@ -66,7 +66,8 @@ extension DevmemError {
     return "Linux \(release) runs without udmabuf, which is built in or absent, never a module"
       + " (CONFIG_UDMABUF=y; check: grep UDMABUF /boot/config-$(uname -r))."
       + " Debian 12's own kernel has it off, Debian's backports and later kernels have it on:"
-      + " sudo apt install -t bookworm-backports linux-image-amd64, then reboot."
+      + " add bookworm-backports to apt's sources (https://backports.debian.org/Instructions/),"
+      + " then sudo apt install -t bookworm-backports linux-image-amd64, then reboot."
       + " Without a reboot: make demo boots such a kernel in a virtual machine."
   }
 

@@ -22,13 +22,13 @@ public struct DevmemError: Error, Hashable, Sendable, CarriesErrno {
     case listLimit
     /// Too few huge pages in the pool, or none of that size on this machine.
     case noHugePages
-    /// No memory.
+    /// The machine, or this process's control group, has too little memory.
     case outOfMemory
     /// Too many open files.
     case descriptorLimit
     /// A memory file's seals are not what the exporter wants, or could not be set.
     case sealRefused
-    /// The same memory is bound already.
+    /// The same memory is carved or bound already in this process.
     case alreadyBound
     /// The ranges of one buffer overlap: two offsets would show the same bytes.
     case overlappingRanges

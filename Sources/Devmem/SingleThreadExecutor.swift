@@ -16,10 +16,11 @@ internal import DevmemSystem
 ///   change nothing.
 /// - *No job is lost.* A job that was enqueued keeps the executor alive until it has run. The last
 ///   reference cannot go before.
-/// - *It ends.* No stop, no close: when the last reference goes, on whatever thread, the thread
-///   ends. Dropped elsewhere, the drop waits until the thread is gone, which has nothing left to
-///   run (but for the destructors of thread-specific data: hold no lock that they need). Dropped by
-///   one of its own jobs, the thread ends after that job and all others that were enqueued.
+/// - *It ends by itself.* There is nothing to stop or close: the thread ends when the last
+///   reference goes. Who drops that reference on another thread waits there until the executor's
+///   thread has ended. No job is left to run then, only destructors of thread-specific data: hold
+///   no lock that those need. If one of the executor's own jobs drops it, the thread ends after
+///   that job and all others that were enqueued.
 /// - *Idle is idle.* Without jobs the thread sleeps in the kernel and uses no processor time.
 /// - *Nothing is left behind* by an `init` that throws: neither thread nor memory.
 ///
@@ -32,8 +33,9 @@ internal import DevmemSystem
 public final class SingleThreadExecutor: SerialExecutor, TaskExecutor, Sendable {
   /// Where the thread runs.
   ///
-  /// What this process may use is the kernel's to say (cpuset(7)). A named place may lie outside of
-  /// what taskset(1) gave the process, as with sched_setaffinity(2); ``anywhere`` does not.
+  /// The kernel decides which processors the process may use at all (cpuset(7)). ``processor(_:)``
+  /// and ``node(_:)`` may name some that taskset(1) has not given to the process, as
+  /// sched_setaffinity(2) allows; ``anywhere`` stays on those that it has.
   public enum Placement: Hashable, Sendable {
     /// Wherever the process may: on the processors of its first thread, those of taskset(1), also
     /// if the thread that makes the executor is kept on fewer.
@@ -132,7 +134,8 @@ extension SingleThreadExecutor {
   /// outside any task. `assumeIsolated` asks this.
   public func isIsolatingCurrentContext() -> Bool? { isCurrentThread }
 
-  /// - Precondition: the calling thread is the executor's.
+  /// Traps unless the calling thread is the executor's; the runtime's assertions of isolation call
+  /// it.
   public func checkIsolated() {
     precondition(isCurrentThread, "not on the thread of \(self)")
   }

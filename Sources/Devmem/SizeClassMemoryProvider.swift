@@ -10,8 +10,8 @@ public import DevmemPagePool
 /// IOVs, aligned to their size in the device's address space. So pools of several sizes live off
 /// one carving without a fixed split, and no byte is ever in two of them. Lock-free; any thread.
 ///
-/// Each size has records of its own: 32 bytes for each piece that could be, taken when the provider
-/// is made.
+/// Each size has records of its own: 32 bytes for each piece that the carving has room for, taken
+/// when the provider is made.
 public final class SizeClassMemoryProvider: MemoryProvider {
   /// The carving whose memory this is, kept alive.
   package let carving: DMABufCarving

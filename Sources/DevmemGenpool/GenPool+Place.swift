@@ -5,7 +5,9 @@ extension GenPool {
   ///
   /// Any thread; takes no lock. The kernel's `gen_pool_fixed_alloc` cannot name the chunk.
   ///
-  /// - Parameter granules: positions in the chunk, at least one.
+  /// - Parameters:
+  ///   - granules: positions in the chunk, at least one.
+  ///   - chunk: a chunk of this pool.
   /// - Returns: nil as well for a chunk that is gone and for a range that it does not have.
   public func allocate(granules: Range<Int>, in chunk: Chunk) -> Allocation? {
     let record = chunk.record

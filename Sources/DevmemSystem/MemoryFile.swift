@@ -49,6 +49,7 @@ public final class MemoryFile: Sendable {
   /// - Parameters:
   ///   - name: shown in /proc/self/maps, at most 249 bytes.
   ///   - byteCount: > 0, a multiple of the page size.
+  ///   - pageSize: of the file's pages; huge ones come from the kernel's reserve.
   ///   - isSealable: false makes a file that /dev/udmabuf refuses (for tests).
   /// - Throws: `EINVAL` (size, name), `EMFILE`, `ENOMEM`, `ENODEV` (no huge pages of that size on
   ///   this machine).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A numeric IPv4 or IPv6 address and a port (`struct sockaddr_in`, `sockaddr_in6`). No names: only
-/// ``resolve(_:port:)`` asks a resolver.
+/// A numeric IPv4 or IPv6 address and a port (`struct sockaddr_in`, `sockaddr_in6`). No names: a
+/// host name is for a resolver to look up first.
 public struct TCPEndpoint: Hashable, Sendable, CustomStringConvertible {
   /// "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Checked by the kernel call that uses it.
   public let address: String

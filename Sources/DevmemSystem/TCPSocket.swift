@@ -45,7 +45,9 @@ public final class TCPSocket: Sendable {
 
   /// Listens on 127.0.0.1.
   ///
-  /// - Parameter port: 0 lets the kernel choose; ``port`` says which.
+  /// - Parameters:
+  ///   - port: 0 lets the kernel choose; ``port`` says which.
+  ///   - backlog: connections that may wait to be accepted.
   /// - Throws: `EADDRINUSE`, `EACCES`, `EMFILE`.
   public static func listen(port: UInt16 = 0, backlog: Int = 16) throws(Errno) -> TCPSocket {
     try listen(on: .loopback(port: port), backlog: backlog)
@@ -57,6 +59,7 @@ public final class TCPSocket: Sendable {
   ///   - local: where; port 0 lets the kernel choose, and ``port`` says which.
   ///   - interface: takes connections that come in by this network device only
   ///     (`SO_BINDTODEVICE`).
+  ///   - backlog: connections that may wait to be accepted.
   /// - Throws: `EINVAL` for what is no numeric address, `EADDRNOTAVAIL`, `EADDRINUSE`, `EACCES`,
   ///   `ENODEV` for an interface that is not there, `EMFILE`.
   public static func listen(
@@ -198,7 +201,7 @@ public final class TCPSocket: Sendable {
     try system_tcpReadCompletion(descriptor.rawValue)
   }
 
-  /// What ``wait(for:milliseconds:)`` waits for.
+  /// What to wait for; see ``EventPoll/add(_:for:)``.
   public enum Interest: Int32, Sendable {
     /// The error queue, where completions are.
     case completion = 0

@@ -43,8 +43,12 @@ public final class UnixSocket: Sendable {
   /// Listens at a path, or at an abstract name that begins with "@". The caller removes the file of
   /// a path; one that nobody listens on any more is replaced.
   ///
-  /// - Parameter permissions: of the file, from the start; the umask may take some. Abstract names
-  ///   have none: everybody in the network namespace can connect, so look at ``peer()``.
+  /// - Parameters:
+  ///   - path: at most 107 bytes.
+  ///   - kind: messages or a stream; both ends must agree.
+  ///   - backlog: connections that may wait to be accepted.
+  ///   - permissions: of the file, from its first moment; the umask may take some away. Abstract
+  ///     names have none: everybody in the network namespace can connect.
   /// - Throws: `EADDRINUSE` (somebody listens there, or it is another kind of file), `ENAMETOOLONG`
   ///   above 107 bytes, `EACCES`, `ENOENT`, `EMFILE`.
   public static func listen(
@@ -134,7 +138,11 @@ public final class UnixSocket: Sendable {
   /// - Parameters:
   ///   - byteLimit: how many bytes are expected at most.
   ///   - descriptorLimit: how many descriptors are expected at most.
-  /// - Throws: as ``receive(into:descriptorLimit:)``.
+  /// - Returns: the message; its bytes are empty at the end of the connection.
+  /// - Throws: `EMSGSIZE` where bytes or descriptors did not fit: the message is gone, and the
+  ///   descriptors that did arrive are closed; the same with `EMFILE` where this process has no
+  ///   room for one, and with `EACCES` where a security module refuses one; `ECONNRESET`; `EINVAL`
+  ///   for limits that cannot be.
   public func receive(byteLimit: Int, descriptorLimit: Int = 0) throws(Errno) -> Message {
     guard byteLimit >= 0 else { throw .EINVAL }
     var bytes = [UInt8](repeating: 0, count: byteLimit)

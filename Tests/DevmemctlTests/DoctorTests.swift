@@ -54,11 +54,27 @@ struct DoctorTests {
     #expect(fix.contains("make demo"))
   }
 
+  @Test("apt-get is given the source of the backports unless it has it")
+  func backportsSource() throws {
+    machine.take("/dev/udmabuf")
+    let added = "echo 'deb http://deb.debian.org/debian bookworm-backports main' | sudo tee"
+    func fix() throws -> String { try #require(checkUDMABuf(machine.probe).fix) }
+    #expect(try fix().hasPrefix(added))
+    machine.write("/etc/apt/sources.list", "# deb http://x bookworm-backports main\n")
+    #expect(try fix().hasPrefix(added))
+    machine.write(
+      "/etc/apt/sources.list.d/b.sources",
+      "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: bookworm-backports\n")
+    #expect(try fix().hasPrefix("sudo apt-get update && sudo apt-get install -y -t bookworm-back"))
+  }
+
   @Test("another distribution is not told to use apt-get")
   func otherDistribution() {
     machine.take("/dev/udmabuf")
     machine.write("/etc/os-release", "ID=fedora\n")
-    #expect(checkUDMABuf(machine.probe).fix?.contains("apt-get") == false)
+    let result = checkUDMABuf(machine.probe)
+    #expect(result.fix == nil)
+    #expect(result.advice?.contains("make demo") == true)
   }
 
   @Test("a udmabuf without permission fails with the group to join")
@@ -192,7 +208,8 @@ struct DoctorTests {
         == "receive: no, it lacks queue management, a split; "
         + "send: unknown (Operation not permitted)"
     )
-    #expect(mixed[1].fix == "another card")
+    #expect(mixed[1].advice == "another card")
+    #expect(mixed[1].fix == nil)
     probe.networkAbilities = { .success([loopback]) }
     #expect(checkInterfaces(probe)[0].status == .warn)
     #expect(checkInterfaces(probe)[0].summary == "none of 1 can do devmem TCP")
@@ -205,7 +222,7 @@ struct DoctorTests {
   func secondExporter() {
     var probe = machine.probe
     probe.tryExporter = {
-      $0 == .udmabuf ? Probe.Failure(reason: "gone", remedy: "bring it back") : nil
+      $0 == .udmabuf ? Probe.Failure(reason: "gone", remedy: .advice("bring it back")) : nil
     }
     let report = DoctorReport(probe)
     let result = checkExporter(probe)
@@ -217,7 +234,9 @@ struct DoctorTests {
   @Test("without any exporter the doctor fails with the first one's remedy")
   func noExporter() {
     var probe = machine.probe
-    probe.tryExporter = { Probe.Failure(reason: "no \($0.rawValue)", remedy: "fix \($0.rawValue)") }
+    probe.tryExporter = {
+      Probe.Failure(reason: "no \($0.rawValue)", remedy: .command("fix \($0.rawValue)"))
+    }
     let result = checkExporter(probe)
     #expect(result.status == .fail)
     #expect(result.fix == "fix udmabuf")

@@ -41,7 +41,7 @@ final class MadeUpMachine: Sendable {
 
   var probe: Probe {
     Probe(
-      files: FileTree(root: root), kernelRelease: "7.3.4-test", isRoot: false,
+      program: "devmemctl", files: FileTree(root: root), kernelRelease: "7.3.4-test", isRoot: false,
       limits: Probe.Limits(lockedByteCount: nil, openFileCount: 4096),
       openError: { _ in nil }, drmDriver: { _ in "vgem" }, tryExporter: { _ in nil },
       bindReceiveCommand: { .present }, networkAbilities: { .success([Self.ableInterface]) },

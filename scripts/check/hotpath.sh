@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The hot paths as an optimised build has them: no call into the runtime for reference counts,
-# exclusivity or allocation, and not one instruction more than Benchmarks/Thresholds allows.
+# The hot paths as an optimised build has them: no call into the runtime for reference counts or
+# exclusivity, none of the runtime's or the C library's allocations, and not one instruction more than
+# Benchmarks/Thresholds allows.
 # Instructions are counted by callgrind as the difference of two loop counts, which is exact where a
 # clock is not.
 set -euo pipefail
 
 thresholds=Benchmarks/Thresholds/instructions.txt
 binary=.build/release/devmemctl
-forbidden='swift_(retain|release|bridgeObject|unknownObject|beginAccess|dynamicCast|allocObject)'
+forbidden='swift_(retain|release|bridgeObject|unknownObject|beginAccess|dynamicCast|alloc|slowAlloc)'
+forbidden+='|<(malloc|calloc|realloc|aligned_alloc|posix_memalign|_Zn[aw][jm])[@>]'
 
 scripts/build.sh release
 # Symbol and readable name side by side.
@@ -32,7 +34,7 @@ for function in $(sed -n 's/^[a-z][^ ]* *[0-9.]* *\([a-z0-9_]*\)$/\1/p' "$thresh
       status=1
       continue
     }
-    if grep -E "(call|jmp) .*$forbidden" <<<"$code"; then
+    if grep -E "(call|jmp) .*($forbidden)" <<<"$code"; then
       echo "$function: these runtime calls are on the hot path; a class property that is read there,"
       echo "  or a closure or existential that is kept, is the usual cause; look at:"
       echo "  objdump -d --no-show-raw-insn --disassemble='$symbol' $binary"

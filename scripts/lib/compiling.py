@@ -24,14 +24,20 @@ class Diagnostic:
         return f"{self.file}:{self.line}: {self.text}"
 
 
-def options():
+def module_options():
+    """What finds the modules of the debug build."""
     if not os.path.isdir(f"{BUILD}/Modules"):
         sys.exit(f"error: no modules in {BUILD}/Modules; run: make build")
     maps = glob.glob(f"{BUILD}/C*.build/module.modulemap") + glob.glob("Sources/CLib*/module.modulemap")
-    result = ["swiftc", "-emit-sil", "-o", os.devnull, "-swift-version", "6", "-strict-memory-safety"]
-    result += ["-warnings-as-errors", "-diagnostic-style", "llvm", "-I", f"{BUILD}/Modules"]
+    result = ["-I", f"{BUILD}/Modules"]
     for path in maps:
         result += ["-Xcc", f"-fmodule-map-file={path}"]
+    return result
+
+
+def options():
+    result = ["swiftc", "-emit-sil", "-o", os.devnull, "-swift-version", "6", "-strict-memory-safety"]
+    result += ["-warnings-as-errors", "-diagnostic-style", "llvm"] + module_options()
     cflags = subprocess.run(["pkg-config", "--cflags-only-I", "libdrm", "libmnl", "numa"], capture_output=True, text=True)
     for flag in cflags.stdout.split():
         result += ["-Xcc", flag]

@@ -9,11 +9,12 @@ extension DevmemReceiver {
   /// Waits where the socket is a blocking one. Allocates no memory. Unless the outcome is
   /// ``ReceiveOutcome/packet``, `packet` is empty.
   ///
-  /// ``ReceiveOutcome/exhausted(_:)`` with `.payload`: ``tokensOwed`` has reached ``tokenLimit``;
-  /// end some fragments. With `.header`: the pool of host buffers is empty. The data waits.
+  /// ``ReceiveOutcome/exhausted(_:)`` with `.payload`: ``tokensOwed`` has reached
+  /// ``Configuration/tokenLimit``; end some fragments. With `.header`: the pool of host buffers is
+  /// empty. The data waits.
   /// - Precondition: the calling thread owns the pool of host buffers; `packet` comes from
   ///   ``makePacket()`` or has at least that capacity.
-  /// - Throws: ``DevmemError``, final: every later call throws it again.
+  /// - Throws: ``/Devmem/DevmemError``, final: every later call throws it again.
   public mutating func receive(
     into packet: inout Packet
   ) throws(DevmemError) -> ReceiveOutcome {

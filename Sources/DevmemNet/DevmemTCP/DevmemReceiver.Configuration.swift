@@ -14,9 +14,9 @@ extension DevmemReceiver {
     /// ``DevmemReceiver/receive(into:)`` says ``ReceiveOutcome/exhausted(_:)``; 1 to 2^24. Nil:
     /// half of what the buffer has room for.
     ///
-    /// What is held the card cannot fill again. Above the buffer's size the flow stalls instead,
-    /// and nobody is told: the card drops packets, and TCP repeats them until memory comes back.
-    /// The other half is for the card's rings and for what waits in the socket.
+    /// The card cannot fill memory that is held. With a limit that lets all of it be held the flow
+    /// stalls, and nothing says so: the card drops packets, and TCP repeats them until memory comes
+    /// back. The half that is left is for the card's rings and for what waits in the socket.
     public var tokenLimit: Int?
 
     /// A configuration.

@@ -7,14 +7,14 @@ extension DevmemReceiver {
     public var packets = 0
     /// Fragments in device memory, each with a token.
     public var deviceFragments = 0
-    /// Their bytes.
+    /// Bytes in those fragments.
     public var deviceByteCount = 0
     /// Bytes of a device memory flow that the card left outside of it (`SO_DEVMEM_LINEAR`).
     public var linearByteCount = 0
     /// Bytes that did not come by a bound queue at all: the flow is not steered to it, or the
     /// binding has gone.
     public var unboundByteCount = 0
-    /// Calls that found as many fragments held as may be.
+    /// Calls that received nothing because ``Configuration/tokenLimit`` was reached.
     public var stalls = 0
     /// Calls that found the socket empty.
     package var waits = 0

@@ -13,14 +13,14 @@ public import DevmemSystem
 /// stream order. The flow has to be steered to the binding's queues before its first byte; a plain
 /// flow is received as well, all of it linear.
 ///
-/// Each device fragment owes the kernel a token, ``tokensOwed`` of them at most
-/// ``Configuration/tokenLimit``. A fragment may end on any thread, in any order, at any time: its
-/// token then goes back in a batch, at the latest at the next call of ``receive(into:)`` or
-/// ``flush()``, at once while the receiver waits for data.
+/// For each device fragment the kernel wants a token back. ``tokensOwed`` says how many are
+/// outstanding, at most ``Configuration/tokenLimit``. A fragment may end on any thread, in any
+/// order, at any time. Its token then goes back in a batch, at the latest at the next call of
+/// ``receive(into:)`` or ``flush()``; while the receiver waits for data it goes back at once.
 ///
-/// A fragment may outlive its receiver and its binding. Its bytes stay as they are: the socket
-/// stays open until the last fragment has ended, although the connection ends with the receiver, in
-/// both directions.
+/// A fragment may outlive its receiver and its binding, and its bytes stay as they are. The end of
+/// the receiver ends the connection in both directions, but the socket stays open until the last
+/// fragment has ended.
 ///
 /// Costs of a packet: one `recvmsg`, two if it had to wait; one `setsockopt` for 64 to 1024
 /// fragments that have ended. No memory is allocated.
@@ -52,7 +52,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   ///   - binding: the memory, bound for receiving; kept as long as the receiver.
   ///   - linear: a pool of host memory for bytes that do not come in device memory.
   ///   - configuration: how much to take at once and to hold.
-  /// - Throws: ``DevmemError``: `.notTCP`, `.kernelUnsupported`, `.wrongDirection`,
+  /// - Throws: ``/Devmem/DevmemError``: `.notTCP`, `.kernelUnsupported`, `.wrongDirection`,
   ///   `.invalidConfiguration`.
   public init(
     stream: consuming OwnedFileDescriptor, binding: NetdevBinding, linear: PagePool,
@@ -70,8 +70,11 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
 
   /// A receiver over a binding that somebody else keeps, e.g. another process.
   /// - Parameters:
-  ///   - bindingID: its id.
+  ///   - stream: as for ``init(stream:binding:linear:configuration:)``.
+  ///   - bindingID: the binding's id.
   ///   - buffer: the memory that is bound, here perhaps an imported dma-buf.
+  ///   - linear: a pool of host memory for bytes that do not come in device memory.
+  ///   - configuration: how much to take at once and to hold.
   /// - Throws: as ``init(stream:binding:linear:configuration:)``.
   public init(
     stream: consuming OwnedFileDescriptor, bindingID: UInt32, buffer: DMABuf, linear: PagePool,
@@ -154,14 +157,15 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   /// token on its way.
   public var tokensOwed: Int { returns.owed }
 
-  /// Of those, the ones that have ended and whose token waits for company.
+  /// How many of these fragments have ended, with their token waiting for others, to be returned in
+  /// one system call.
   public var tokensWaiting: Int { returns.waitingCount }
 
   /// Returns the tokens of all fragments that have ended. Waits for no fragment.
   /// - Returns: how many tokens the kernel has taken back by this call.
-  /// - Throws: ``DevmemError/Code/tokensRefused`` if the kernel did not know some of them, which
-  ///   means that somebody else returns tokens of this socket; `.systemCall` if it refused: the
-  ///   tokens are kept and tried again by the next call.
+  /// - Throws: ``/Devmem/DevmemError``: `.tokensRefused` if the kernel did not know some of them,
+  ///   which means that somebody else returns tokens of this socket; `.systemCall` if it refused:
+  ///   the tokens are kept and tried again by the next call.
   @discardableResult
   public func flush() throws(DevmemError) -> Int {
     let operation = "returning tokens of dma-buf \(bindingID)"

@@ -14,9 +14,10 @@ public import DevmemSystem
 /// the kernel says that nothing reads it any more; only then is the buffer back in its pool.
 ///
 /// Back-pressure: a packet that is not taken stays with the caller (``Outcome``). When the sender
-/// ends with calls in flight, the connection is finished, and what is in flight is kept, off to the
-/// side, until the kernel is done with it: no buffer is reused before. As long as the peer takes
-/// nothing, that is not.
+/// ends with calls in flight, it ends the connection in its direction, and the buffers of those
+/// calls are kept until the kernel says that it is done with them: none is reused before. The
+/// kernel is done when the peer has acknowledged the bytes, so a peer that reads nothing keeps them
+/// out of their pool for as long as the connection lasts.
 ///
 /// Costs of a packet: one `sendmsg`; one `recvmsg` of the error queue for each range of
 /// completions. No memory is allocated. Writing into the buffers is the caller's:
@@ -53,8 +54,8 @@ public struct DevmemSender: ~Copyable {
   ///   - carving: the same buffer, carved into what pools hand out; nil to send received fragments
   ///     only.
   ///   - configuration: how much may be in flight.
-  /// - Throws: ``DevmemError``: `.wrongDirection`, `.foreignMemory` if `carving` is of another
-  ///   buffer, `.notTCP`, `.invalidConfiguration`.
+  /// - Throws: ``/Devmem/DevmemError``: `.wrongDirection`, `.foreignMemory` if `carving` is of
+  ///   another buffer, `.notTCP`, `.invalidConfiguration`.
   public init(
     stream: consuming OwnedFileDescriptor, binding: NetdevBinding, carving: DMABufCarving? = nil,
     configuration: Configuration = Configuration()
@@ -88,9 +89,10 @@ public struct DevmemSender: ~Copyable {
   ///
   /// - Parameter packet: with ``Outcome/sent`` and ``Outcome/pending`` it is empty afterwards; else
   ///   it is unchanged.
-  /// - Throws: ``DevmemError``: `.foreignMemory` for a fragment that is neither in the bound memory
-  ///   nor readable host memory, `.tooManyFragments`; the packet is unchanged then. `.notBound`,
-  ///   `.wrongDevice`, `.connectionLost`, `.systemCall`: final, and thrown by every later call.
+  /// - Throws: ``/Devmem/DevmemError``: `.foreignMemory` for a fragment that is neither in the
+  ///   bound memory nor readable host memory, and `.tooManyFragments`, leave the packet unchanged.
+  ///   The others, `.notBound`, `.wrongDevice`, `.connectionLost` and `.systemCall`, are final:
+  ///   every later call throws the same error.
   public mutating func send(_ packet: inout Packet) throws(DevmemError) -> Outcome {
     try core.send(&packet)
   }
@@ -131,7 +133,7 @@ public struct DevmemSender: ~Copyable {
   public var callsInFlight: Int { core.window.callCount }
   /// Fragments that the kernel may still read.
   public var fragmentsInFlight: Int { core.window.fragmentCount }
-  /// Their bytes.
+  /// Bytes in those fragments.
   public var bytesInFlight: Int { core.window.byteCount }
   /// What the sender has done so far.
   public var statistics: Statistics {

@@ -5,10 +5,10 @@ public import DevmemSystem
 
 /// Receives packets with the header in host pages and the payload straight in a pool's buffers.
 ///
-/// What a NIC with header split does (`tcp-data-split`), for any stream or datagram socket: the
-/// kernel's one copy out of the socket goes where the payload should be, by scatter `recvmsg`, so
-/// that nothing has to move it into device memory afterwards. A stream without framing is all
-/// payload: then each packet is what one call found.
+/// Does for any stream or datagram socket what a NIC does with header split (`tcp-data-split`). The
+/// kernel copies once out of the socket anyway; by scatter `recvmsg` that copy goes to where the
+/// payload should be, so that nothing has to move it into device memory afterwards. A stream
+/// without framing is all payload: then each packet is what one call found.
 ///
 /// The receiver posts buffers ahead, as a driver fills its ring, and holds them until they are
 /// filled: in a stream those of the packet being received and the next header, on a datagram socket

@@ -3,18 +3,19 @@
 public import Devmem
 internal import DevmemSystem
 
-/// What a network interface could do of device memory TCP, found out without changing anything.
+/// Whether a network interface could receive and send by device memory TCP, found out without
+/// changing anything.
 ///
-/// The kernel has no question for it. What it has is an order of checks: with a descriptor that is
-/// no dma-buf, bind-rx and bind-tx refuse an interface that cannot before they refuse the
-/// descriptor. What comes after that (whether the driver's page pools take memory that the CPU
+/// The kernel has no call that tells. But bind-rx and bind-tx check in a fixed order: called with a
+/// descriptor that is no dma-buf, they refuse an interface that cannot do it before they refuse the
+/// descriptor. What they check after that (whether the driver's page pools take memory that the CPU
 /// cannot read) shows only in a real binding.
 public struct NICCapabilities: Hashable, Sendable {
   /// An answer.
   public enum Verdict: Hashable, Sendable {
     /// The interface passes all checks that can be made without a binding.
     case able
-    /// It does not; what is missing, most basic first.
+    /// It lacks something; what is most basic stands first.
     case unable([Lack])
     /// It could not be asked; why, and what to do.
     case unknown(reason: String, remedy: String)
@@ -65,7 +66,7 @@ public struct NICCapabilities: Hashable, Sendable {
 
   /// All interfaces of this network namespace, by number.
   ///
-  /// - Throws: ``DevmemError/Code/kernelUnsupported``, ``DevmemError/Code/descriptorLimit``.
+  /// - Throws: ``/Devmem/DevmemError``: `.kernelUnsupported`, `.descriptorLimit`.
   public static func all() throws(DevmemError) -> [NICCapabilities] {
     var netdev = try NetdevFamily()
     var ethtool = try EthtoolFamily()

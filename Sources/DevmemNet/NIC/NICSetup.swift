@@ -15,23 +15,30 @@ internal import Synchronization
 /// import Devmem
 /// import DevmemNet
 ///
-/// func bind(_ buffer: DMABuf, to card: NetworkInterface) throws {
+/// func bind(
+///   _ buffer: DMABuf, to card: NetworkInterface,
+///   receive: (NetdevBinding) throws -> Void
+/// ) throws {
 ///   let rule = SteeringRule(.tcp4, destination: .init(port: 5201), queue: 7)
 ///   let setup = try NICSetup(card, queues: [7], rules: [rule])
-///   let binding = try NetdevBinding.receive(buffer, interface: card, queues: [7])
-///   // Receive.
-///   binding.close()
-///   try setup.restore()
+///   defer { try? setup.restore() }  // after an error as well
+///   // What to type if a signal ends the program.
+///   print(setup.restoreCommands.joined(separator: "\n"))
+///   let binding = try NetdevBinding.receive(
+///     buffer, interface: card, queues: [7])
+///   defer { binding.close() }  // first: bound memory pins the settings
+///   try receive(binding)
 /// }
 /// ```
 ///
-/// Bound memory pins the split: end the binding before. An error on the way undoes what was done
-/// until then. The end of the object restores as well, but has nobody to tell an error to. A
-/// process that is killed restores nothing: ``restoreCommands`` is what to type then, and
-/// `devmemctl` leaves it to a second process that outlives it.
+/// Bound memory pins the split: end the binding before. If `init` fails half-way, it undoes what it
+/// has done until then. The end of the object restores as well, but has nobody to tell an error to;
+/// an object in a global variable of a main.swift never ends, so keep it in a function. A process
+/// that a signal ends (also Ctrl-C's) restores nothing: ``restoreCommands`` is what to type then.
+/// `devmemctl` has a second process that outlives it and restores.
 ///
-/// Needs CAP_NET_ADMIN. All members may be called from any thread. Restoring speaks of the network
-/// namespace in which the object was made.
+/// Needs CAP_NET_ADMIN. All members may be called from any thread; whoever restores, it is done in
+/// the network namespace in which the object was made.
 public final class NICSetup: Sendable {
   /// The network card.
   public let interface: NetworkInterface
@@ -54,12 +61,11 @@ public final class NICSetup: Sendable {
   ///   - interface: the network card.
   ///   - queues: the receive queues that will be bound: at least one, and not all of them.
   ///   - rules: what to steer to them; may be empty where the card needs none.
-  /// - Throws: ``DevmemError/Code/receiveUnsupported`` (see ``NICCapabilities``),
-  ///   ``DevmemError/Code/settingUnsupported`` (the card cannot steer, or has too few queues),
-  ///   ``DevmemError/Code/settingRefused``, ``DevmemError/Code/rulesExhausted``,
-  ///   ``DevmemError/Code/permissionDenied``, ``DevmemError/Code/interfaceMissing``,
-  ///   ``DevmemError/Code/invalidArgument``. Nothing has changed then; if that could not be
-  ///   achieved, ``DevmemError/Code/notRestored`` with the commands that do it.
+  /// - Throws: ``/Devmem/DevmemError``: `.receiveUnsupported` (see ``NICCapabilities``),
+  ///   `.settingUnsupported` (the card cannot steer, or has too few queues), `.settingRefused`,
+  ///   `.rulesExhausted`, `.permissionDenied`, `.interfaceMissing`, `.invalidArgument`. What had
+  ///   been changed until then is put back; if that fails, the error is `.notRestored`, with the
+  ///   commands that put it back as its remedy.
   public init(
     _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule] = []
   ) throws(DevmemError) {
@@ -82,8 +88,8 @@ public final class NICSetup: Sendable {
 
   /// Puts back what was changed. A second call does what the first one could not, or nothing.
   ///
-  /// - Throws: ``DevmemError/Code/notRestored`` if something could not be put back; the rest is.
-  ///   Its remedy has the commands. Most often memory is still bound.
+  /// - Throws: ``/Devmem/DevmemError``: `.notRestored` if something could not be put back; the
+  ///   rest is. Its remedy has the commands. Most often the cause is memory that is still bound.
   public func restore() throws(DevmemError) {
     let error = state.withLock { state -> DevmemError? in
       guard let reason = Self.undo(on: interface, &state) else { return nil }
@@ -102,7 +108,8 @@ public final class NICSetup: Sendable {
   /// The last receive queues of an interface, as many as asked for: a good choice, because what is
   /// common uses the first ones.
   ///
-  /// - Throws: ``DevmemError/Code/settingUnsupported`` if no queue would be left for other traffic.
+  /// - Throws: ``/Devmem/DevmemError``: `.settingUnsupported` if no queue would be left for other
+  ///   traffic.
   public static func lastQueues(
     _ count: Int, of interface: NetworkInterface
   ) throws(DevmemError) -> [UInt32] {

@@ -25,7 +25,8 @@ public final class NetdevBinding: Sendable {
   }
 
   /// The kernel's number for the binding (`dmabuf id`), >= 1: what `queue-get`, `page-pool-get` and
-  /// the control messages of packets show. Numbers come back after 2^32 bindings.
+  /// the control messages of packets show. Numbers are used again after 2^32
+  /// bindings.
   public let id: UInt32
   /// The network device.
   public let interface: NetworkInterface
@@ -40,8 +41,8 @@ public final class NetdevBinding: Sendable {
   /// still holds fragments shares it.
   private let claim: Mutex<BoundMemory?>
 
-  /// Binds a buffer to receive queues; see
-  /// ``NetdevFamily/bindReceive(_:interface:queues:pageByteCount:)``.
+  /// Binds a buffer to receive queues (`bind-rx`): from now on the card writes the payload that
+  /// arrives on them into the buffer. Needs CAP_NET_ADMIN.
   ///
   /// - Parameters:
   ///   - buffer: a dma-buf whose memory is bound to no other queues and carved by no
@@ -51,8 +52,11 @@ public final class NetdevBinding: Sendable {
   ///   - queues: numbers of receive queues, at least one.
   ///   - rxPageByteCount: bytes of one receive buffer, a power of two from the page size on; nil is
   ///     the page size.
-  /// - Throws: ``DevmemError/Code/memoryInUse``; else as
-  ///   ``NetdevFamily/bindReceive(_:interface:queues:pageByteCount:)``.
+  /// - Throws: ``/Devmem/DevmemError``: `.memoryInUse`, `.interfaceMissing`,
+  ///   `.receiveUnsupported`, `.permissionDenied`, `.queueMissing`, `.queueBound`, `.queueInUse`,
+  ///   `.headerSplitDisabled`, `.headerSplitThreshold`, `.xdpAttached`, `.pageSizeUnsupported`,
+  ///   `.bufferMisaligned`, `.notADMABuf`, `.poolRefused`, `.kernelUnsupported`. Nothing is bound
+  ///   then.
   public static func receive(
     _ buffer: DMABuf, interface: NetworkInterface, queues: [UInt32], rxPageByteCount: Int? = nil
   ) throws(DevmemError) -> NetdevBinding {
@@ -73,9 +77,11 @@ public final class NetdevBinding: Sendable {
       family: family, claim: claim)
   }
 
-  /// Binds a buffer for sending; see ``NetdevFamily/bindTransmit(_:interface:)``.
+  /// Binds a buffer for sending (`bind-tx`, Linux 6.16): the card can read what a
+  /// `DevmemSender` sends out of it. Needs no privilege.
   ///
-  /// - Throws: as ``NetdevFamily/bindTransmit(_:interface:)``.
+  /// - Throws: ``/Devmem/DevmemError``: `.interfaceMissing`, `.transmitUnsupported`,
+  ///   `.notADMABuf`, `.bufferMisaligned`, `.kernelUnsupported`. Nothing is bound then.
   public static func transmit(
     _ buffer: DMABuf, interface: NetworkInterface
   ) throws(DevmemError) -> NetdevBinding {

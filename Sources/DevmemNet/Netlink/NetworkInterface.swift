@@ -6,8 +6,9 @@ internal import DevmemSystem
 /// A network interface of the calling thread's network namespace (`struct net_device`): its name
 /// and its number, as they were when it was looked up.
 ///
-/// The kernel goes by the number. An interface that was renamed since is still meant; one that was
-/// removed is missing for all who use the value, even if another has its name now.
+/// The kernel is asked by the number. So the value stands for the same interface after it was
+/// renamed; after it was removed, every use is `.interfaceMissing`, even if another interface has
+/// the name now.
 public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
   /// "eth0"
   public let name: String
@@ -17,7 +18,7 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
   /// The interface of that name, or of that alternative name (`ip link property add … altname`).
   /// ``name`` is the kernel's in either case.
   ///
-  /// - Throws: ``DevmemError/Code/interfaceMissing``.
+  /// - Throws: ``/Devmem/DevmemError``: `.interfaceMissing`.
   public init(named name: String) throws(DevmemError) {
     do throws(Errno) {
       self.init(name: name, index: try InterfaceNames.index(of: name))
@@ -37,7 +38,7 @@ public struct NetworkInterface: Hashable, Sendable, CustomStringConvertible {
 
   /// The interface of that number.
   ///
-  /// - Throws: ``DevmemError/Code/interfaceMissing``.
+  /// - Throws: ``/Devmem/DevmemError``: `.interfaceMissing`.
   public init(index: UInt32) throws(DevmemError) {
     do throws(Errno) {
       self.init(name: try InterfaceNames.name(of: index), index: index)

@@ -24,11 +24,11 @@ package struct RingSettings: Hashable, Sendable {
   package let headerSplitThresholdMaximum: UInt32?
   /// Descriptors of a receive ring.
   package let receive: UInt32?
-  /// Most of them.
+  /// Descriptors that a receive ring may have at most.
   package let receiveMaximum: UInt32?
   /// Descriptors of a send ring.
   package let transmit: UInt32?
-  /// Most of them.
+  /// Descriptors that a send ring may have at most.
   package let transmitMaximum: UInt32?
   /// Bytes of a receive buffer.
   package let receiveBufferByteCount: UInt32?

@@ -14,21 +14,27 @@
 ///   var packet = receiver.makePacket()
 ///   var byteCount = 0
 ///   while try receiver.receive(into: &packet) == .packet {
-///     while let fragment = packet.popFirstFragment() { byteCount += fragment.byteCount }
+///     while let fragment = packet.popFirstFragment() {
+///       byteCount += fragment.byteCount
+///     }
 ///   }
 ///   return byteCount
 /// }
 ///
-/// func plain(_ socket: consuming OwnedFileDescriptor, _ pool: PagePool) throws -> Int {
+/// func plain(
+///   _ socket: consuming OwnedFileDescriptor, _ pool: PagePool
+/// ) throws -> Int {
 ///   var receiver = try HeaderSplitReceiver(
 ///     unframed: socket, maximumByteCount: 256 << 10, payload: pool)
 ///   return try drain(&receiver)
 /// }
 ///
 /// func devmem(
-///   _ socket: consuming OwnedFileDescriptor, _ binding: NetdevBinding, _ pool: PagePool
+///   _ socket: consuming OwnedFileDescriptor, _ binding: NetdevBinding,
+///   _ pool: PagePool
 /// ) throws -> Int {
-///   var receiver = try DevmemReceiver(stream: socket, binding: binding, linear: pool)
+///   var receiver = try DevmemReceiver(
+///     stream: socket, binding: binding, linear: pool)
 ///   return try drain(&receiver)
 /// }
 /// ```

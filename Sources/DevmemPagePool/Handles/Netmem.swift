@@ -21,8 +21,8 @@ public struct Netmem: ~Copyable, @unchecked Sendable {
     unsafe self.record = unsafe record
   }
 
-  /// Returns the buffer to its pool. On the owner's thread, with room in the cache: 14 instructions
-  /// (held by `make check`).
+  /// Returns the buffer to its pool. On the owner's thread, with room in the cache, the allocation,
+  /// this and a loop around them take 28 instructions (`fast_path`).
   @inlinable
   @inline(__always)
   deinit {

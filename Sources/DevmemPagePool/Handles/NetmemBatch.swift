@@ -8,9 +8,9 @@ import Synchronization
 /// the owner thread, with one atomic operation for all of them on another, pool by pool if it holds
 /// buffers of several. A batch is not thread-safe, but may be moved to and die on any thread.
 ///
-/// A batch knows whether anybody else can hold one of its buffers: only if one was shared while it
-/// was lent by ``forEach(_:)``, or before it was appended. As long as that is not so, nobody looks
-/// at the buffers again when it dies.
+/// A batch keeps in mind whether one of its buffers can have a second holder: only if it was shared
+/// before it was appended, or while ``forEach(_:)`` lent it. If none can, the batch goes back
+/// without a look at its buffers.
 @frozen
 @safe
 public struct NetmemBatch: ~Copyable, @unchecked Sendable {
@@ -106,8 +106,8 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     }
   }
 
-  /// Lends each buffer for writing, first to last. What stands in a buffer's place afterwards is in
-  /// the batch.
+  /// Lends each buffer for writing, first to last. If the body puts another buffer in its place,
+  /// that one is in the batch from then on.
   public mutating func forEachMutable<E: Error>(
     _ body: (inout Netmem) throws(E) -> Void
   ) throws(E) {

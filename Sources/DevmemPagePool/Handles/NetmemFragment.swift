@@ -46,8 +46,8 @@ public struct NetmemFragment: ~Copyable, Sendable {
   }
 
   /// Reads and writes the fragment's bytes.
-  /// - Throws: as ``Netmem/withMutableBytes(_:)``; a fragment that has been shared cannot be
-  ///   written again, as nobody counts its handles apart from its neighbours'.
+  /// - Throws: as ``Netmem/withMutableBytes(_:)``; a fragment that was shared once can never be
+  ///   written again, because its handles are counted together with those of its neighbours.
   @inlinable
   public mutating func withMutableBytes<Result: ~Copyable>(
     _ body: (inout MutableRawSpan) throws -> Result
@@ -79,10 +79,14 @@ extension PagePool {
   /// Takes a part of a buffer, or nil when there is none (`page_pool_alloc_netmem`). Owner thread
   /// only.
   ///
-  /// Fragments start at cache lines. A request of which two would not fit gets the whole IOV, and
-  /// the last fragment that fits gets the rest of it as well: ``NetmemFragment/byteCount`` says. In
-  /// a pool with a ledger each fragment of host memory is followed by a canary of one cache line.
-  /// - Parameter byteCount: 1 ... `iovByteCount`; otherwise nil, counted as `tooLarge`.
+  /// Fragments start at cache lines. A request for more than half of an IOV gets all of it, and the
+  /// last fragment that fits into an IOV gets what is left over, too: ``NetmemFragment/byteCount``
+  /// says how much. In a pool with a ledger each fragment of host memory is followed by a canary of
+  /// one cache line.
+  /// - Parameters:
+  ///   - byteCount: 1 ... `iovByteCount`; otherwise nil, counted as `tooLarge`.
+  ///   - fileID: where the call stands, for pools with a ledger (``PagePool/isDebugging``).
+  ///   - line: the same.
   /// - Precondition: the calling thread owns the pool.
   @inlinable
   @inline(__always)

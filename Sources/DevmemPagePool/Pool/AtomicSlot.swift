@@ -5,8 +5,8 @@ public import Synchronization
 /// A pointer into the cache, or 0, or what is above every pointer, that others may read while one
 /// thread writes it.
 ///
-/// `Atomic<UnsafeMutablePointer>` tests every load for nil: that is 6 of the 34 instructions that
-/// an allocation and a return took with it (callgrind, `fast_path`).
+/// `Atomic<UnsafeMutablePointer>` tests every load for nil, which made an allocation and a return
+/// six longer than they are now (callgrind, `fast_path`).
 @usableFromInline
 @safe
 struct AtomicSlot: ~Copyable {

@@ -121,7 +121,7 @@ extension PagePool.State {
 
   /// Moves the first `count` buffers of the local list, which has them, into the empty cache.
   ///
-  /// 11 instructions a buffer: everything that does not change stays in registers.
+  /// Everything that does not change stays in registers.
   /// - Returns: `count`.
   static func loadLocalList(_ count: Int, _ state: Reference) -> Int {
     var index = unsafe state.pointee.localHead
@@ -167,7 +167,7 @@ extension PagePool.State {
     }
   }
 
-  /// Budget: 17 instructions.
+  /// On the path of `token` (Benchmarks/Thresholds/instructions.txt).
   @inlinable
   static func reclaim(
     _ token: NetmemToken, _ state: Reference

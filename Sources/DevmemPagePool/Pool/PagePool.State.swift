@@ -155,7 +155,7 @@ extension PagePool.State {
   @usableFromInline typealias Reference = UnsafeMutablePointer<PagePool.State>
 
   /// The last holder gives a buffer up: into the cache if this is the owner thread and there is
-  /// room. Budget: 13 instructions.
+  /// room. On the path of `fast_path` (Benchmarks/Thresholds/instructions.txt).
   @inlinable
   @inline(__always)
   static func put(_ record: UnsafeMutablePointer<NetIOV>) {
@@ -235,7 +235,7 @@ func putLast(_ record: UnsafeMutablePointer<NetIOV>) {
 }
 
 /// A return on another thread than the owner's, or in a shared pool of a buffer from another
-/// thread's part. Budget: 18 instructions.
+/// thread's part. On the path of `return_queue` (Benchmarks/Thresholds/instructions.txt).
 ///
 /// Not a member: a static method gets a thunk of four instructions in front of it.
 @usableFromInline

@@ -17,6 +17,10 @@ extension PagePool {
 
   /// The kernel's eleven counters under the names of `page-pool-stats-get`, and a few more.
   ///
+  /// A name has three spellings: `alloc-slow-high-order` is netlink's, and that of `devmemctl
+  /// netdev pools`; `slow_high_order` is that of the kernel's structs and of `devmemctl demo`;
+  /// `slowHighOrder` is this property.
+  ///
   /// Each allocation counts once: `fast + refill + slow + slowHighOrder` is their number. Each
   /// return counts once: `cached + ring + releasedRefcnt`. `empty`, `cacheFull`, `ringFull` and
   /// `waive` count events on the way.

@@ -11,7 +11,10 @@ extension PagePool {
   /// pool gives back to a shared provider are noticed at the next allocation. Runs on the caller's
   /// executor, which must be on the owner thread when it calls: an actor on a
   /// `SingleThreadExecutor`. Elsewhere it throws.
-  /// - Parameter limit: how long to wait at most; nil = until one comes.
+  /// - Parameters:
+  ///   - limit: how long to wait at most; nil = until one comes.
+  ///   - fileID: where the call stands, for pools with a ledger (``PagePool/isDebugging``).
+  ///   - line: the same.
   /// - Throws: `CancellationError` when the task is cancelled, ``PagePoolError/timedOut``,
   ///   ``PagePoolError/closed``, ``PagePoolError/ownedByAnotherThread``, ``PagePoolError/forked``.
   ///   A buffer that was handed over at that very moment goes back to the pool: nothing is lost.

@@ -3,9 +3,10 @@
 import Synchronization
 
 extension PagePool {
-  /// Says when much is held, and when little is again.
+  /// Two marks for the number of buffers that are held, and what to call when it crosses them: a
+  /// way to hold a sender up before the pool is exhausted.
   public struct Watermarks: Sendable {
-    /// What has happened.
+    /// Which mark was crossed.
     public enum Level: Sendable {
       /// `high` or more buffers are held.
       case high
@@ -17,13 +18,13 @@ extension PagePool {
     public var low: Int
     /// Number of held buffers from which on there is pressure; above `low`.
     public var high: Int
-    /// Called once at each crossing: `.high` on the owner thread, out of an allocation; `.low` on
-    /// the thread whose return crossed the mark. It may return buffers, close the pool and drop
-    /// references to it; it must not allocate from the pool or wait for another thread that uses
-    /// it.
+    /// Called once at each crossing: `.high` on the thread that allocates, inside the allocation,
+    /// up to a refill late; `.low` on the thread whose return crossed the mark. It may return
+    /// buffers, close the pool and drop references to it; it must not allocate from the pool or
+    /// wait for another thread that uses it.
     public var onCrossing: @Sendable (Level) -> Void
 
-    /// Watermarks.
+    /// Marks, and what to call at them. A pool is only made with `0 <= low < high`.
     public init(low: Int, high: Int, onCrossing: @escaping @Sendable (Level) -> Void) {
       self.low = low
       self.high = high

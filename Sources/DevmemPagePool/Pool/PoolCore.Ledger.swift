@@ -6,10 +6,10 @@ extension PagePool {
   private static let debugging = Atomic<Bool>(false)
 
   /// Whether pools that are made from now on keep a ledger: who holds what since when, and whether
-  /// returned bytes are left alone. Any thread.
+  /// somebody writes to host memory that was returned. Any thread.
   ///
-  /// Such a pool's cache is out of use, so that every allocation and return comes past the ledger:
-  /// some hundred nanoseconds each. Other pools pay nothing, not one instruction.
+  /// Such a pool's cache is out of use, so that every allocation and return comes past the ledger,
+  /// which takes a lock. Other pools pay nothing, not one instruction.
   public static var isDebugging: Bool {
     get { debugging.load(ordering: .relaxed) }
     set { debugging.store(newValue, ordering: .relaxed) }

@@ -104,8 +104,8 @@ struct ReturnRing: ~Copyable {
   static var attentionBit: UInt64 { 1 << 62 }
   private static var positionMask: UInt64 { attentionBit - 1 }
 
-  /// Adds a buffer if there is room that is known of, and no flag is up. Any thread. Budget: 15
-  /// instructions.
+  /// Adds a buffer if there is room that is known of, and no flag is up. Any thread. On
+  /// the path of `return_queue` (Benchmarks/Thresholds/instructions.txt).
   @inline(__always)
   func pushAtOnce(_ record: UnsafeMutablePointer<NetIOV>) -> Bool {
     var seen = unsafe producers.pointee.tail.load(ordering: .relaxed)
@@ -220,8 +220,8 @@ struct ReturnRing: ~Copyable {
   @inline(__always)
   private func parity(_ position: UInt64) -> UInt { position & lapBit == 0 ? 0 : 1 }
 
-  /// Takes up to `count` buffers that came one by one, oldest first. Owner thread only. Budget: 7
-  /// instructions a buffer.
+  /// Takes up to `count` buffers that came one by one, oldest first. Owner thread only. On the
+  /// path of `return_queue`, too.
   /// - Returns: how many were written to `destination`. Fewer than there are, or none, when a
   ///   producer has not filled its slot yet, or the next entry is a batch.
   func take(into destination: UnsafeMutablePointer<RecordReference>, upTo count: Int) -> Int {

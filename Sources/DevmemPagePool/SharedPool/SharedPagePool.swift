@@ -8,8 +8,8 @@ public import Synchronization
 /// Behind it each thread has a part of its own, made at the thread's first use and given back at
 /// its end (what an lcore's cache is to a DPDK mempool). Parts exchange buffers through a depot, a
 /// refill at a time, under a lock; the depot gets them from the provider. Before an allocation
-/// fails, what other threads' caches hold is called back: nobody gets nothing while somebody idles
-/// with everything.
+/// fails, what other threads' caches hold is called back: no thread goes without while another one
+/// has free buffers.
 ///
 /// A buffer that dies joins the part of the thread that it dies on, whoever allocated it. The calls
 /// that stay in the caller's part take no lock and no atomic operation.
@@ -44,9 +44,10 @@ public final class SharedPagePool: Sendable {
 
   /// Takes a buffer, or nil when there is none (the statistics say why). Any thread.
   ///
-  /// Never throws. With a buffer in the thread's cache: 15 instructions, no lock (32 with its
-  /// return and the loop, held by `make check`). Else it takes the pool's lock, and may call the
-  /// provider and interrupt other threads for some microseconds.
+  /// Never throws. With a buffer in the thread's cache it takes no lock: this, the return and the
+  /// loop around them are 32 instructions (`shared_fast_path`, held by `make check`). Else it takes
+  /// the pool's lock, and may call the provider and interrupt the process's other threads, by
+  /// membarrier(2).
   /// - Parameters:
   ///   - priority: `.critical` may take from the reserve when all else is exhausted.
   ///   - fileID: where the call stands, for pools with a ledger (`PagePool.isDebugging`).
@@ -114,9 +115,9 @@ public final class SharedPagePool: Sendable {
   /// Takes a buffer, waiting for one to come back if there is none. Any task.
   ///
   /// No polling: whoever returns the next buffer, on whatever thread, hands it over. Waiting tasks
-  /// are served in their order. While a task waits no thread uses its cache. Only buffers that this
-  /// pool has out can come; those that another pool gives back to a shared provider are noticed at
-  /// the next allocation.
+  /// are served in their order. As long as a task waits, the threads' caches are out of use, so
+  /// that every return passes the one who waits. Only buffers that this pool has out can come;
+  /// those that another pool gives back to a shared provider are noticed at the next allocation.
   /// - Parameters:
   ///   - limit: how long to wait at most; nil = until one comes.
   ///   - fileID: where the call stands, for pools with a ledger.
@@ -161,9 +162,9 @@ public final class SharedPagePool: Sendable {
   public var identity: PagePool.Identity { core.identity }
   /// Size of every buffer of the pool, in bytes.
   public var iovByteCount: Int { core.iovByteCount }
-  /// Where the buffers are; exact while no other thread is at it. Any thread.
+  /// Where the buffers are; exact while no other thread uses the pool. Any thread.
   public var inFlight: PagePool.InFlight { core.inFlight }
-  /// What all threads have done so far; exact while no other thread is at it. Any thread.
+  /// What all threads have done so far; exact while no other thread uses the pool. Any thread.
   public var statistics: PagePool.Statistics { core.statistics }
   /// Every buffer that is out with where and when it was taken, oldest first; nil for a pool that
   /// was made while `PagePool.isDebugging` was off. Any thread.

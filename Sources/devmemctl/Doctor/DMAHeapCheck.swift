@@ -10,17 +10,17 @@ func checkDMAHeaps(_ probe: Probe) -> CheckResult {
     let node = DeviceNode(
       path: "/dev/dma_heap/system", listing: .character("dma_heap"), root: probe.files.root)
     if let remedy = node.absentRemedy {
-      return .warn(name, "no node in /dev/dma_heap, although the kernel has heaps", fix: remedy)
+      return .warn(name, "no node in /dev/dma_heap, although the kernel has heaps", .advice(remedy))
     }
     return .warn(
       name, "no heap in /dev/dma_heap (CONFIG_DMABUF_HEAPS_SYSTEM)",
-      fix: probe.newerKernelCommand)
+      probe.newerKernel)
   }
   let closed = heaps.filter { probe.openError("/dev/dma_heap/" + $0) != nil }
   if !closed.isEmpty, probe.isRoot {
     return .warn(
       name, "refused to root: \(closed.joined(separator: ", "))",
-      fix: DeviceNode.heap(closed[0]).refusedRemedy(group: nil))
+      .advice(DeviceNode.heap(closed[0]).refusedRemedy(group: nil)))
   }
   if !closed.isEmpty {
     return .warn(

@@ -20,7 +20,7 @@ func checkDRM(_ probe: Probe) -> CheckResult {
     .joined(separator: ", ")
   if described.allSatisfy({ $0.driver == nil }), probe.isRoot {
     return .warn(
-      name, summary, fix: DeviceNode.card("/dev/dri/\(cards[0])").refusedRemedy(group: nil))
+      name, summary, .advice(DeviceNode.card("/dev/dri/\(cards[0])").refusedRemedy(group: nil)))
   }
   if described.allSatisfy({ $0.driver == nil }) {
     return .warn(

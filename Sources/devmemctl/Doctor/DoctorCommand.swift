@@ -5,7 +5,7 @@ import ArgumentParser
 struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
-    abstract: "Check every precondition, each with its fix.",
+    abstract: "Check every precondition, each with a command that fixes it, or advice.",
     discussion: "The exit status is 0 only when the demo, as it is by default, would end with 0.")
 
   @Flag(help: "Print one JSON object on the last line of standard output.")

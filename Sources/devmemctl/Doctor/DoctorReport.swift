@@ -34,7 +34,7 @@ struct DoctorReport: Sendable {
     ])
   }
 
-  /// Aligned lines; a fix stands below its finding, as a command to copy.
+  /// Aligned lines; below a finding stands its fix, as a command to copy, or advice.
   func table(for terminal: Terminal) -> String {
     let width = results.map(\.name.count).max() ?? 0
     var text = ""
@@ -50,9 +50,15 @@ struct DoctorReport: Sendable {
       let namePadding = String(repeating: " ", count: width - result.name.count)
       text += terminal.styled(status, style) + statusPadding
       text += "  " + result.name + namePadding + "  " + result.summary + "\n"
-      if let fix = result.fix {
+      let remedy: String? =
+        switch result.remedy {
+        case .command(let text): "fix: " + text
+        case .advice(let text): "advice: " + text
+        case nil: nil
+        }
+      if let remedy {
         text += String(repeating: " ", count: width + 8)
-        text += terminal.styled("fix: " + fix, .dim) + "\n"
+        text += terminal.styled(remedy, .dim) + "\n"
       }
     }
     return text + verdict

@@ -5,13 +5,13 @@
 func checkExporter(_ probe: Probe) -> CheckResult {
   let name = "exporter"
   var refusals: [String] = []
-  var remedy: String?
+  var remedy: Remedy?
   for exporter in Probe.Exporter.allCases {
     guard let failure = probe.tryExporter(exporter) else {
       if refusals.isEmpty { return .ok(name, "\(exporter.rawValue) carries the demo") }
       return .warn(
         name, "\(exporter.rawValue) carries the demo; " + refusals.joined(separator: "; "),
-        fix: "devmemctl demo --exporter \(exporter.rawValue)")
+        fix: "\(probe.program) demo --exporter \(exporter.rawValue)")
     }
     refusals.append("\(exporter.rawValue): \(failure.reason)")
     // The default exporter's remedy, even where another one's would be at hand.
@@ -19,5 +19,5 @@ func checkExporter(_ probe: Probe) -> CheckResult {
   }
   return .fail(
     name, "no real exporter works: " + refusals.joined(separator: "; "),
-    fix: remedy ?? probe.newerKernelCommand)
+    remedy ?? probe.newerKernel)
 }

@@ -21,27 +21,26 @@ func tryExporter(_ exporter: Probe.Exporter) -> Probe.Failure? {
   } catch let error as DevmemError {
     var reason = "\(error.operation): \(error.code.rawValue)"
     if let underlying = error.underlying { reason += ", \(underlying)" }
-    return Probe.Failure(reason: reason, remedy: command(for: exporter, error))
+    return Probe.Failure(reason: reason, remedy: remedy(for: exporter, error))
   } catch let error as CommandError {
-    return Probe.Failure(reason: error.message, remedy: error.remedy)
+    return Probe.Failure(reason: error.message, remedy: error.remedy.map { .advice($0) })
   } catch {
     return Probe.Failure(reason: "\(error)", remedy: nil)
   }
 }
 
-/// The way out as a command where there is one; nil where only another kernel helps.
-private func command(for exporter: Probe.Exporter, _ error: DevmemError) -> String? {
+/// The way out; nil where only another kernel helps.
+private func remedy(for exporter: Probe.Exporter, _ error: DevmemError) -> Remedy? {
   let isRoot = SystemProcess.effectiveUser == 0
   return switch (error.code, exporter) {
-  case (.exporterMissing, .drm): error.remedy
-  case (.exporterMissing, .udmabuf): DeviceNode.udmabuf.absentRemedy
-  case (.exporterMissing, .heap): DeviceNode.heap("system").absentRemedy
+  case (.exporterMissing, .udmabuf): DeviceNode.udmabuf.absentRemedy.map { .advice($0) }
+  case (.exporterMissing, .heap): DeviceNode.heap("system").absentRemedy.map { .advice($0) }
   case (.permissionDenied, .udmabuf) where !isRoot:
-    "sudo usermod -aG kvm \"$USER\"  # then log in again, or run under sudo"
+    .command("sudo usermod -aG kvm \"$USER\"  # then log in again, or run under sudo")
   case (.permissionDenied, .heap) where !isRoot:
-    "sudo setfacl -m u:\"$USER\":rw /dev/dma_heap/system"
+    .command("sudo setfacl -m u:\"$USER\":rw /dev/dma_heap/system")
   case (.permissionDenied, .drm) where !isRoot:
-    "sudo usermod -aG video \"$USER\"  # then log in again"
-  default: error.remedy
+    .command("sudo usermod -aG video \"$USER\"  # then log in again")
+  default: error.remedy.map { .advice($0) }
   }
 }

@@ -12,7 +12,7 @@ func checkInterfaces(_ probe: Probe) -> [CheckResult] {
     return [
       .warn(
         name, "the kernel cannot be asked what they can: \(failure.reason)",
-        fix: failure.remedy ?? probe.newerKernelCommand)
+        failure.remedy ?? probe.newerKernel)
     ]
   }
   let able = abilities.filter { $0.receive == .able || $0.transmit == .able }
@@ -20,7 +20,9 @@ func checkInterfaces(_ probe: Probe) -> [CheckResult] {
     able.isEmpty
     ? .warn(
       name, "none of \(abilities.count) can do devmem TCP",
-      fix: "make test-device  # runs it on a software card in a virtual machine")
+      .advice(
+        "A card whose driver can, or the software card of this package's checkout: make"
+          + " test-device runs it in a virtual machine."))
     : .ok(name, "devmem TCP: " + able.map { "\($0.interface)" }.joined(separator: ", "))
   return [overall] + abilities.map(checkInterface)
 }
@@ -32,7 +34,7 @@ private func checkInterface(_ ability: NICCapabilities) -> CheckResult {
   let summary =
     "receive\(driver): \(ability.receive.summary); send: \(ability.transmit.summary)"
   if let remedy = ability.receive.remedy ?? ability.transmit.remedy {
-    return .warn(name, summary, fix: remedy)
+    return .warn(name, summary, .advice(remedy))
   }
   return .ok(name, summary)
 }

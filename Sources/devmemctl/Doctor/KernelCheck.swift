@@ -11,14 +11,14 @@ func checkKernel(_ probe: Probe) -> CheckResult {
   if version < (4, 20) {
     return .fail(
       name, "\(probe.kernelRelease) has no udmabuf (4.20 brought it)",
-      fix: probe.newerKernelCommand)
+      probe.newerKernel)
   }
   // 6.11 pins through memfd_pin_folios and makes the dma-buf's mapping VM_PFNMAP; what is
   // documented and tested here is that behaviour.
   if version < (6, 11) {
     return .warn(
       name, "\(probe.kernelRelease) is older than 6.11, which this package is tested on",
-      fix: probe.newerKernelCommand)
+      probe.newerKernel)
   }
   return .ok(name, probe.kernelRelease)
 }

@@ -11,14 +11,14 @@ func checkNetDevmem(_ probe: Probe) -> CheckResult {
   case "y"?: return .ok(name, "built into this kernel")
   case "n"?:
     return .warn(
-      name, "not built into this kernel: no devmem TCP", fix: probe.newerKernelCommand)
+      name, "not built into this kernel: no devmem TCP", probe.newerKernel)
   default: break
   }
   switch probe.bindReceiveCommand() {
   case .absent:
     return .warn(
       name, "the netdev netlink family has no bind-rx: no devmem TCP",
-      fix: probe.newerKernelCommand)
+      probe.newerKernel)
   case .present:
     return .warn(
       name, "unknown: bind-rx is there, but no kernel configuration to confirm it",

@@ -9,7 +9,8 @@ extension Probe {
   /// The machine that we run on.
   static func live() -> Probe {
     Probe(
-      files: FileTree(), kernelRelease: currentKernelRelease(),
+      program: CommandLine.arguments.first ?? "devmemctl", files: FileTree(),
+      kernelRelease: currentKernelRelease(),
       isRoot: SystemProcess.effectiveUser == 0,
       limits: Limits(
         lockedByteCount: (try? SystemProcess.lockedByteLimit()) ?? nil,
@@ -37,7 +38,7 @@ extension Probe {
           return .failure(
             Failure(
               reason: "\(error.operation): \(error.underlying?.text ?? error.code.rawValue)",
-              remedy: error.remedy))
+              remedy: error.remedy.map { .advice($0) }))
         }
       },
       xdpSocketError: {

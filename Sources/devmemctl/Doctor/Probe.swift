@@ -9,7 +9,7 @@ struct Probe: Sendable {
   /// one.
   struct Failure: Error, Sendable, Equatable {
     var reason: String
-    var remedy: String?
+    var remedy: Remedy?
   }
 
   /// Whether the kernel's `netdev` generic netlink family offers a command.
@@ -29,6 +29,8 @@ struct Probe: Sendable {
     case udmabuf, heap, drm
   }
 
+  /// How this program was called, for commands that call it again.
+  var program: String
   var files: FileTree
   /// `uname -r`.
   var kernelRelease: String
@@ -71,17 +73,40 @@ struct Probe: Sendable {
     return (major, minor)
   }
 
-  /// A command that puts a kernel with udmabuf, dma-heaps and NET_DEVMEM under this system.
-  var newerKernelCommand: String {
+  /// What puts a kernel with udmabuf, dma-heaps and NET_DEVMEM under this system.
+  var newerKernel: Remedy {
     let release = files.text("/etc/os-release") ?? ""
     func field(_ key: String) -> String? {
       release.split(separator: "\n").first { $0.hasPrefix(key + "=") }
         .map { $0.dropFirst(key.count + 1).filter { $0 != "\"" } }
     }
-    if field("ID") == "debian", let codename = field("VERSION_CODENAME") {
-      return "sudo apt-get install -t \(codename)-backports linux-image-amd64 && sudo reboot"
-        + "  # or: make demo, which boots one in a virtual machine"
+    guard field("ID") == "debian", let codename = field("VERSION_CODENAME") else {
+      return .advice(
+        "A newer kernel of this distribution, or, in a checkout of this package: make demo boots"
+          + " one in a virtual machine.")
     }
-    return "make demo  # boots such a kernel in a virtual machine"
+    let suite = "\(codename)-backports"
+    // apt-get knows no suite that is in none of its sources.
+    let add =
+      hasAptSource(suite)
+      ? ""
+      : "echo 'deb http://deb.debian.org/debian \(suite) main'"
+        + " | sudo tee /etc/apt/sources.list.d/backports.list && "
+    return .command(
+      add + "sudo apt-get update && sudo apt-get install -y -t \(suite)"
+        + " \"linux-image-$(dpkg --print-architecture)\" && sudo reboot"
+        + "  # or, in a checkout of this package: make demo, which boots one in a virtual machine")
+  }
+
+  /// Whether one of apt's sources, in either of their formats, has a suite.
+  private func hasAptSource(_ suite: String) -> Bool {
+    let folder = "/etc/apt/sources.list.d"
+    let paths = ["/etc/apt/sources.list"] + files.entries(folder).map { "\(folder)/\($0)" }
+    return paths.compactMap { files.text($0) }.contains { text in
+      text.split(separator: "\n").contains { line in
+        let words = line.split { $0 == " " || $0 == "\t" }
+        return words.first?.hasPrefix("#") == false && words.contains { $0 == suite }
+      }
+    }
   }
 }

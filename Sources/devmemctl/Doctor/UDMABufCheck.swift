@@ -11,21 +11,21 @@ func checkUDMABuf(_ probe: Probe) -> CheckResult {
   let node = DeviceNode(path: path, listing: .misc("udmabuf"), root: probe.files.root)
   guard probe.files.exists(path) else {
     if let remedy = node.absentRemedy {
-      return .fail(name, "\(path) is missing, although the kernel has udmabuf", fix: remedy)
+      return .fail(name, "\(path) is missing, although the kernel has udmabuf", .advice(remedy))
     }
     // Built in or not at all: udmabuf is a `bool` option, there is no module to load.
     let why =
       probe.kernelOption("CONFIG_UDMABUF") == "n"
       ? "\(path) is missing: this kernel is built without CONFIG_UDMABUF"
       : "\(path) is missing"
-    return .fail(name, why, fix: probe.newerKernelCommand)
+    return .fail(name, why, probe.newerKernel)
   }
   switch probe.openError(path) {
   case nil: return .ok(name, "\(path) opens for reading and writing")
   case EACCES?, EPERM?:
     if probe.isRoot {
       return .fail(
-        name, "\(path) is there, but root is refused", fix: node.refusedRemedy(group: nil))
+        name, "\(path) is there, but root is refused", .advice(node.refusedRemedy(group: nil)))
     }
     return .fail(
       name, "\(path) is there, but not for this user (udev gives it to group kvm)",
@@ -42,7 +42,7 @@ func checkUDMABufLimits(_ probe: Probe) -> CheckResult {
   let name = "udmabuf limits"
   let folder = "/sys/module/udmabuf/parameters"
   guard probe.files.exists("/sys/module/udmabuf") else {
-    return .warn(name, "no udmabuf in this kernel", fix: probe.newerKernelCommand)
+    return .warn(name, "no udmabuf in this kernel", probe.newerKernel)
   }
   guard let entries = probe.files.integer(folder + "/list_limit"),
     let megabytes = probe.files.integer(folder + "/size_limit_mb")

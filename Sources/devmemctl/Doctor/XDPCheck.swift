@@ -10,12 +10,12 @@ func checkXDP(_ probe: Probe) -> CheckResult {
   case EPERM?, EACCES?:
     return .warn(
       name, "in this kernel, but opening a socket needs CAP_NET_RAW",
-      fix: "sudo devmemctl doctor")
+      fix: "sudo \(probe.program) doctor")
   case EAFNOSUPPORT?:
     return .warn(
-      name, "not built into this kernel (CONFIG_XDP_SOCKETS)", fix: probe.newerKernelCommand)
+      name, "not built into this kernel (CONFIG_XDP_SOCKETS)", probe.newerKernel)
   case let error?:
     return .warn(
-      name, "a socket does not open: \(errorText(error))", fix: "sudo devmemctl doctor")
+      name, "a socket does not open: \(errorText(error))", fix: "sudo \(probe.program) doctor")
   }
 }

@@ -58,7 +58,7 @@ struct NetdevListCommand: ParsableCommand {
       }
     }
     // Once each: most interfaces lack the same.
-    for remedy in remedies { text += terminal.styled("fix: \(remedy)", .dim) + "\n" }
+    for remedy in remedies { text += terminal.styled("advice: \(remedy)", .dim) + "\n" }
     return text
   }
 }
