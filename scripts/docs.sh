@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(repo_root)"
 scripts/install-deps.sh build
 
-targets=(DevmemPagePool DevmemGenpool DevmemSystem Devmem DevmemNet DevmemTesting)
+targets=(DevmemPagePool DevmemGenpool DevmemSystem Devmem DevmemNIC DevmemNet DevmemTesting)
 output=.build/docs
 log=.build/docs.log
 mkdir -p .build
