@@ -16,6 +16,7 @@ let package = Package(
   name: "swift-devmem",
   products: [
     .library(name: "Devmem", targets: ["Devmem"]),
+    .library(name: "DevmemNIC", targets: ["DevmemNIC"]),
     .library(name: "DevmemNet", targets: ["DevmemNet"]),
     .library(name: "DevmemPagePool", targets: ["DevmemPagePool"]),
     .library(name: "DevmemTesting", targets: ["DevmemTesting"]),
@@ -45,9 +46,14 @@ let package = Package(
       name: "Devmem",
       dependencies: ["DevmemGenpool", "DevmemPagePool", "DevmemSystem"],
       swiftSettings: rules),
+    // Control plane and data plane: who sets network cards up needs no sockets.
+    .target(
+      name: "DevmemNIC",
+      dependencies: ["Devmem", "DevmemSystem"],
+      swiftSettings: rules),
     .target(
       name: "DevmemNet",
-      dependencies: ["Devmem", "DevmemSystem"],
+      dependencies: ["Devmem", "DevmemNIC", "DevmemSystem"],
       swiftSettings: rules),
     .target(name: "DevmemTesting", dependencies: ["DevmemPagePool"], swiftSettings: rules),
     .target(
@@ -57,7 +63,7 @@ let package = Package(
     .executableTarget(
       name: "devmemctl",
       dependencies: [
-        "Devmem", "DevmemBench", "DevmemNet", "DevmemSystem", "CLibcrypto",
+        "Devmem", "DevmemBench", "DevmemNIC", "DevmemNet", "DevmemSystem", "CLibcrypto",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
@@ -94,6 +100,10 @@ let package = Package(
       ],
       swiftSettings: rules),
     .testTarget(
+      name: "DevmemNICTests",
+      dependencies: ["DevmemNIC", "Devmem", "DevmemSystem", "DevmemTestSupport"],
+      swiftSettings: rules),
+    .testTarget(
       name: "DevmemNetTests",
       dependencies: ["DevmemNet", "Devmem", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
@@ -102,13 +112,13 @@ let package = Package(
       swiftSettings: rules),
     .testTarget(
       name: "DevmemctlTests",
-      dependencies: ["devmemctl", "DevmemNet", "DevmemSystem", "DevmemTestSupport"],
+      dependencies: ["devmemctl", "DevmemNIC", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemDeviceTests",
       dependencies: [
-        "Devmem", "DevmemGenpool", "DevmemNet", "DevmemSystem", "DevmemTestSupport", "devmemctl",
-        "CTestSupport",
+        "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemTestSupport",
+        "devmemctl", "CTestSupport",
       ],
       swiftSettings: rules),
   ],

@@ -12,7 +12,7 @@ maps=()
 while read -r map; do maps+=(-Xcc "-fmodule-map-file=$map"); done < <(
   ls "$PWD"/Sources/CLib*/module.modulemap "$bin"/CThreads.build/module.modulemap \
     "$bin"/CSystemShims.build/module.modulemap)
-for module in DevmemPagePool DevmemSystem Devmem DevmemNet DevmemTesting; do
+for module in DevmemPagePool DevmemSystem Devmem DevmemNIC DevmemNet DevmemTesting; do
   swift symbolgraph-extract -module-name "$module" -I "$bin/Modules" "${maps[@]}" \
     -target x86_64-unknown-linux-gnu -minimum-access-level public -skip-synthesized-members \
     -output-dir "$folder"

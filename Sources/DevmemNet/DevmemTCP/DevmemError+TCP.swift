@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Devmem
+internal import DevmemNIC
 internal import DevmemSystem
 
 // What errnos mean on a device memory socket (net/ipv4/tcp.c, net/core/devmem.c of Linux 7.3).

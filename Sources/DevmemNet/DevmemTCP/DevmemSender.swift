@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Devmem
+public import DevmemNIC
 public import DevmemSystem
 
 /// Sends by the kernel's device memory TCP: the network card reads payload straight out of the

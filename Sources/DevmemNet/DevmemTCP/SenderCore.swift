@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Devmem
+import DevmemNIC
 import DevmemSystem
 
 /// What a sender is made of: apart from it, so that it can live on until the kernel is done with

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Devmem
+import DevmemNIC
 import DevmemSystem
 import Synchronization
 

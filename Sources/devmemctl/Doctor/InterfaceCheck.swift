@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DevmemNet
+import DevmemNIC
 
 /// Which network interfaces could do devmem TCP, and for each one what is missing.
 func checkInterfaces(_ probe: Probe) -> [CheckResult] {

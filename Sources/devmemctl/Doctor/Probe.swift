@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DevmemNet
+import DevmemNIC
 
 /// Everything the checks may ask about a machine. Each check is a function of this value alone, so
 /// tests hand it made-up machines; `Probe.live()` asks the real one.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DevmemNet
+import DevmemNIC
 import DevmemSystem
 import Glibc
 

@@ -2,7 +2,7 @@
 
 import Devmem
 import ArgumentParser
-import DevmemNet
+import DevmemNIC
 import DevmemSystem
 import Glibc
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import DevmemNet
+import DevmemNIC
 
 struct NetdevListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DevmemNet
+import DevmemNIC
 import DevmemSystem
 
 /// The network card that is meant, and the interfaces above it (a VLAN, a bridge, a bond) that have

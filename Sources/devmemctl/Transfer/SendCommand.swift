@@ -2,7 +2,7 @@
 
 import ArgumentParser
 import Devmem
-import DevmemNet
+import DevmemNIC
 import DevmemSystem
 
 struct SendCommand: ParsableCommand {

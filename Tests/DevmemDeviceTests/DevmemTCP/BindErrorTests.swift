@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Devmem
-import DevmemNet
+import DevmemNIC
 import DevmemSystem
 import DevmemTestSupport
 import Testing

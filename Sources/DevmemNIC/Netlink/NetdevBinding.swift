@@ -107,7 +107,7 @@ public final class NetdevBinding: Sendable {
   }
 
   /// The claim on the bytes, for who gives fragments of them out; nil once closed.
-  var boundMemory: BoundMemory? { claim.withLock { $0 } }
+  package var boundMemory: BoundMemory? { claim.withLock { $0 } }
 
   /// Unbinds now; a second call does nothing.
   public func close() {

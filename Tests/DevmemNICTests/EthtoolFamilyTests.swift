@@ -5,7 +5,7 @@ import DevmemSystem
 import DevmemTestSupport
 import Testing
 
-@testable import DevmemNet
+@testable import DevmemNIC
 
 /// Settings of an interface that has none: the loopback interface, which is on any machine.
 @Suite struct EthtoolFamilyTests {

@@ -13,7 +13,7 @@ internal import Synchronization
 ///
 /// ```swift
 /// import Devmem
-/// import DevmemNet
+/// import DevmemNIC
 ///
 /// func bind(
 ///   _ buffer: DMABuf, to card: NetworkInterface,

@@ -5,7 +5,7 @@ import DevmemSystem
 import DevmemTestSupport
 import Testing
 
-@testable import DevmemNet
+@testable import DevmemNIC
 
 /// What binding says on a machine that cannot: any machine, on its loopback interface. What the
 /// newest kernel says exactly is tested on the device tier.

@@ -77,7 +77,7 @@ extension DevmemError {
   }
 
   /// Where the running kernel is too old, or was built without it.
-  static var newerKernelRemedy: String {
+  package static var newerKernelRemedy: String {
     let release = (try? SystemProcess.kernelRelease()) ?? "(unknown)"
     return "This is Linux \(release); device memory TCP needs CONFIG_NET_DEVMEM=y of Linux 6.12 to"
       + " receive and of 6.16 to send. Without a newer one: scripts/vm-run.sh boots a current "

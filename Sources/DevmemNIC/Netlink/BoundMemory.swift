@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Devmem
+package import Devmem
 
 /// The claim on the bytes that a network device writes to: held by the binding, and by the
 /// fragments that outlive it.
-final class BoundMemory: Sendable {
+package final class BoundMemory: Sendable {
   private let claim: MemoryClaim
 
-  init(_ claim: consuming MemoryClaim) { self.claim = claim }
+  /// Takes a claim over.
+  package init(_ claim: consuming MemoryClaim) { self.claim = claim }
 }
