@@ -151,7 +151,7 @@ extension DMABuf {
     return DMABuf(
       exporter: exporter, byteCount: byteCount, identity: identity, name: name, pageSize: nil,
       requestedNode: nil, descriptor: descriptor, memoryFile: nil, memoryRanges: [],
-      mapping: mapping, faceSource: .dmaBuf, isFaceWritable: isWritable)
+      mapping: mapping, mappingSource: .dmaBuf, isMappingWritable: isWritable)
   }
 
   /// nil where the exporter has no mapping to give; running out of something is an error.

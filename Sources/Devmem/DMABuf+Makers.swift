@@ -78,7 +78,7 @@ extension DMABuf {
     return DMABuf(
       exporter: .udmabuf, byteCount: byteCount, identity: identity, name: name,
       pageSize: pageSize, requestedNode: node, descriptor: descriptor, memoryFile: file,
-      memoryRanges: [MemoryRange(of: file)], mapping: mapping, faceSource: .memoryFile)
+      memoryRanges: [MemoryRange(of: file)], mapping: mapping, mappingSource: .memoryFile)
   }
 
   /// A memory file without a dma-buf: a stand-in for machines without an exporter, which says so
@@ -100,7 +100,7 @@ extension DMABuf {
     return DMABuf(
       exporter: .memoryFile, byteCount: byteCount, identity: file.identity, name: name,
       pageSize: pageSize, requestedNode: node, descriptor: nil, memoryFile: file,
-      memoryRanges: [MemoryRange(of: file)], mapping: mapping, faceSource: .memoryFile)
+      memoryRanges: [MemoryRange(of: file)], mapping: mapping, mappingSource: .memoryFile)
   }
 
   /// A dma-buf from a heap (drivers/dma-buf/dma-heap.c), its bytes zero. The CPU mapping is the
@@ -199,6 +199,6 @@ extension DMABuf {
     return DMABuf(
       exporter: .memoryFile, byteCount: file.byteCount, identity: file.identity, name: nil,
       pageSize: file.pageSize, requestedNode: nil, descriptor: nil, memoryFile: file,
-      memoryRanges: [MemoryRange(of: file)], mapping: mapping, faceSource: .memoryFile)
+      memoryRanges: [MemoryRange(of: file)], mapping: mapping, mappingSource: .memoryFile)
   }
 }

@@ -53,7 +53,7 @@ extension DMABuf {
       exporter: .udmabuf, byteCount: byteCount, identity: identity, name: name,
       pageSize: pageSizes.count == 1 ? pageSizes.first : nil, requestedNode: nil,
       descriptor: descriptor, memoryFile: files.count == 1 ? ranges[0].file : nil,
-      memoryRanges: ranges, mapping: mapping, faceSource: source)
+      memoryRanges: ranges, mapping: mapping, mappingSource: source)
   }
 
   /// All ranges are usable and do not overlap. Returns their bytes together.

@@ -78,7 +78,7 @@ public final class DMABuf: Sendable {
     exporter: Exporter, byteCount: Int, identity: FileIdentity, name: String?,
     pageSize: PageSize?, requestedNode: Int?, descriptor: consuming DMABufDescriptor?,
     memoryFile: MemoryFile?, memoryRanges: [MemoryRange], mapping: consuming MemoryMapping?,
-    faceSource: CPUMapping.Source, isFaceWritable: Bool = true
+    mappingSource: CPUMapping.Source, isMappingWritable: Bool = true
   ) {
     self.exporter = exporter
     self.byteCount = byteCount
@@ -90,7 +90,7 @@ public final class DMABuf: Sendable {
     self.memoryRanges = memoryRanges
     if let mapping {
       self.cpuMapping = CPUMapping(
-        SharedMapping(mapping), source: faceSource, isWritable: isFaceWritable)
+        SharedMapping(mapping), source: mappingSource, isWritable: isMappingWritable)
     } else {
       self.cpuMapping = nil
     }

@@ -3,41 +3,41 @@
 import DevmemGenpool
 public import DevmemPagePool
 
-/// Hands out pieces of a carving in another size than the carving's own, from the same chunks.
+/// Hands out slices of a carving in another size than the carving's own, from the same chunks.
 ///
-/// Smaller pieces (down to 256 bytes) are cut from single IOVs, which are taken from the carving
-/// when needed and given back when all their pieces are. Larger ones (up to 2 MiB) are runs of
+/// Smaller slices (down to 256 bytes) are cut from single IOVs, which are taken from the carving
+/// when needed and given back when all their slices are. Larger ones (up to 2 MiB) are runs of
 /// IOVs, aligned to their size in the device's address space. So pools of several sizes live off
 /// one carving without a fixed split, and no byte is ever in two of them. Lock-free; any thread.
 ///
-/// Each size has records of its own: 32 bytes for each piece that the carving has room for, taken
+/// Each size has records of its own: 32 bytes for each slice that the carving has room for, taken
 /// when the provider is made.
 public final class SizeClassMemoryProvider: MemoryProvider {
   /// The carving whose memory this is, kept alive.
   package let carving: DMABufCarving
-  /// Size of each piece in bytes.
+  /// Size of each slice in bytes.
   public let iovByteCount: Int
-  private let pieces: any PieceSource
+  private let slices: any SliceSource
 
-  /// A provider of pieces of `iovByteCount` bytes.
+  /// A provider of slices of `iovByteCount` bytes.
   /// - Parameters:
   ///   - carving: shared with other providers at will.
   ///   - iovByteCount: a power of two from 256 to 2097152.
   /// - Throws: ``DevmemError``: `.invalidIOVByteCount`, `.cannotCarve` when no run of the carving
-  ///   holds one piece, or `.outOfMemory` for more pieces than there is memory for.
+  ///   holds one slice, or `.outOfMemory` for more slices than there is memory for.
   public init(_ carving: DMABufCarving, iovByteCount: Int) throws(DevmemError) {
-    let operation = "cut pieces of \(iovByteCount) bytes from IOVs of \(carving.iovByteCount)"
+    let operation = "cut slices of \(iovByteCount) bytes from IOVs of \(carving.iovByteCount)"
     guard (256...2 << 20).contains(iovByteCount), iovByteCount & (iovByteCount - 1) == 0 else {
       throw DevmemError(
         .invalidIOVByteCount, operation, remedy: "Use a power of two from 256 to 2097152.")
     }
-    // Smaller pieces only: larger ones are fewer than the carving's own IOVs.
+    // Smaller slices only: larger ones are fewer than the carving's own IOVs.
     let factor = max(1, carving.iovByteCount / iovByteCount)
     if factor > 1 { try DMABuf.checkRecords(iovCount: carving.iovCount * factor, operation) }
     do {
-      pieces =
+      slices =
         iovByteCount <= carving.iovByteCount
-        ? try SmallPieces(carving, iovByteCount) : try LargePieces(carving, iovByteCount)
+        ? try SmallSlices(carving, iovByteCount) : try LargeSlices(carving, iovByteCount)
     } catch {
       throw DevmemError(
         .cannotCarve, operation,
@@ -53,45 +53,45 @@ public final class SizeClassMemoryProvider: MemoryProvider {
   /// The one slab of this size. Never fails.
   public func attach(
     to pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess
-  ) -> [NetIOVSlab] { [pieces.slab] }
+  ) -> [NetIOVSlab] { [slices.slab] }
 
-  /// Appends free pieces.
+  /// Appends free slices.
   public func refill(
     _ span: inout OutputSpan<NetIOVReference>, _ access: borrowing MemoryProviderAccess
-  ) { pieces.refill(&span) }
+  ) { slices.refill(&span) }
 
-  /// Takes pieces back.
+  /// Takes slices back.
   public func release(
     _ iovs: Span<NetIOVReference>, _ access: borrowing MemoryProviderAccess
-  ) { pieces.release(iovs) }
+  ) { slices.release(iovs) }
 
   /// Nothing is kept per pool.
   public func detach(from pool: PagePool.Identity, _ access: borrowing MemoryProviderAccess) {}
 }
 
-/// How pieces of one size come out of a carving's IOVs.
-private protocol PieceSource: Sendable {
+/// How slices of one size come out of a carving's IOVs.
+private protocol SliceSource: Sendable {
   var slab: NetIOVSlab { get }
   func refill(_ span: inout OutputSpan<NetIOVReference>)
   func release(_ iovs: Span<NetIOVReference>)
 }
 
-/// Pieces of single IOVs.
+/// Slices of single IOVs.
 ///
-/// An allocator of its own covers every piece that could be; those of IOVs that the carving has are
-/// marked as taken in it. Taking an IOV from the carving frees its pieces here. An IOV goes back
-/// once all its pieces can be taken here in one go, which only one thread can succeed in.
-private final class SmallPieces: PieceSource {
+/// An allocator of its own covers every slice that could be; those of IOVs that the carving has are
+/// marked as taken in it. Taking an IOV from the carving frees its slices here. An IOV goes back
+/// once all its slices can be taken here in one go, which only one thread can succeed in.
+private final class SmallSlices: SliceSource {
   let slab: NetIOVSlab
   private let carving: DMABufCarving
-  private let pieces: IOVAllocator
+  private let slices: IOVAllocator
   private let place: IOVAllocator.Place
-  private let piecesPerIOV: Int
+  private let slicesPerIOV: Int
 
   init(_ carving: DMABufCarving, _ byteCount: Int) throws {
     self.carving = carving
-    piecesPerIOV = carving.iovByteCount / byteCount
-    let factor = piecesPerIOV
+    slicesPerIOV = carving.iovByteCount / byteCount
+    let factor = slicesPerIOV
     slab = try NetIOVSlab(
       iovByteCount: byteCount,
       layout: carving.chunkOwners.map { owner in
@@ -106,41 +106,41 @@ private final class SmallPieces: PieceSource {
       _ = pool.allocate(granules: 0..<chunk.granuleCount, in: chunk)
       chunks.append(chunk)
     }
-    pieces = IOVAllocator(pool: pool, chunks: chunks, slab: slab)
-    place = IOVAllocator.Place(in: pieces)
+    slices = IOVAllocator(pool: pool, chunks: chunks, slab: slab)
+    place = IOVAllocator.Place(in: slices)
   }
 
   func refill(_ span: inout OutputSpan<NetIOVReference>) {
-    pieces.refill(&span, from: place)
+    slices.refill(&span, from: place)
     while !span.isFull, let iov = carving.genpool.allocateGranule() {
-      let chunk = pieces.chunks[iov.chunk.slot]
-      let address = chunk.address(ofGranule: iov.index * piecesPerIOV)
+      let chunk = slices.chunks[iov.chunk.slot]
+      let address = chunk.address(ofGranule: iov.index * slicesPerIOV)
       do {
-        try pieces.pool.free(address: address, byteCount: carving.iovByteCount)
+        try slices.pool.free(address: address, byteCount: carving.iovByteCount)
       } catch {
-        preconditionFailure("pieces of an IOV that the carving had were free: \(error)")
+        preconditionFailure("slices of an IOV that the carving had were free: \(error)")
       }
-      pieces.refill(&span, from: place)
+      slices.refill(&span, from: place)
     }
   }
 
   func release(_ iovs: Span<NetIOVReference>) {
-    pieces.release(iovs)
+    slices.release(iovs)
     var last = (chunk: -1, iov: -1)
     for position in iovs.indices {
       let iov = iovs[position]
       let place = (
-        chunk: Int(slab.area(of: iov).context), iov: slab.indexInArea(of: iov) / piecesPerIOV
+        chunk: Int(slab.area(of: iov).context), iov: slab.indexInArea(of: iov) / slicesPerIOV
       )
       guard place != last else { continue }
       last = place
-      giveBackIfWhole(place.iov, chunk: place.chunk)
+      releaseIfWhole(place.iov, chunk: place.chunk)
     }
   }
 
-  private func giveBackIfWhole(_ iov: Int, chunk: Int) {
-    let granules = iov * piecesPerIOV..<(iov + 1) * piecesPerIOV
-    guard pieces.pool.allocate(granules: granules, in: pieces.chunks[chunk]) != nil else { return }
+  private func releaseIfWhole(_ iov: Int, chunk: Int) {
+    let granules = iov * slicesPerIOV..<(iov + 1) * slicesPerIOV
+    guard slices.pool.allocate(granules: granules, in: slices.chunks[chunk]) != nil else { return }
     do {
       try carving.genpool.free(granule: iov, in: carving.allocator.chunks[chunk])
     } catch {
@@ -150,41 +150,41 @@ private final class SmallPieces: PieceSource {
 }
 
 /// Runs of IOVs.
-private final class LargePieces: PieceSource {
+private final class LargeSlices: SliceSource {
   let slab: NetIOVSlab
   private let carving: DMABufCarving
   private let byteCount: Int
-  /// For each chunk of the carving the position in the slab of the piece at its first aligned
-  /// address; nil for chunks too short for a piece.
-  private let firstPieces: [Int?]
+  /// For each chunk of the carving the position in the slab of the slice at its first aligned
+  /// address; nil for chunks too short for a slice.
+  private let firstSlices: [Int?]
 
   private struct TooShort: Error, CustomStringConvertible {
-    let description = "no contiguous run of the carving holds one piece"
+    let description = "no contiguous run of the carving holds one slice"
   }
 
   init(_ carving: DMABufCarving, _ byteCount: Int) throws {
     self.carving = carving
     self.byteCount = byteCount
     var layout: [NetIOVArea.Layout] = []
-    var firstPieces: [Int?] = []
+    var firstSlices: [Int?] = []
     var count = 0
     for owner in carving.chunkOwners {
       let skipped = Self.skippedByteCount(owner.baseAddress, byteCount)
       let fitting = (owner.iovCount * carving.iovByteCount - skipped) / byteCount
       guard fitting > 0 else {
-        firstPieces.append(nil)
+        firstSlices.append(nil)
         continue
       }
-      firstPieces.append(count)
+      firstSlices.append(count)
       layout.append(carving.buffer.area(of: owner, iovCount: fitting, skipping: skipped))
       count += fitting
     }
     guard count > 0 else { throw TooShort() }
-    self.firstPieces = firstPieces
+    self.firstSlices = firstSlices
     slab = try NetIOVSlab(iovByteCount: byteCount, layout: layout, backing: carving.buffer)
   }
 
-  /// Bytes from an address to the next multiple of a piece.
+  /// Bytes from an address to the next multiple of a slice.
   private static func skippedByteCount(_ address: DeviceAddress, _ byteCount: Int) -> Int {
     Int((0 &- address.rawValue) & UInt64(byteCount - 1))
   }
@@ -195,7 +195,7 @@ private final class LargePieces: PieceSource {
         byteCount: byteCount, strategy: .firstFitAligned(to: byteCount))
     {
       let owner = carving.chunkOwners[run.chunk.slot]
-      guard let first = firstPieces[run.chunk.slot] else {
+      guard let first = firstSlices[run.chunk.slot] else {
         preconditionFailure("a run was found in a chunk that holds none")
       }
       let skipped = Self.skippedByteCount(owner.baseAddress, byteCount)
@@ -212,7 +212,7 @@ private final class LargePieces: PieceSource {
       do {
         try carving.genpool.free(address: address.rawValue, byteCount: byteCount)
       } catch {
-        preconditionFailure("a piece was given back that was not out: \(error)")
+        preconditionFailure("a slice was given back that was not out: \(error)")
       }
     }
   }

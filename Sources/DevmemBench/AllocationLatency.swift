@@ -35,7 +35,7 @@ public struct AllocationLatency {
       record(cbench_cycles() &- start)
       // At most 1025 are out, so none can be missing.
       guard let netmem else { preconditionFailure("the pool ran out") }
-      ring.give(netmem)
+      ring.push(netmem)
     }
     returner.join()
   }

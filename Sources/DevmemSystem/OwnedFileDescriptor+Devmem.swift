@@ -3,9 +3,9 @@
 internal import CSystemShims
 
 extension OwnedFileDescriptor {
-  /// Entries that one ``returnDevmemTokens(_:)`` takes (`MAX_DONTNEED_TOKENS`, net/core/sock.c).
+  /// Entries that one ``devmemDontNeed(_:)`` takes (`MAX_DONTNEED_TOKENS`, net/core/sock.c).
   package static var devmemTokenRangeLimit: Int { Int(CSYSTEM_DEVMEM_TOKEN_RANGE_LIMIT) }
-  /// Tokens that one ``returnDevmemTokens(_:)`` looks at (`MAX_DONTNEED_FRAGS`, net/core/sock.c).
+  /// Tokens that one ``devmemDontNeed(_:)`` looks at (`MAX_DONTNEED_FRAGS`, net/core/sock.c).
   package static var devmemTokenLimit: Int { Int(CSYSTEM_DEVMEM_TOKEN_LIMIT) }
 
   /// Gives received device memory back to the kernel (`setsockopt(SO_DEVMEM_DONTNEED)`).
@@ -17,7 +17,7 @@ extension OwnedFileDescriptor {
   /// - Returns: how many tokens it knew and freed. Unknown ones are skipped without a word.
   /// - Throws: `EBADF` if the socket is not TCP, `ENOPROTOOPT` before Linux 6.12, `EINVAL` for too
   ///   many entries, `ENOMEM` with nothing freed.
-  @safe package func returnDevmemTokens(
+  @safe package func devmemDontNeed(
     _ ranges: UnsafeBufferPointer<DMABufTokenRange>
   ) throws(Errno) -> Int {
     try unsafe system_devmemReturnTokens(rawValue, ranges)

@@ -39,7 +39,7 @@ public func checkMemoryProvider(_ provider: any MemoryProvider) throws {
 
   // Everything back, in another order, and out again: nothing is lost or doubled.
   var detached: [NetmemToken] = []
-  while let netmem = held.takeLast() { detached.append(netmem.detach()) }
+  while let netmem = held.popLast() { detached.append(netmem.detach()) }
   for token in detached.shuffled() { _ = try pool.reclaim(token) }
   try require(pool.inFlight.held == 0, "every buffer came back")
   held = takeAll(pool)

@@ -31,14 +31,14 @@ struct BatchTests {
     var held: Held?
     do {
       var batch = pool.allocateBatch(3)
-      held = Held(batch.takeLast()!)
+      held = Held(batch.popLast()!)
       #expect(batch.count == 2)
     }
     #expect(pool.inFlight.held == 1)
     held?.drop()
     #expect(pool.inFlight.held == 0)
     var empty = NetmemBatch(capacity: 0)
-    #expect(empty.takeLast() == nil ? true : false)
+    #expect(empty.popLast() == nil ? true : false)
   }
 
   @Test("a batch is split in two, each with its own buffers", arguments: [0, 1, 7, 10])

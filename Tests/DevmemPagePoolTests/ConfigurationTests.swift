@@ -84,7 +84,7 @@ struct ConfigurationTests {
     let all = Int(NetmemToken.firstSharedIndex) - 1
     let whole = try #require(space.take(count: all))
     #expect(space.take(count: 1) == nil)
-    space.give(back: whole.value, count: UInt32(all), nextGeneration: whole.generation &+ 2)
+    space.release(whole.value, count: UInt32(all), nextGeneration: whole.generation &+ 2)
     var taken: [(first: UInt32, count: Int, generation: UInt32)] = []
     var used = Set<UInt32>()
     for _ in 0..<2000 {
@@ -100,11 +100,11 @@ struct ConfigurationTests {
         let (first, count, generation) = taken.remove(
           at: Int.random(in: 0..<taken.count, using: &random))
         for index in first..<first + UInt32(count) { used.remove(index) }
-        space.give(back: first, count: UInt32(count), nextGeneration: generation &+ 2)
+        space.release(first, count: UInt32(count), nextGeneration: generation &+ 2)
       }
     }
     for (first, count, generation) in taken {
-      space.give(back: first, count: UInt32(count), nextGeneration: generation &+ 2)
+      space.release(first, count: UInt32(count), nextGeneration: generation &+ 2)
     }
     #expect(space.take(count: all) != nil)
   }

@@ -156,8 +156,8 @@ struct ReturnedBatchTests {
     do {
       let pool = try PagePool(provider: ListProvider(iovCount: 64))
       batch = pool.allocateBatch(2)
-      _ = batch.takeLast()
-      _ = batch.takeLast()
+      _ = batch.popLast()
+      _ = batch.popLast()
       pool.close { drained.set() }
     }
     #expect(drained.isSet)
@@ -182,7 +182,7 @@ struct ReturnedBatchTests {
     batch.append(netmem)
     if time == 1 { batch.forEach { kept = Held($0.share()) } }
     if time == 2 {
-      let again = Held(batch.takeLast()!)
+      let again = Held(batch.popLast()!)
       kept = again.with { Held($0.share()) }
       batch.append(try again.taken())
     }
@@ -223,8 +223,8 @@ struct ReturnedBatchTests {
           isOut[Int(netmem.offset) / 4096].isSet.store(false, ordering: .releasing)
         }
         switch kind {
-        case 0: while let netmem = box.batch?.takeLast() { _ = netmem }
-        case 1: while let netmem = box.batch?.takeLast() { returner.returner.put(netmem) }
+        case 0: while let netmem = box.batch?.popLast() { _ = netmem }
+        case 1: while let netmem = box.batch?.popLast() { returner.returner.put(netmem) }
         default: box.batch = nil
         }
         pending.value.subtract(1, ordering: .relaxed)

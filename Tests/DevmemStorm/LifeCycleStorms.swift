@@ -185,7 +185,7 @@ func useUntilClosed(_ pool: borrowing PagePool) throws {
     case 2:
       var batch = NetmemBatch()
       for _ in 0..<9 { if let netmem = pool.allocate() { batch.append(netmem) } }
-      while let netmem = batch.takeLast() { _ = netmem }
+      while let netmem = batch.popLast() { _ = netmem }
     case 3: if let netmem = pool.allocate() { _ = try pool.reclaim(netmem.detach()) }
     default: if pool.allocate() == nil, pool.statistics.closed > 0 { return }
     }

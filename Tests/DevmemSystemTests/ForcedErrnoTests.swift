@@ -123,7 +123,7 @@ import Testing
           let none = [DMABufTokenRange(first: 0, count: 0)]
           do throws(Errno) {
             try unsafe none.withUnsafeBufferPointer { ranges throws(Errno) in
-              _ = try server.descriptor.returnDevmemTokens(ranges)
+              _ = try server.descriptor.devmemDontNeed(ranges)
             }
           } catch { if error != .ENOPROTOOPT { throw error } }
         })

@@ -56,7 +56,7 @@ import Testing
       identity: FileIdentity(device: .max, inode: inode), name: nil, pageSize: nil,
       requestedNode: nil, descriptor: nil, memoryFile: file,
       memoryRanges: exporter == .udmabuf ? [DMABuf.MemoryRange(of: file)] : [], mapping: nil,
-      faceSource: .dmaBuf)
+      mappingSource: .dmaBuf)
   }
 
   @Test("an import of a dma-buf made here is known to lie over the same file, alive or gone")

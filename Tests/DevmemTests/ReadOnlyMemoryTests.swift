@@ -22,7 +22,7 @@ import Testing
     return DMABuf(
       exporter: .memoryFile, byteCount: file.byteCount, identity: file.identity, name: nil,
       pageSize: file.pageSize, requestedNode: nil, descriptor: nil, memoryFile: file,
-      memoryRanges: [], mapping: mapping, faceSource: .memoryFile, isFaceWritable: false)
+      memoryRanges: [], mapping: mapping, mappingSource: .memoryFile, isMappingWritable: false)
   }
 
   @Test(

@@ -7,5 +7,5 @@ func transmit(_ batch: consuming NetmemBatch) {}
 func misuse(_ pool: PagePool) -> Netmem? {
   var batch = pool.allocateBatch(8)  // expected-error: 'batch' used after consume
   transmit(batch)
-  return batch.takeLast()
+  return batch.popLast()
 }

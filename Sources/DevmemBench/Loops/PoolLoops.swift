@@ -83,9 +83,9 @@ private func return_queue(
   var done = 0
   while done < count {
     guard window.fill(from: pool) else { return done }
-    let right = giveUp(pool)
+    let right = relinquish(pool)
     window.drain()
-    takeUp(right)
+    claim(right)
     done += window.capacity
   }
   return done
@@ -93,10 +93,10 @@ private func return_queue(
 
 /// Once for 64 buffers: handing over counts references.
 @inline(never)
-private func giveUp(_ pool: PagePool) -> PagePool.Ownership { pool.relinquish() }
+private func relinquish(_ pool: PagePool) -> PagePool.Ownership { pool.relinquish() }
 
 @inline(never)
-private func takeUp(_ right: consuming PagePool.Ownership) { _ = right.claim() }
+private func claim(_ right: consuming PagePool.Ownership) { _ = right.claim() }
 
 /// A change of node empties the cache into the provider.
 @inline(never)

@@ -68,7 +68,7 @@ private func cross_thread_single(_ pool: PagePool, _ count: Int) -> Int {
   let returner = BenchThread {
     for _ in 0..<count { _ = ring.wait() }
   }
-  for _ in 0..<count { ring.give(allocateWaiting(pool)) }
+  for _ in 0..<count { ring.push(allocateWaiting(pool)) }
   returner.join()
   return count
 }
@@ -82,7 +82,7 @@ private func shared_cross_thread_single(_ pool: SharedPagePool, _ count: Int) ->
   for _ in 0..<count {
     // More buffers than fit in the ring and the other thread's cache: none can be missing.
     guard let netmem = pool.allocate() else { fatalError("the pool ran out") }
-    ring.give(netmem)
+    ring.push(netmem)
   }
   returner.join()
   return count
@@ -100,7 +100,7 @@ private func cross_thread_burst(_ pool: PagePool, _ size: Int, _ count: Int) -> 
     let batch = pool.allocateBatch(size)
     // More buffers than fit in the ring: none can be missing.
     precondition(batch.count == size, "the pool ran out")
-    ring.give(batch)
+    ring.push(batch)
     done += size
   }
   returner.join()
@@ -123,7 +123,7 @@ private func many_returners(_ pool: PagePool, _ returnerCount: Int, _ count: Int
     for ring in rings where done < count {
       var left = min(returnersBurst, count - done)
       while left > 0, ring.hasRoom {
-        ring.give(allocateWaiting(pool))
+        ring.push(allocateWaiting(pool))
         left -= 1
         done += 1
       }
@@ -144,8 +144,8 @@ private func drain(_ ring: HandoverRing<Netmem>, until end: EndFlag) {
   while true {
     // Read before the last look: what was given before it is then seen.
     let isLast = end.isReached.load(ordering: .acquiring)
-    if ring.take() != nil {
-      while ring.take() != nil {}
+    if ring.pop() != nil {
+      while ring.pop() != nil {}
       spin = SpinWait()
     } else if isLast {
       return

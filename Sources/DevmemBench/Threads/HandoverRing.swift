@@ -24,7 +24,7 @@ final class HandoverRing<Element: ~Copyable & Sendable>: @unchecked Sendable {
   }
 
   deinit {
-    while take() != nil {}
+    while pop() != nil {}
     unsafe slots.deallocate()
     unsafe ends.deinitialize(count: 1)
     unsafe ends.deallocate()
@@ -49,7 +49,7 @@ final class HandoverRing<Element: ~Copyable & Sendable>: @unchecked Sendable {
   }
 
   /// Hands a value over; waits for room.
-  func give(_ element: consuming Element) {
+  func push(_ element: consuming Element) {
     var spin = SpinWait()
     while !hasRoom { spin.wait() }
     let put = unsafe ends.pointee.put.load(ordering: .relaxed)
@@ -58,7 +58,7 @@ final class HandoverRing<Element: ~Copyable & Sendable>: @unchecked Sendable {
   }
 
   /// The oldest value, or nil if there is none now.
-  func take() -> Element? {
+  func pop() -> Element? {
     let taken = unsafe ends.pointee.taken.load(ordering: .relaxed)
     if unsafe taken == ends.pointee.seenPut.load(ordering: .relaxed) {
       let put = unsafe ends.pointee.put.load(ordering: .acquiring)
@@ -74,7 +74,7 @@ final class HandoverRing<Element: ~Copyable & Sendable>: @unchecked Sendable {
   func wait() -> Element {
     var spin = SpinWait()
     while true {
-      if let element = take() { return element }
+      if let element = pop() { return element }
       spin.wait()
     }
   }

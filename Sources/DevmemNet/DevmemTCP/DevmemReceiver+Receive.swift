@@ -36,7 +36,7 @@ extension DevmemReceiver {
     into packet: inout Packet
   ) throws(DevmemError) -> ReceiveOutcome {
     returns.setUrgent(false)
-    returns.returnFullBatches()
+    returns.flushFullBatches()
     var room = tokenLimit - returns.owed
     if room <= 0 {
       // Nothing more before fragments end: until then each one is returned at once.

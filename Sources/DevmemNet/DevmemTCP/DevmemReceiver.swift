@@ -94,7 +94,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
       // No token at all: says whether the kernel would take some of this socket.
       let nothing = DMABufTokenRange(first: 0, count: 0)
       _ = try unsafe withUnsafePointer(to: nothing) { (pointer) throws(Errno) in
-        try unsafe stream.returnDevmemTokens(UnsafeBufferPointer(start: pointer, count: 1))
+        try unsafe stream.devmemDontNeed(UnsafeBufferPointer(start: pointer, count: 1))
       }
     } catch {
       throw .probing(error)
@@ -172,7 +172,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
     let operation = "returning tokens of dma-buf \(bindingID)"
     let result: (freed: Int, unknown: Int)
     do {
-      result = try returns.returnAll()
+      result = try returns.flushAll()
     } catch {
       throw .step(operation, error)
     }

@@ -59,7 +59,7 @@ struct TokenBatch: ~Copyable {
     counts.calls += 1
     let freed: Int
     do {
-      freed = try unsafe socket.returnDevmemTokens(
+      freed = try unsafe socket.devmemDontNeed(
         UnsafeBufferPointer(start: ranges, count: count))
     } catch {
       counts.failedCalls += 1

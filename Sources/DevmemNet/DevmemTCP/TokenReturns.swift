@@ -75,7 +75,7 @@ final class TokenReturns: Sendable {
     let count = ring.push(token)
     // The push before the flag: see setUrgent.
     atomicMemoryFence(ordering: .sequentiallyConsistent)
-    if count >= batchCount || isUrgent.load(ordering: .relaxed) { returnIfIdle() }
+    if count >= batchCount || isUrgent.load(ordering: .relaxed) { flushIfIdle() }
   }
 
   /// From now on every token is returned as its fragment ends, or no longer.
@@ -85,14 +85,14 @@ final class TokenReturns: Sendable {
     // The flag before the look into the ring: a token pushed by a thread that does not see the flag
     // is seen here.
     atomicMemoryFence(ordering: .sequentiallyConsistent)
-    returnIfIdle()
+    flushIfIdle()
   }
 
   /// Returns what a batch is full of. The receiver calls it before it receives.
-  func returnFullBatches() { if ring.count >= batchCount { returnIfIdle() } }
+  func flushFullBatches() { if ring.count >= batchCount { flushIfIdle() } }
 
   /// Returns the waiting tokens, unless another thread is at it: that one then looks again.
-  private func returnIfIdle() {
+  private func flushIfIdle() {
     repeat {
       // Nil: another thread has it. False: the kernel refused; the next call tries again.
       guard batch.withLockIfAvailable({ drain(&$0) }) == true else { return }
@@ -103,7 +103,7 @@ final class TokenReturns: Sendable {
 
   /// Returns every token whose fragment has ended before this call.
   /// - Returns: how many tokens the kernel has freed and how many it did not know.
-  func returnAll() throws(Errno) -> (freed: Int, unknown: Int) {
+  func flushAll() throws(Errno) -> (freed: Int, unknown: Int) {
     let result = batch.withLock { batch -> Result<(freed: Int, unknown: Int), Errno> in
       let before = batch.counts
       drain(&batch)

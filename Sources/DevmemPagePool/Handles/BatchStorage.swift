@@ -102,7 +102,7 @@ extension PagePool.State {
   /// Keeps a batch whole that the cache has room for, unless it is large or there is one of as many
   /// buffers already; one of more or fewer goes onto the stack instead. Owner thread only.
   @inlinable
-  mutating func keepWhole(_ storage: BatchStorage, _ count: Int, _ top: inout Slot) -> Bool {
+  mutating func loadWhole(_ storage: BatchStorage, _ count: Int, _ top: inout Slot) -> Bool {
     guard storage.capacity == BatchStorage.keptCapacity else { return false }
     let kept = wholeBatchCount.load(ordering: .relaxed)
     guard unsafe kept == 0 || (kept != count && stackWholeBatch(&top)) else { return false }
@@ -116,10 +116,10 @@ extension PagePool.State {
   @inlinable
   @inline(__always)
   mutating func put(_ storage: BatchStorage, _ count: Int, _ top: inout Slot) {
-    if unsafe keepWhole(storage, count, &top) { return }
+    if unsafe loadWhole(storage, count, &top) { return }
     unsafe top.update(from: storage.slots, count: count)
     unsafe top += count
-    keep(storage)
+    spare(storage)
   }
 
   /// Moves the batch that is kept whole onto the cache's stack. False if there is none, or no room.
@@ -133,7 +133,7 @@ extension PagePool.State {
     else { return false }
     unsafe top.update(from: storage.slots, count: count)
     unsafe top += count
-    keep(storage)
+    spare(storage)
     return true
   }
 
@@ -154,9 +154,10 @@ extension PagePool.State {
     return storage
   }
 
-  /// Keeps the storage of a batch that has gone, or frees it. Owner thread only.
+  /// Lays the storage of a batch that has gone aside for the next one, or frees it. Owner thread
+  /// only.
   @inlinable
-  mutating func keep(_ storage: BatchStorage) {
+  mutating func spare(_ storage: BatchStorage) {
     guard storage.capacity == BatchStorage.keptCapacity,
       spareStorageCount < BatchStorage.keptCount
     else { return storage.deallocate() }

@@ -37,9 +37,9 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   deinit {
     guard let storage else { return }
     if used > 0, let pool = unsafe pool, unsafe pool.pointee.isMine {
-      unsafe Self.putBack(storage, used, pool)
+      unsafe Self.put(storage, used, pool)
     } else {
-      unsafe Self.putBackElsewhere(storage, used, pool)
+      unsafe Self.putElsewhere(storage, used, pool)
     }
   }
 
@@ -50,11 +50,11 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
 
   /// Takes the last buffer out, or nil if the batch is empty.
   @inlinable
-  public mutating func takeLast() -> Netmem? {
+  public mutating func popLast() -> Netmem? {
     guard used > 0, let storage else { return nil }
     used -= 1
     let netmem = unsafe Netmem(record: storage.slots[used].record)
-    if used == 0 { retire(storage) }
+    if used == 0 { spareOrFree(storage) }
     return netmem
   }
 
@@ -99,10 +99,10 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
       do {
         try body(netmem)
       } catch {
-        Self.takeBack(netmem, storage)
+        Self.endLoan(netmem, storage)
         throw error
       }
-      Self.takeBack(netmem, storage)
+      Self.endLoan(netmem, storage)
     }
   }
 
@@ -117,23 +117,23 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
       do {
         try body(&netmem)
       } catch {
-        putBack(netmem, at: position, of: storage)
+        endLoan(netmem, at: position, of: storage)
         throw error
       }
-      putBack(netmem, at: position, of: storage)
+      endLoan(netmem, at: position, of: storage)
     }
   }
 
-  private mutating func putBack(
+  private mutating func endLoan(
     _ netmem: consuming Netmem, at position: Int, of storage: BatchStorage
   ) {
     unsafe storage.slots[position] = netmem.reference
     if unsafe netmem.record.pointee.pool.load(ordering: .relaxed) != pool { unsafe pool = nil }
-    Self.takeBack(netmem, storage)
+    Self.endLoan(netmem, storage)
   }
 
   /// Ends the loan of a buffer, which may have been shared meanwhile.
-  private static func takeBack(_ netmem: consuming Netmem, _ storage: BatchStorage) {
+  private static func endLoan(_ netmem: consuming Netmem, _ storage: BatchStorage) {
     let record = unsafe netmem.forget()
     // Acquire: if it was shared and the share has ended meanwhile, what its holder did with the
     // bytes is over.
@@ -172,13 +172,13 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   /// The last buffer is being taken out: after it the pool may be gone, so its storage goes back
   /// now.
   @usableFromInline
-  mutating func retire(_ storage: BatchStorage) {
+  mutating func spareOrFree(_ storage: BatchStorage) {
     self.storage = nil
     guard let pool = unsafe pool, unsafe pool.pointee.isMine else { return storage.deallocate() }
     // The buffer that is being taken out keeps the pool.
     let top = unsafe pool.pointee.beginReturn()
     let isWanted = unsafe !pool.pointee.limit.isNull
-    if isWanted { unsafe pool.pointee.keep(storage) }
+    if isWanted { unsafe pool.pointee.spare(storage) }
     unsafe pool.pointee.top.publish(top)
     if !isWanted { storage.deallocate() }
   }
@@ -189,21 +189,21 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   /// nobody else can hold one of them.
   @inlinable
   @inline(__always)
-  static func putBack(_ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference) {
+  static func put(_ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference) {
     var top = unsafe pool.pointee.beginReturn()
     if unsafe pool.pointee.limit.isAtLeast(top + count), !storage.mayBeShared {
       unsafe pool.pointee.put(storage, count, &top)
       unsafe pool.pointee.top.publish(top)
     } else {
       unsafe pool.pointee.top.publish(top)
-      unsafe putBackSingly(storage.slots, count)
+      unsafe putSingly(storage.slots, count)
       storage.deallocate()
     }
   }
 
   @usableFromInline
   @inline(never)
-  static func putBackSingly(_ slots: AtomicSlot.Slot, _ count: Int) {
+  static func putSingly(_ slots: AtomicSlot.Slot, _ count: Int) {
     for position in 0..<count { _ = unsafe Netmem(record: slots[position].record) }
   }
 
@@ -211,7 +211,7 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   /// operation each. Takes over the storage.
   @usableFromInline
   @inline(never)
-  static func putBackElsewhere(
+  static func putElsewhere(
     _ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference?
   ) {
     if count > 0, let pool = unsafe pool {
@@ -221,7 +221,7 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
         return
       }
     }
-    unsafe putBackMixed(storage.slots, count)
+    unsafe putMixed(storage.slots, count)
     storage.deallocate()
   }
 
@@ -241,7 +241,7 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
   }
 
   /// Those that somebody else still holds drop out on the way.
-  static func putBackMixed(_ slots: AtomicSlot.Slot, _ total: Int) {
+  static func putMixed(_ slots: AtomicSlot.Slot, _ total: Int) {
     var count = 0
     for position in 0..<total {
       let record = unsafe slots[position].record
@@ -254,13 +254,13 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     }
     var start = 0
     while start < count {
-      start = unsafe putBackFirstPool(slots, start..<count)
+      start = unsafe putFirstPool(slots, start..<count)
     }
   }
 
   /// Returns the buffers that are of the same pool as the first of the range, in one operation.
   /// - Returns: where the others begin.
-  private static func putBackFirstPool(_ slots: AtomicSlot.Slot, _ range: Range<Int>) -> Int {
+  private static func putFirstPool(_ slots: AtomicSlot.Slot, _ range: Range<Int>) -> Int {
     func pool(of position: Int) -> PagePool.State.Reference {
       unsafe slots[position].record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped
     }
@@ -276,7 +276,7 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
       unsafe PagePool.State.putHere(first, count, target)
     } else if unsafe target.pointee.isMine || !target.pointee.queue.push(first, count: count) {
       // The owner itself, a closed pool, or one that wants to see each return.
-      unsafe putBackSingly(first, count)
+      unsafe putSingly(first, count)
     }
     return end
   }

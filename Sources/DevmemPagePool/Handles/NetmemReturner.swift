@@ -34,7 +34,7 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
 
   @inlinable
   deinit {
-    unsafe Self.putBack(slots, used)
+    unsafe Self.putAll(slots, used)
     unsafe slots.deallocate()
   }
 
@@ -56,18 +56,18 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
   public mutating func flush() {
     let count = used
     used = 0
-    unsafe Self.putBack(slots, count)
+    unsafe Self.putAll(slots, count)
   }
 
   /// Ends so many handles; the buffers of one pool that nobody else holds go back in one operation
   /// where that can be.
   @usableFromInline
   @inline(never)
-  static func putBack(_ slots: AtomicSlot.Slot, _ count: Int) {
+  static func putAll(_ slots: AtomicSlot.Slot, _ count: Int) {
     guard count > 0 else { return }
     // Mostly all are of one pool and have no other holders.
     guard let pool = unsafe NetmemBatch.onlyPool(slots, count) else {
-      return unsafe NetmemBatch.putBackMixed(slots, count)
+      return unsafe NetmemBatch.putMixed(slots, count)
     }
     if unsafe pool.pointee.key != 0 {
       return unsafe PagePool.State.putHere(slots, count, pool)
@@ -83,6 +83,6 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
     } else if unsafe pool.pointee.queue.push(slots, count: count) {
       return
     }
-    unsafe NetmemBatch.putBackSingly(slots, count)
+    unsafe NetmemBatch.putSingly(slots, count)
   }
 }

@@ -52,7 +52,7 @@ extension PagePool.State {
     unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
       // There are no more buffers than that: whoever asks for Int.max means all.
       let most = core.slabs.reduce(0) { $0 + $1.iovCount }
-      batch = unsafe fillBatch(state, min(count, most), site, core)
+      batch = unsafe takeBatch(state, min(count, most), site, core)
       // Asking the provider for the next one would say the same.
       if count > most, batch.count == most, unsafe state.pointee.isMine {
         unsafe state.pointee.counters.exhausted.addAsOnlyWriter(1)
@@ -62,11 +62,11 @@ extension PagePool.State {
     return batch
   }
 
-  private static func fillBatch(
+  private static func takeBatch(
     _ state: Reference, _ count: Int, _ site: PagePool.CallSite, _ core: PoolCore
   ) -> NetmemBatch {
     if unsafe state.pointee.cachedCount < count,
-      let storage = core.takeReturnedBatch(of: count)
+      let storage = core.takeQueuedBatch(of: count)
     {
       return unsafe NetmemBatch(storage: storage, count: count, pool: state)
     }
@@ -96,7 +96,7 @@ extension PagePool.State {
   }
 
   /// Makes a chain from the queue's overflow the local list, which must be empty.
-  static func adopt(_ chain: ReturnStack.Chain, _ state: Reference) {
+  static func pushLocal(_ chain: ReturnStack.Chain, _ state: Reference) {
     unsafe state.pointee.localHead = chain.first
     unsafe state.pointee.localCount.store(chain.count, ordering: .relaxed)
     unsafe state.pointee.counters.ring.addAsOnlyWriter(UInt64(chain.count))

@@ -196,11 +196,11 @@ extension PagePool.State {
     }
     guard unsafe state.pointee.key == 0 else {
       unsafe state.pointee.top.publish(top)
-      return unsafe takeBackShared(record, state)
+      return unsafe putHereSlow(record, state)
     }
     guard unsafe enterFromReturn(state, top) else { return unsafe putElsewhere(record, state) }
     unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
-      unsafe core.returnOnOwner(RecordReference(record: record), state)
+      unsafe core.putOnOwner(RecordReference(record: record), state)
     }
     unsafe leave(state)
   }
@@ -211,7 +211,7 @@ extension PagePool.State {
     _ record: UnsafeMutablePointer<NetIOV>, _ state: Reference
   ) {
     unsafe state.pointee.core._withUnsafeGuaranteedRef { core in
-      unsafe core.returnAttended(RecordReference(record: record), state)
+      unsafe core.putAttended(RecordReference(record: record), state)
     }
   }
 }

@@ -168,20 +168,21 @@ extension PoolCore {
   /// What became of a buffer that came back while somebody might wait.
   enum Handover {
     case handedOver
-    case kept
+    case pushed
     case refused
   }
 
-  /// Gives a dying buffer to the first task that waits, or to `keep`, under one lock: a task that
-  /// begins to wait is either seen here, or sees what was kept. Something else must keep the pool.
-  /// Any thread.
+  /// Hands a buffer that nobody holds over to the first task that waits, or else pushes it, under
+  /// one lock: a task that begins to wait is either seen here, or sees what was pushed. Something
+  /// else must keep the pool. Any thread.
+  /// - Parameter push: puts the buffer where such a task looks; false if that is closed.
   /// - Parameter isReturn: false for a buffer that comes from the provider: the caller counts it.
   func handOver(
-    _ iov: RecordReference, isReturn: Bool = true, else keep: () -> Bool
+    _ iov: RecordReference, isReturn: Bool = true, else push: () -> Bool
   ) -> Handover {
     var continuation: CheckedContinuation<WaiterOutcome, Never>?
     let outcome: Handover = waiters.withLock { waiters in
-      guard let first = waiters.serveFirst(.buffer(iov)) else { return keep() ? .kept : .refused }
+      guard let first = waiters.serveFirst(.buffer(iov)) else { return push() ? .pushed : .refused }
       waiterCount.store(waiters.count, ordering: .releasing)
       ledger?.taken(iov, at: first.site)
       if isReturn { countHandedOver() }

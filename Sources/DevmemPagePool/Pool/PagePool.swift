@@ -41,7 +41,7 @@ public final class PagePool {
     core = try PagePoolCore(provider: provider, configuration: configuration)
     unsafe state = core.state
     remote = Remote(core)
-    core.keepInMind(self)
+    core.remember(self)
   }
 
   // MARK: Allocation

@@ -14,8 +14,8 @@ extension PagePoolCore {
     guard !isClosing.load(ordering: .relaxed) else { return nil }
     updateAttention()
     if reserve.count < configuration.reserveCount {
-      fillReserve()
-      setCacheAside()
+      refillReserve()
+      unloadToList()
     }
     let found: RecordReference
     if refillCache() {
@@ -82,7 +82,7 @@ extension PagePoolCore {
       let count = loadRing()
       if count > 0 { return count }
       let chain = unsafe state.pointee.queue.overflow.takeAll()
-      unsafe PagePool.State.adopt(chain, state)
+      unsafe PagePool.State.pushLocal(chain, state)
       listed = chain.count
     }
     return unsafe PagePool.State.loadLocalList(min(refillCount, listed), state)
@@ -97,7 +97,7 @@ extension PagePoolCore {
         of: 1...configuration.cacheCapacity - count)
     {
       unsafe (cache + count).update(from: batch.storage.slots, count: batch.count)
-      unsafe state.pointee.keep(batch.storage)
+      unsafe state.pointee.spare(batch.storage)
       count += batch.count
     }
     unsafe state.pointee.top.store(cache + count)
@@ -116,9 +116,9 @@ extension PagePoolCore {
     unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(count))
     unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
     unsafe state.pointee.served.addAsOnlyWriter(UInt64(2 * (count - 1)))
-    returnedBatchCount &+= 1
+    queuedBatchCount &+= 1
     // Not each time: it reads what the other threads write.
-    if returnedBatchCount & 63 == 0 { trimQueue() }
+    if queuedBatchCount & 63 == 0 { trimQueue() }
     return batch.storage
   }
 
@@ -143,7 +143,7 @@ extension PagePoolCore {
       // Out of the cache before the provider, which may call back, sees the first.
       unsafe state.pointee.top.store(cache + kept)
       unsafe state.pointee.counters.waive.addAsOnlyWriter(UInt64(count - kept))
-      unsafe giveBack(UnsafeMutableBufferPointer(rebasing: waived[..<(count - kept)]))
+      unsafe release(UnsafeMutableBufferPointer(rebasing: waived[..<(count - kept)]))
       return kept
     }
   }
@@ -153,8 +153,8 @@ extension PagePoolCore {
     let queued =
       unsafe state.pointee.localCount.load(ordering: .relaxed) + state.pointee.queue.count
     guard queued > configuration.ringCapacity else { return }
-    let given = giveBackQueued(queued - configuration.ringCapacity)
-    unsafe state.pointee.counters.ringFull.addAsOnlyWriter(UInt64(given))
+    let released = releaseQueued(queued - configuration.ringCapacity)
+    unsafe state.pointee.counters.ringFull.addAsOnlyWriter(UInt64(released))
   }
 
   /// Takes one buffer that came back, from wherever it waits. Nil if there is none.
@@ -171,10 +171,10 @@ extension PagePoolCore {
       for position in 0..<batch.count {
         unsafe PagePool.State.pushLocal(batch.storage.slots[position].record, state)
       }
-      unsafe state.pointee.keep(batch.storage)
+      unsafe state.pointee.spare(batch.storage)
       return unsafe PagePool.State.popLocal(state)
     }
-    unsafe PagePool.State.adopt(state.pointee.queue.overflow.takeAll(), state)
+    unsafe PagePool.State.pushLocal(state.pointee.queue.overflow.takeAll(), state)
     guard unsafe state.pointee.localCount.load(ordering: .relaxed) > 0 else { return nil }
     return unsafe PagePool.State.popLocal(state)
   }
@@ -186,9 +186,9 @@ extension PagePoolCore {
         refillCount, allocations: unsafe state.pointee.served.load(ordering: .relaxed) >> 1,
         capacity: configuration.cacheCapacity)
     }
-    let count = unsafe take(
+    let count = unsafe refill(
       into: UnsafeMutableBufferPointer(start: cache, count: refillCount), for: state,
-      butFirst: setCacheAside)
+      butFirst: unloadToList)
     unsafe state.pointee.top.store(cache + count)
     unsafe state.pointee.counters.loaded.addAsOnlyWriter(UInt64(count))
     return hasAttention ? serveWaiters() : count > 0
@@ -215,19 +215,19 @@ extension PagePoolCore {
   // MARK: Reserve
 
   /// Takes from the provider what the reserve lacks, as far as there is any.
-  func fillReserve() {
+  func refillReserve() {
     guard let reserveState = unsafe reserveState else { return }
     unsafe withUnsafeTemporaryAllocation(
       of: RecordReference.self, capacity: configuration.reserveCount - reserve.count
     ) { buffer in
-      let count = unsafe take(into: buffer, for: reserveState)
+      let count = unsafe refill(into: buffer, for: reserveState)
       for position in 0..<count { unsafe reserve.append(buffer[position]) }
     }
     reserveFill.store(reserve.count, ordering: .relaxed)
   }
 
   /// Empties the cache of what has come in while the provider was called, which may call back.
-  private func setCacheAside() {
+  private func unloadToList() {
     while unsafe state.pointee.stackedCount > 0 {
       unsafe state.pointee.counters.unloaded.addAsOnlyWriter(1)
       unsafe PagePool.State.pushLocal(state.pointee.pop().record, state)
@@ -250,6 +250,6 @@ extension PagePoolCore {
   func changeNode(to node: Int?) {
     nodeFilter.withLock { $0 = node }
     hasNodeFilter.store(node != nil, ordering: .relaxed)
-    if node != nil { unloadCache() }
+    if node != nil { releaseCache() }
   }
 }

@@ -5,10 +5,10 @@ import Synchronization
 /// Taking buffers back, off the fast path.
 extension PagePoolCore {
   /// A return on the owner thread that finds the cache full, or declared full. Inside.
-  func takeBack(_ iov: RecordReference) {
+  func putAtLeisure(_ iov: RecordReference) {
     guard hasAttention else {
       unsafe state.pointee.counters.cacheFull.addAsOnlyWriter(1)
-      return returnPastCache(iov)
+      return putPastCache(iov)
     }
     ledger?.returned(iov)
     if handOver(iov, else: { false }) == .handedOver { return updateAttention() }
@@ -17,7 +17,7 @@ extension PagePoolCore {
       unsafe state.pointee.push(iov.record)
     } else {
       if isFull { unsafe state.pointee.counters.cacheFull.addAsOnlyWriter(1) }
-      returnPastCache(iov)
+      putPastCache(iov)
     }
     checkLowWatermark()
     updateAttention()
@@ -25,7 +25,7 @@ extension PagePoolCore {
 
   /// Onto the local list while that is shorter than the ring capacity, else into the cache, of
   /// which a part goes back to the provider first.
-  private func returnPastCache(_ iov: RecordReference) {
+  private func putPastCache(_ iov: RecordReference) {
     guard
       unsafe state.pointee.localCount.load(ordering: .relaxed) >= configuration.ringCapacity,
       ledger == nil
@@ -37,7 +37,7 @@ extension PagePoolCore {
     let count = unsafe min(refillCount, state.pointee.stackedCount)
     unsafe state.pointee.counters.ringFull.addAsOnlyWriter(UInt64(count))
     if configuration.tunesRefill { refillCount = tuner.overflowed(refillCount) }
-    unloadBottomOfCache(count)
+    releaseBottomOfCache(count)
     // The provider may have called back and filled the cache again.
     if unsafe state.pointee.stackedCount < configuration.cacheCapacity {
       unsafe state.pointee.push(iov.record)
@@ -49,12 +49,12 @@ extension PagePoolCore {
 
   /// A return that the queue refused: the pool is closed, the buffer is of the reserve, returns
   /// want attention, or this is a forked child. Any thread.
-  func takeBackElsewhere(_ iov: RecordReference, _ holder: PagePool.State.Reference) {
+  func putUnqueued(_ iov: RecordReference, _ holder: PagePool.State.Reference) {
     // The buffer is the parent's, which has it out as well.
     guard !isForked else { return }
     ledger?.returned(iov)
-    // Once the buffer is given away nothing but this keeps the pool.
-    keep()
+    // Once the buffer is released away nothing but this keeps the pool.
+    pin()
     let isReserved = unsafe holder == reserveState
     let outcome =
       isReserved
@@ -62,27 +62,27 @@ extension PagePoolCore {
       : handOver(iov, else: { unsafe state.pointee.queue.pushUnattended(iov.record) })
     switch outcome {
     case .handedOver: break
-    case .kept: checkLowWatermark()
+    case .pushed: checkLowWatermark()
     case .refused:
       unsafe state.pointee.counters.releasedReferenceCount.add(1, ordering: .relaxed)
-      giveBack(iov)
+      release(iov)
       checkLowWatermark()
     }
-    drop(Self.pin)
+    unpin()
   }
 
   // MARK: Back to the provider
 
   /// Gives the whole cache back to the provider. Inside.
-  func unloadCache() {
-    unloadBottomOfCache(unsafe state.pointee.stackedCount)
+  func releaseCache() {
+    releaseBottomOfCache(unsafe state.pointee.stackedCount)
     if unsafe state.pointee.stackWholeBatch() {
-      unloadBottomOfCache(unsafe state.pointee.stackedCount)
+      releaseBottomOfCache(unsafe state.pointee.stackedCount)
     }
   }
 
   /// Takes the bottom out first, then gives it back: the provider may call back.
-  func unloadBottomOfCache(_ count: Int) {
+  func releaseBottomOfCache(_ count: Int) {
     guard count > 0 else { return }
     unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: count) { bottom in
       unsafe bottom.baseAddress.unsafelyUnwrapped.initialize(from: cache, count: count)
@@ -90,27 +90,27 @@ extension PagePoolCore {
       unsafe cache.update(from: cache + count, count: left)
       unsafe state.pointee.top.store(cache + left)
       unsafe state.pointee.counters.unloaded.addAsOnlyWriter(UInt64(count))
-      unsafe giveBack(bottom)
+      unsafe release(bottom)
     }
   }
 
   /// Gives up to `count` buffers that came back to the provider, 64 at a time. Returns how many.
   /// Inside, or with the duty to end the pool.
   @discardableResult
-  func giveBackQueued(_ count: Int) -> Int {
+  func releaseQueued(_ count: Int) -> Int {
     unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: 64) { buffer in
-      var given = 0
-      while given < count {
+      var released = 0
+      while released < count {
         var part = 0
-        while part < min(count - given, buffer.count), let iov = takeQueued() {
+        while part < min(count - released, buffer.count), let iov = takeQueued() {
           unsafe buffer.initializeElement(at: part, to: iov)
           part += 1
         }
         guard part > 0 else { break }
-        unsafe giveBack(UnsafeMutableBufferPointer(start: buffer.baseAddress, count: part))
-        given += part
+        unsafe release(UnsafeMutableBufferPointer(start: buffer.baseAddress, count: part))
+        released += part
       }
-      return given
+      return released
     }
   }
 }

@@ -23,7 +23,7 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
   /// Whether every return comes past the core now.
   var hasAttention = false
   /// Batches that came back and were handed out again as they were.
-  var returnedBatchCount = 0
+  var queuedBatchCount = 0
   /// Buffers set aside for critical allocations.
   var reserve: [RecordReference] = []
 
@@ -74,7 +74,7 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
     }
     PagePoolRegistry.shared.add(self)
     unsafe PagePool.State.inside(state) {
-      fillReserve()
+      refillReserve()
       updateAttention()
     }
   }
@@ -98,20 +98,20 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
     _ priority: PagePool.Priority, _ site: PagePool.CallSite, _ state: PagePool.State.Reference
   ) -> RecordReference? { refillAndTake(priority, site) }
 
-  override func takeReturnedBatch(of count: Int) -> BatchStorage? { takeRingBatch(of: count) }
+  override func takeQueuedBatch(of count: Int) -> BatchStorage? { takeRingBatch(of: count) }
 
-  override func returnOnOwner(_ iov: RecordReference, _ state: PagePool.State.Reference) {
-    takeBack(iov)
+  override func putOnOwner(_ iov: RecordReference, _ state: PagePool.State.Reference) {
+    putAtLeisure(iov)
   }
 
-  override func returnAttended(_ iov: RecordReference, _ holder: PagePool.State.Reference) {
-    unsafe takeBackElsewhere(iov, holder)
+  override func putAttended(_ iov: RecordReference, _ holder: PagePool.State.Reference) {
+    unsafe putUnqueued(iov, holder)
   }
 
   override var inFlight: PagePool.InFlight { currentInFlight }
   override var statistics: PagePool.Statistics { currentStatistics }
 
-  func keepInMind(_ pool: PagePool) {
+  func remember(_ pool: PagePool) {
     let user = User(pool: pool)
     self.user.withLock { $0 = user }
   }
@@ -154,25 +154,25 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
     let count = unsafe state.pointee.parkedTop.load() - cache
     unsafe state.pointee.parkedTop.publish(cache)
     unsafe state.pointee.counters.unloaded.addAsOnlyWriter(UInt64(count))
-    unsafe giveBack(UnsafeMutableBufferPointer(start: cache, count: count))
+    unsafe release(UnsafeMutableBufferPointer(start: cache, count: count))
     let whole = unsafe state.pointee.wholeBatchCount.load(ordering: .relaxed)
     if let storage = unsafe state.pointee.takeWholeBatch(of: whole) {
       unsafe state.pointee.counters.unloaded.addAsOnlyWriter(UInt64(whole))
-      unsafe giveBack(UnsafeMutableBufferPointer(start: storage.slots, count: whole))
+      unsafe release(UnsafeMutableBufferPointer(start: storage.slots, count: whole))
       storage.deallocate()
     }
     // The ring first: who finds it full goes on to the overflow. A producer that has taken a slot
     // fills it with its next instructions; there is nothing to wait on but that.
     unsafe state.pointee.queue.ring.close()
     while unsafe !state.pointee.queue.ring.isEmpty {
-      if giveBackQueued(.max) == 0 { cthreads_yield() }
+      if releaseQueued(.max) == 0 { cthreads_yield() }
     }
-    giveBackQueued(.max)
-    unsafe PagePool.State.adopt(state.pointee.queue.overflow.close(), state)
-    giveBackQueued(unsafe state.pointee.localCount.load(ordering: .relaxed))
+    releaseQueued(.max)
+    unsafe PagePool.State.pushLocal(state.pointee.queue.overflow.close(), state)
+    releaseQueued(unsafe state.pointee.localCount.load(ordering: .relaxed))
     reserveFill.store(0, ordering: .relaxed)
-    for iov in exchange(&reserve, with: []) { giveBack(iov) }
-    drop(Self.pin)
+    for iov in exchange(&reserve, with: []) { release(iov) }
+    unpin()
   }
 }
 

@@ -24,16 +24,18 @@ extension PoolCore {
 
   /// Buffers out of the provider.
   var outCount: Int {
-    Int(truncatingIfNeeded: life.load(ordering: .relaxed) & (Self.pin - 1))
+    Int(truncatingIfNeeded: life.load(ordering: .relaxed) & (Self.onePin - 1))
   }
 
-  /// Keeps the pool until `drop(pin)`. The caller holds a buffer, another pin or the provider's
+  /// Keeps the pool until `unpin()`. The caller holds a buffer, another pin or the provider's
   /// memory of an open pool: something that is counted already.
-  func keep() { life.add(Self.pin, ordering: .relaxed) }
+  func pin() { life.add(Self.onePin, ordering: .relaxed) }
 
-  /// Takes something off what keeps the pool. Nothing of the pool may be touched after it. Any
-  /// thread.
-  func drop(_ amount: UInt64) {
+  /// Takes a pin away. Nothing of the pool may be touched after it. Any thread.
+  func unpin() { shorten(by: Self.onePin) }
+
+  /// Takes something off what keeps the pool.
+  private func shorten(by amount: UInt64) {
     guard life.subtract(amount, ordering: .acquiringAndReleasing).newValue == 0 else { return }
     end()
   }
@@ -109,12 +111,12 @@ extension PoolCore {
 
 /// Buffers from and to the provider. Any thread.
 extension PoolCore {
-  /// Takes buffers from the provider, in the name of a state. Returns how many.
+  /// Refills from the provider, in the name of a state. Returns how many buffers came.
   ///
   /// The caller has the pool open: it is inside, or holds a pin.
   /// - Parameter makeRoom: called after the provider, which may have called back, and before the
   ///   first is written.
-  func take(
+  func refill(
     into buffer: UnsafeMutableBufferPointer<RecordReference>, for holder: PagePool.State.Reference,
     butFirst makeRoom: () -> Void = {}
   ) -> Int {
@@ -143,20 +145,8 @@ extension PoolCore {
   }
 
   /// Buffers leave the pool for the provider. Something else must keep the pool during the call.
-  func giveBack(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
+  func release(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     guard !iovs.isEmpty else { return }
-    unsafe release(iovs)
-    drop(UInt64(iovs.count))
-  }
-
-  func giveBack(_ iov: RecordReference) {
-    unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: 1) { buffer in
-      unsafe buffer.initializeElement(at: 0, to: iov)
-      unsafe giveBack(buffer)
-    }
-  }
-
-  private func release(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     unsafe withUnsafeTemporaryAllocation(of: NetIOVReference.self, capacity: iovs.count) { names in
       for position in iovs.indices {
         let record = unsafe iovs[position].record
@@ -165,6 +155,14 @@ extension PoolCore {
           at: position, to: NetIOVReference(index: record.pointee.index))
       }
       unsafe provider.release(UnsafeBufferPointer(names).span, MemoryProviderAccess())
+    }
+    shorten(by: UInt64(iovs.count))
+  }
+
+  func release(_ iov: RecordReference) {
+    unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: 1) { buffer in
+      unsafe buffer.initializeElement(at: 0, to: iov)
+      unsafe release(buffer)
     }
   }
 }

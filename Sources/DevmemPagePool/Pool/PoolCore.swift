@@ -24,8 +24,8 @@ class PoolCore: @unchecked Sendable {
 
   /// What keeps the pool: bits 0...39 the buffers out of the provider, bits 40...63 one for being
   /// open and one for each call that has to outlast what it gives away.
-  let life = Atomic<UInt64>(PoolCore.pin)
-  static var pin: UInt64 { 1 << 40 }
+  let life = Atomic<UInt64>(PoolCore.onePin)
+  static var onePin: UInt64 { 1 << 40 }
 
   let isClosing = Atomic<Bool>(false)
   let ending = Mutex(Ending())
@@ -104,22 +104,22 @@ class PoolCore: @unchecked Sendable {
   ) -> RecordReference? { fatalError("a pool of no kind") }
 
   /// A batch of `count` buffers that came back as it is, or nil; the calling thread is inside.
-  func takeReturnedBatch(of count: Int) -> BatchStorage? { nil }
+  func takeQueuedBatch(of count: Int) -> BatchStorage? { nil }
 
   /// A return on the owner thread that finds the cache full, or declared full; the thread is
   /// inside.
-  func returnOnOwner(_ iov: RecordReference, _ state: PagePool.State.Reference) {
+  func putOnOwner(_ iov: RecordReference, _ state: PagePool.State.Reference) {
     fatalError("a pool of no kind")
   }
 
   /// A return that the queue of `holder` refused. Any thread.
-  func returnAttended(_ iov: RecordReference, _ holder: PagePool.State.Reference) {
+  func putAttended(_ iov: RecordReference, _ holder: PagePool.State.Reference) {
     fatalError("a pool of no kind")
   }
 
   /// Returns of buffers of a shared pool that the calling thread's part has no room for. Any
   /// thread.
-  func takeBack(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
+  func putShared(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     fatalError("a pool of no kind")
   }
 

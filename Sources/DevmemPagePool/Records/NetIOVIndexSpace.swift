@@ -56,7 +56,7 @@ final class NetIOVIndexSpace: Sendable {
 
   /// Gives a range back and joins it to its free neighbours.
   /// - Parameter nextGeneration: even, above all that were used.
-  func give(back first: UInt32, count: UInt32, nextGeneration: UInt32) {
+  func release(_ first: UInt32, count: UInt32, nextGeneration: UInt32) {
     ranges.withLock { ranges in
       let began = ranges.taken.removeValue(forKey: first) ?? 0
       var given = FreeRange(

@@ -39,9 +39,8 @@ public final class NetIOVSlab: Sendable {
     unsafe records.deallocate()
     unsafe areas.deinitialize(count: areaCount)
     unsafe areas.deallocate()
-    NetIOVIndexSpace.shared.give(
-      back: firstIndex, count: UInt32(iovCount), nextGeneration: (firstGeneration &+ used &+ 3) & ~1
-    )
+    NetIOVIndexSpace.shared.release(
+      firstIndex, count: UInt32(iovCount), nextGeneration: (firstGeneration &+ used &+ 3) & ~1)
   }
 
   /// Makes the records for the runs of `layout`, in that order.

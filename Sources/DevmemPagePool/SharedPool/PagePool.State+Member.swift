@@ -25,12 +25,12 @@ extension PagePool.State {
   @inline(__always)
   static func putHere(_ record: UnsafeMutablePointer<NetIOV>, _ origin: Reference) {
     let key = unsafe origin.pointee.key
-    guard cthreads_has(key) else { return unsafe takeBackShared(record, origin) }
+    guard cthreads_has(key) else { return unsafe putHereSlow(record, origin) }
     let state = unsafe here(key)
     let top = unsafe state.pointee.beginReturn()
     guard unsafe state.pointee.limit.isAbove(top) else {
       unsafe state.pointee.top.publish(top)
-      return unsafe takeBackShared(record, origin)
+      return unsafe putHereSlow(record, origin)
     }
     unsafe top.initialize(to: RecordReference(record: record))
     unsafe state.pointee.top.publish(top + 1)
@@ -48,7 +48,7 @@ extension PagePool.State {
       }
       unsafe state.pointee.top.publish(top)
     }
-    unsafe takeBackShared(UnsafeMutableBufferPointer(start: slots, count: count), origin)
+    unsafe putHereSlow(UnsafeMutableBufferPointer(start: slots, count: count), origin)
   }
 
   /// The same for a batch; takes over its storage.
@@ -63,24 +63,24 @@ extension PagePool.State {
       }
       unsafe state.pointee.top.publish(top)
     }
-    unsafe takeBackShared(
+    unsafe putHereSlow(
       UnsafeMutableBufferPointer(start: storage.slots, count: count), origin)
     storage.deallocate()
   }
 
   /// The long way for one buffer. The thread is in no mark.
   @inline(never)
-  static func takeBackShared(_ record: UnsafeMutablePointer<NetIOV>, _ origin: Reference) {
+  static func putHereSlow(_ record: UnsafeMutablePointer<NetIOV>, _ origin: Reference) {
     unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: 1) { slots in
       unsafe slots.initializeElement(at: 0, to: RecordReference(record: record))
-      unsafe takeBackShared(slots, origin)
+      unsafe putHereSlow(slots, origin)
     }
   }
 
-  private static func takeBackShared(
+  private static func putHereSlow(
     _ iovs: UnsafeMutableBufferPointer<RecordReference>, _ origin: Reference
   ) {
-    unsafe origin.pointee.core._withUnsafeGuaranteedRef { unsafe $0.takeBack(iovs) }
+    unsafe origin.pointee.core._withUnsafeGuaranteedRef { unsafe $0.putShared(iovs) }
   }
 
   // MARK: The thread itself
@@ -157,7 +157,7 @@ extension PagePool.State {
   /// - Returns: false, and nothing done, if the thread has begun something in which it will find
   ///   that it is kept out: it puts `top` back as it was.
   @discardableResult
-  mutating func empty(into iovs: inout [RecordReference]) -> Bool {
+  mutating func unloadAll(to iovs: inout [RecordReference]) -> Bool {
     var count = 0
     if unsafe !isKeptOut || parkedTop.acquire() == nil {
       guard let top = unsafe top.acquire() else { return false }
@@ -170,7 +170,7 @@ extension PagePool.State {
       unsafe iovs.append(contentsOf: UnsafeBufferPointer(start: slots, count: whole))
       unsafe wholeBatch = nil
       wholeBatchCount.store(0, ordering: .relaxed)
-      unsafe keep(BatchStorage(slots: slots))
+      unsafe spare(BatchStorage(slots: slots))
       total += whole
     }
     counters.unloaded.addAsOnlyWriter(UInt64(total))
@@ -180,14 +180,14 @@ extension PagePool.State {
 
   /// Empties the part for the next thread that gets it. On the thread that ends.
   mutating func leaveForGood(_ iovs: inout [RecordReference]) {
-    if !isIdle { empty(into: &iovs) }
+    if !isIdle { unloadAll(to: &iovs) }
     tellOut()
     unsafe parkedTop.publish(base)
     owner.store(Owner.nobody, ordering: .relaxed)
   }
 
   /// Moves `count` buffers from the end of `iovs` onto the stack, which has room for them.
-  mutating func fill(_ count: Int, from iovs: inout [RecordReference]) {
+  mutating func load(_ count: Int, from iovs: inout [RecordReference]) {
     let top = unsafe top.load()
     unsafe iovs.withUnsafeBufferPointer { iovs in
       unsafe top.update(

@@ -6,14 +6,14 @@ import Synchronization
 /// Taking buffers back the long way, and what there is to see. Any thread, in no mark.
 extension SharedPoolCore {
   /// Buffers that nobody holds any more, and that the calling thread's cache had no room for.
-  func takeBackShared(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
+  func putPastPart(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     // The buffers are the parent's, which has them out as well.
     guard !isForked, !iovs.isEmpty else { return }
     // Once they are given away nothing but this keeps the pool.
-    keep()
-    if unsafe iovs.count > 1 || !unloadMagazine(iovs[0]) { unsafe takeBackSingly(iovs) }
+    pin()
+    if unsafe iovs.count > 1 || !unloadMagazine(iovs[0]) { unsafe putSingly(iovs) }
     if isAboveWatermark.load(ordering: .relaxed) { checkLowWatermark() }
-    drop(Self.pin)
+    unpin()
   }
 
   /// Makes room in the full cache by one magazine, which goes to the depot. False, and nothing
@@ -39,15 +39,15 @@ extension SharedPoolCore {
       return true
     }
     if isKept {
-      giveBack(&surplus)
+      release(&surplus)
     } else {
-      unsafe pass(UnsafeMutableBufferPointer(start: magazine.slots, count: count))
+      unsafe passOn(UnsafeMutableBufferPointer(start: magazine.slots, count: count))
       unsafe part.pointee.magazine = magazine
     }
     return true
   }
 
-  private func takeBackSingly(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
+  private func putSingly(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     for position in iovs.indices { unsafe ledger?.returned(iovs[position]) }
     let part = unsafe partHere()
     var surplus: [RecordReference] = []
@@ -56,36 +56,36 @@ extension SharedPoolCore {
       // Looked at under the lock: a task that begins to wait calls everybody back after it has said
       // so.
       if seesEverything { return nil }
-      for position in iovs.indices { unsafe keep(iovs[position], part, &depot) }
+      for position in iovs.indices { unsafe push(iovs[position], part, &depot) }
       surplus = takeSurplus(&depot)
-      return .kept
+      return .pushed
     }
-    guard way != .kept else { return giveBack(&surplus) }
+    guard way != .pushed else { return release(&surplus) }
     for position in iovs.indices {
-      switch unsafe way ?? handOverOrKeep(iovs[position]) {
+      switch unsafe way ?? handOverOrPush(iovs[position]) {
       case .handedOver: break
-      case .kept: counters.ring.add(1, ordering: .relaxed)
+      case .pushed: counters.ring.add(1, ordering: .relaxed)
       case .refused:
         counters.releasedReferenceCount.add(1, ordering: .relaxed)
-        unsafe giveBack(iovs[position])
+        unsafe release(iovs[position])
       }
     }
   }
 
   /// Buffers of the pool's own, which nobody returns now, to where they belong: a task that waits,
   /// the depot, the provider of a closed pool. With a pin.
-  func pass(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
+  func passOn(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
     for position in iovs.indices {
-      switch unsafe handOverOrKeep(iovs[position], isReturn: false) {
+      switch unsafe handOverOrPush(iovs[position], isReturn: false) {
       case .handedOver: unsafe note(1, false, home)
-      case .kept: break
-      case .refused: unsafe giveBack(iovs[position])
+      case .pushed: break
+      case .refused: unsafe release(iovs[position])
       }
     }
   }
 
   /// To the first task that waits, or into the depot, where such tasks look.
-  func handOverOrKeep(_ iov: RecordReference, isReturn: Bool = true) -> Handover {
+  func handOverOrPush(_ iov: RecordReference, isReturn: Bool = true) -> Handover {
     handOver(iov, isReturn: isReturn) {
       depot.withLock { depot in
         guard !depot.isClosed else { return false }
@@ -96,7 +96,7 @@ extension SharedPoolCore {
   }
 
   /// Onto the thread's cache, of which a part goes to the depot first if it is full.
-  private func keep(
+  private func push(
     _ iov: RecordReference, _ part: PagePool.State.Reference?, _ depot: inout Depot
   ) {
     if let part = unsafe part {
@@ -130,11 +130,11 @@ extension SharedPoolCore {
   }
 
   /// Gives buffers to the provider, 64 at a time. Something else must keep the pool.
-  func giveBack(_ iovs: inout [RecordReference]) {
+  func release(_ iovs: inout [RecordReference]) {
     unsafe iovs.withUnsafeMutableBufferPointer { iovs in
       for start in stride(from: 0, to: iovs.count, by: 64) {
         let end = min(iovs.count, start + 64)
-        unsafe giveBack(UnsafeMutableBufferPointer(rebasing: iovs[start..<end]))
+        unsafe release(UnsafeMutableBufferPointer(rebasing: iovs[start..<end]))
       }
     }
   }

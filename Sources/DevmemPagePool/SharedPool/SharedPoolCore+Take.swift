@@ -43,10 +43,10 @@ extension SharedPoolCore {
       return iov
     }
     // Called back in between.
-    keep()
-    unsafe pass(
+    pin()
+    unsafe passOn(
       UnsafeMutableBufferPointer(start: magazine.slots, count: configuration.refillCount))
-    drop(Self.pin)
+    unpin()
     unsafe part.pointee.magazine = magazine
     return nil
   }
@@ -58,11 +58,11 @@ extension SharedPoolCore {
     guard let part = unsafe partHere() ?? (isClosing.load(ordering: .relaxed) ? nil : home) else {
       return 0
     }
-    unsafe fillReserve(for: part)
+    unsafe refillReserve(for: part)
     var taken = 0
     var hasAsked = false
     while true {
-      unsafe taken += gather(count - taken, to: slots + taken, part)
+      unsafe taken += takeCached(count - taken, to: slots + taken, part)
       if taken == count { break }
       if unsafe refill(min(max(count - taken, configuration.refillCount), 4096), for: part) {
         hasAsked = true
@@ -107,7 +107,7 @@ extension SharedPoolCore {
   }
 
   /// What there is without asking anybody; fills the thread's cache, if it may have one.
-  private func gather(
+  private func takeCached(
     _ count: Int, to slots: AtomicSlot.Slot, _ part: PagePool.State.Reference
   ) -> Int {
     return depot.withLock { depot in
@@ -122,7 +122,7 @@ extension SharedPoolCore {
           unsafe taken = part.pointee.take(count, to: slots)
           counters.unloaded.add(UInt64(taken), ordering: .relaxed)
         } else if unsafe !part.pointee.isIdle {
-          unsafe part.pointee.empty(into: &depot.iovs)
+          unsafe part.pointee.unloadAll(to: &depot.iovs)
         }
       }
       while taken < count, let iov = takeSingle(&depot) {
@@ -133,7 +133,7 @@ extension SharedPoolCore {
         let room = unsafe part.pointee.capacity - part.pointee.stackedCount
         let more = min(configuration.refillCount, room, depot.iovs.count)
         if unsafe part.pointee.stackedCount == 0, more > 0 {
-          unsafe part.pointee.fill(more, from: &depot.iovs)
+          unsafe part.pointee.load(more, from: &depot.iovs)
         }
       }
       return taken
@@ -142,18 +142,18 @@ extension SharedPoolCore {
 
   /// Takes from the provider into the depot. False if it had nothing, or the pool is closed.
   private func refill(_ count: Int, for part: PagePool.State.Reference) -> Bool {
-    guard keepIfOpen() else { return false }
-    defer { drop(Self.pin) }
+    guard pinIfOpen() else { return false }
+    defer { unpin() }
     return unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: count) {
       buffer in
-      let got = unsafe take(into: buffer, for: part)
+      let got = unsafe refill(into: buffer, for: part)
       let iovs = unsafe UnsafeMutableBufferPointer(rebasing: buffer[..<got])
       let isKept = depot.withLock { depot in
         if depot.isClosed { return false }
         unsafe depot.iovs.append(contentsOf: iovs)
         return true
       }
-      if isKept { serveWaiters() } else { unsafe giveBack(iovs) }
+      if isKept { serveWaiters() } else { unsafe release(iovs) }
       return got > 0
     }
   }
@@ -167,19 +167,19 @@ extension SharedPoolCore {
     while waiterCount.load(ordering: .acquiring) > 0,
       let iov = depot.withLock({ takeSingle(&$0) })
     {
-      switch handOverOrKeep(iov, isReturn: false) {
+      switch handOverOrPush(iov, isReturn: false) {
       case .handedOver: unsafe note(1, true, home)
-      case .kept: return
-      case .refused: return giveBack(iov)
+      case .pushed: return
+      case .refused: return release(iov)
       }
     }
   }
 
   /// Keeps the pool until `drop(pin)`, if it is open.
-  private func keepIfOpen() -> Bool {
+  private func pinIfOpen() -> Bool {
     depot.withLock { depot in
       if depot.isClosed { return false }
-      keep()
+      pin()
       return true
     }
   }
@@ -187,12 +187,12 @@ extension SharedPoolCore {
   // MARK: Reserve
 
   /// Takes from the provider what the reserve lacks, as far as there is any.
-  func fillReserve(for part: PagePool.State.Reference) {
+  func refillReserve(for part: PagePool.State.Reference) {
     guard configuration.reserveCount > 0 else { return }
     let missing = depot.withLock { configuration.reserveCount - $0.reserve.count }
-    guard missing > 0, keepIfOpen() else { return }
+    guard missing > 0, pinIfOpen() else { return }
     unsafe withUnsafeTemporaryAllocation(of: RecordReference.self, capacity: missing) { buffer in
-      let got = unsafe take(into: buffer, for: part)
+      let got = unsafe refill(into: buffer, for: part)
       let isKept = depot.withLock { depot in
         if depot.isClosed { return false }
         for position in 0..<got {
@@ -207,10 +207,10 @@ extension SharedPoolCore {
       if isKept {
         serveWaiters()
       } else {
-        unsafe giveBack(UnsafeMutableBufferPointer(rebasing: buffer[0..<got]))
+        unsafe release(UnsafeMutableBufferPointer(rebasing: buffer[0..<got]))
       }
     }
-    drop(Self.pin)
+    unpin()
   }
 
   private func takeFromReserve(_ site: PagePool.CallSite) -> RecordReference? {

@@ -68,7 +68,7 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
     unsafe initialize(home, capacity: 0, owner: PagePool.State.Owner.closed)
     Self.noticeThreadEnds
     PagePoolRegistry.shared.add(self)
-    unsafe fillReserve(for: home)
+    unsafe refillReserve(for: home)
   }
 
   /// What only a pool with one owner can do.
@@ -177,7 +177,7 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
     var isDone = true
     for part in depot.parts.values {
       guard unsafe part.state.pointee.isKeptOut, unsafe !part.state.pointee.isIdle else { continue }
-      if unsafe part.state.pointee.isInside || !part.state.pointee.empty(into: &depot.iovs) {
+      if unsafe part.state.pointee.isInside || !part.state.pointee.unloadAll(to: &depot.iovs) {
         isDone = false
       }
     }
@@ -222,8 +222,8 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
 
   // MARK: What the kinds of pools differ in
 
-  override func takeBack(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
-    unsafe takeBackShared(iovs)
+  override func putShared(_ iovs: UnsafeMutableBufferPointer<RecordReference>) {
+    unsafe putPastPart(iovs)
   }
 
   override func isState(_ holder: PagePool.State.Reference) -> Bool {
@@ -250,7 +250,7 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
       while let iov = takeSingle(&depot) { all.append(iov) }
       return all
     }
-    giveBack(&all)
-    drop(Self.pin)
+    release(&all)
+    unpin()
   }
 }

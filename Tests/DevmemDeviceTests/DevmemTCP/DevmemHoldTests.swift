@@ -292,7 +292,7 @@ struct DevmemHoldTests {
     let host = try MemoryMapping.anonymous(byteCount: 65536)
     let vectors = unsafe [IOVector(baseAddress: host.baseAddress, byteCount: host.byteCount)]
     func give(_ ranges: [DMABufTokenRange]) throws -> Int {
-      try unsafe ranges.withUnsafeBufferPointer { try socket.returnDevmemTokens($0) }
+      try unsafe ranges.withUnsafeBufferPointer { try socket.devmemDontNeed($0) }
     }
     var tokens: [UInt32] = []
     while tokens.count < 40 {
@@ -326,7 +326,7 @@ struct DevmemHoldTests {
     let (near, _) = try UnixSocket.pair()
     #expect(throws: Errno.EBADF) {
       _ = try unsafe [one].withUnsafeBufferPointer {
-        try near.descriptor.returnDevmemTokens($0)
+        try near.descriptor.devmemDontNeed($0)
       }
     }
     // What came and was not received goes with the connection, and the sender sees it.

@@ -22,7 +22,7 @@ struct TokenReturnsTests {
     returns.issue(300)
     SystemCallSeam.forcing(.ENOMEM, on: .devmemReturnTokens, times: 1000) {
       for token in 1...300 { returns.end(UInt32(2 * token)) }
-      #expect(throws: Errno.ENOMEM) { _ = try returns.returnAll() }
+      #expect(throws: Errno.ENOMEM) { _ = try returns.flushAll() }
     }
     #expect(returns.owed == 300)
     #expect(returns.counts.freed == 0 && returns.counts.unknown == 0)
