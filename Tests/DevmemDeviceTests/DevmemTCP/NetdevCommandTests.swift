@@ -97,7 +97,7 @@ import Testing
     let loopback = try check("interface lo")
     #expect(loopback["status"] as? String == "warn")
     #expect((loopback["summary"] as? String)?.contains("queue management") == true)
-    #expect((loopback["fix"] as? String)?.contains("mlx5_core") == true)
+    #expect((loopback["advice"] as? String)?.contains("mlx5_core") == true)
   }
 
   @Test(
