@@ -82,6 +82,10 @@ let package = Package(
       name: "DevmemStorm",
       dependencies: ["CStorm", "Devmem", "DevmemPagePool", "DevmemTestSupport"],
       path: "Tests/DevmemStorm", swiftSettings: rules),
+    // A user of the library's NICSetup in a process of its own, for the device tier to kill.
+    .executableTarget(
+      name: "DevmemCardOwner", dependencies: ["CTestSupport", "Devmem", "DevmemNIC"],
+      path: "Tests/DevmemCardOwner", swiftSettings: rules),
     .testTarget(
       name: "DevmemSystemTests",
       dependencies: ["CSystemShims", "CTestSupport", "DevmemSystem", "DevmemTestSupport"],
@@ -118,7 +122,7 @@ let package = Package(
       name: "DevmemDeviceTests",
       dependencies: [
         "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemTestSupport",
-        "devmemctl", "CTestSupport",
+        "DevmemCardOwner", "devmemctl", "CTestSupport",
       ],
       swiftSettings: rules),
   ],

@@ -269,3 +269,8 @@ int csystem_ethtool_delete_rule(int fd, const char *interface, uint32_t location
   struct ethtool_rxnfc request = {.cmd = ETHTOOL_SRXCLSRLDEL, .fs.location = location};
   return ask(fd, interface, &request);
 }
+
+int csystem_ethtool_namespace(int fd, uint64_t *cookie) {
+  socklen_t byte_count = sizeof(*cookie);
+  return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &byte_count) < 0 ? -errno : 0;
+}

@@ -97,6 +97,10 @@ int csystem_ethtool_insert_rule(int fd, const char *interface, struct csystem_et
 /// ETHTOOL_SRXCLSRLDEL. -ENOENT or -EINVAL without one, -EPERM.
 int csystem_ethtool_delete_rule(int fd, const char *interface, uint32_t location);
 
+/// getsockopt(SO_NETNS_COOKIE): the number of the socket's network namespace, which no other gets
+/// before the next boot. Minimum kernel: 5.14; -ENOPROTOOPT before.
+int csystem_ethtool_namespace(int fd, uint64_t *cookie);
+
 #ifdef __cplusplus
 }
 #endif

@@ -72,6 +72,7 @@ extension Errno {
   /// The descriptor does not know this ioctl.
   package static let ENOTTY = Errno(rawValue: Glibc.ENOTTY)
   /// No space left on device.
+  package static let EROFS = Errno(rawValue: Glibc.EROFS)
   package static let ENOSPC = Errno(rawValue: Glibc.ENOSPC)
   /// Illegal seek.
   package static let ESPIPE = Errno(rawValue: Glibc.ESPIPE)

@@ -19,6 +19,12 @@ package struct EthtoolIoctl: ~Copyable, Sendable {
     descriptor = try system_ethtoolOpen()
   }
 
+  /// The number of the network namespace that it speaks of (`SO_NETNS_COOKIE`), which no other
+  /// has until the machine is booted anew.
+  package func namespaceCookie() throws(Errno) -> UInt64 {
+    try system_ethtoolNamespace(descriptor.rawValue)
+  }
+
   /// The name of the driver, "mlx5_core".
   package func driver(of interface: String) throws(Errno) -> String {
     try system_ethtoolDriver(descriptor.rawValue, interface)

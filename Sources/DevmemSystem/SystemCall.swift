@@ -5,6 +5,7 @@
 package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // Files
   case open, close, duplicate, identity, byteCount, read, readAt, directory
+  case makeFolder, createFile, replaceFile, removeFile, lockByte, unlockByte, isByteLocked
   // Memory files
   case memoryFileCreate, memoryFileResize, memoryFileAddSeals, memoryFileSeals, memoryFilePageSize
   // Mappings
@@ -31,7 +32,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case interfaceIndex, interfaceName
   case ethtoolOpen, ethtoolDriver, ethtoolReceiveQueues, ethtoolIndirection
   case ethtoolSetIndirection, ethtoolCreateContext, ethtoolDeleteContext
-  case ethtoolRuleLocations, ethtoolRule, ethtoolInsertRule, ethtoolDeleteRule
+  case ethtoolNamespace, ethtoolRuleLocations, ethtoolRule, ethtoolInsertRule, ethtoolDeleteRule
   case netlinkOpen, netlinkClose, netlinkSetOption, netlinkJoin, netlinkSend, netlinkReceive
   // Process
   case kernelRelease, setEffectiveUser, setProcessor, limit, spawn

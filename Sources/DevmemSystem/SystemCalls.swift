@@ -100,6 +100,45 @@ func system_directory(
   try perform(.directory) { unsafe csystem_directory_names(path, names.baseAddress, names.count) }
 }
 
+func system_makeFolder(_ path: String, mode: UInt32) throws(Errno) {
+  try refuseNUL(path)
+  try perform(.makeFolder) { unsafe csystem_file_make_folder(path, mode) }
+}
+
+func system_createFile(_ path: String, mode: UInt32) throws(Errno) -> OwnedFileDescriptor {
+  try refuseNUL(path)
+  let number = try perform(.createFile) { unsafe csystem_file_create(path, mode) }
+  return OwnedFileDescriptor(owning: Int32(number))
+}
+
+func system_replaceFile(
+  _ path: String, by new: String, _ bytes: UnsafeRawBufferPointer, mode: UInt32
+) throws(Errno) {
+  try refuseNUL(path)
+  try refuseNUL(new)
+  try perform(.replaceFile) {
+    unsafe csystem_file_replace(path, new, bytes.baseAddress, bytes.count, mode)
+  }
+}
+
+func system_removeFile(_ path: String) throws(Errno) {
+  try refuseNUL(path)
+  try perform(.removeFile) { unsafe csystem_file_remove(path) }
+}
+
+func system_lockByte(_ number: Int32, _ offset: UInt64) throws(Errno) {
+  try perform(.lockByte) { csystem_file_lock(number, offset) }
+}
+
+/// Never throws: the end of the descriptor unlocks as well.
+func system_unlockByte(_ number: Int32, _ offset: UInt64) {
+  _ = try? perform(.unlockByte, .releases) { csystem_file_unlock(number, offset) }
+}
+
+func system_isByteLocked(_ number: Int32, _ offset: UInt64) throws(Errno) -> Bool {
+  try perform(.isByteLocked) { csystem_file_is_locked(number, offset) } != 0
+}
+
 // MARK: - Memory files
 
 func system_memoryFileCreate(
@@ -780,6 +819,12 @@ func system_ethtoolInsertRule(
   try perform(.ethtoolInsertRule) {
     unsafe csystem_ethtool_insert_rule(number, interface, &rule)
   }
+}
+
+func system_ethtoolNamespace(_ number: Int32) throws(Errno) -> UInt64 {
+  var cookie: UInt64 = 0
+  try perform(.ethtoolNamespace) { unsafe csystem_ethtool_namespace(number, &cookie) }
+  return cookie
 }
 
 func system_ethtoolDeleteRule(

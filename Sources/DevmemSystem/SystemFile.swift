@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Small files of /proc and /sys, and names in directories.
+/// Small files of /proc, /sys and /run, and names in directories.
 package enum SystemFile {
   /// The whole text of a file.
   ///
@@ -54,5 +54,71 @@ package enum SystemFile {
     } catch {
       return error
     }
+  }
+
+  /// Makes a folder; one that is there already stays as it is.
+  ///
+  /// - Throws: `EACCES`, `EROFS`, `ENOENT` without the folder that it is to be in, `ENOSPC`.
+  package static func makeFolder(at path: String, mode: UInt32 = 0o755) throws(Errno) {
+    try system_makeFolder(path, mode: mode)
+  }
+
+  /// Makes a text all there is in a file. Who reads the file finds the old text or the new one,
+  /// whenever this process is killed. One at a time may do it, because of the file with ".new" at
+  /// the end of its name that is written first.
+  ///
+  /// - Throws: `EACCES`, `EROFS`, `ENOSPC`, `EDQUOT`; the file is as it was.
+  package static func replaceText(
+    at path: String, with text: String, mode: UInt32 = 0o644
+  ) throws(Errno) {
+    let bytes = Array(text.utf8)
+    try unsafe bytes.withUnsafeBufferPointer { bytes throws(Errno) in
+      unsafe try system_replaceFile(
+        path, by: path + ".new", UnsafeRawBufferPointer(bytes), mode: mode)
+    }
+  }
+
+  /// Removes a file; one that is gone already is as good.
+  ///
+  /// - Throws: `EACCES`, `EROFS`.
+  package static func remove(at path: String) throws(Errno) { try system_removeFile(path) }
+}
+
+/// A file that has no bytes, but locks on them (`F_OFD_SETLK`, fcntl(2)): how programs that share
+/// something keep each other out, and see who of them is still there.
+///
+/// The locks are this object's own, also beside another one of the same process, and end with it. A
+/// process that is killed gives them up; a child that it has forked, and that goes on, keeps them.
+package final class LockFile: Sendable {
+  private let descriptor: OwnedFileDescriptor
+
+  /// Opens the file, which is made where it is not there. Nobody else's programs can open it, so
+  /// that nobody else can hold a lock.
+  ///
+  /// - Throws: `EACCES`, `EROFS`, `ENOENT`, `ELOOP` for a link, `EMFILE`.
+  package init(at path: String) throws(Errno) {
+    descriptor = try system_createFile(path, mode: 0o600)
+  }
+
+  /// Locks a byte, without waiting.
+  ///
+  /// - Parameter byte: below 2^63 - 1.
+  /// - Returns: false if somebody else has it.
+  package func lock(_ byte: UInt64) throws(Errno) -> Bool {
+    do throws(Errno) {
+      try system_lockByte(descriptor.rawValue, byte)
+      return true
+    } catch {
+      guard error == .EAGAIN || error == .EACCES else { throw error }
+      return false
+    }
+  }
+
+  /// Unlocks a byte.
+  package func unlock(_ byte: UInt64) { system_unlockByte(descriptor.rawValue, byte) }
+
+  /// Whether somebody else has a byte: false for what this object has itself.
+  package func isLockedByOthers(_ byte: UInt64) throws(Errno) -> Bool {
+    try system_isByteLocked(descriptor.rawValue, byte)
   }
 }

@@ -5,8 +5,11 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 int ctest_netns_enter(int fd) { return setns(fd, CLONE_NEWNET) == 0 ? 0 : -errno; }
+
+int ctest_fork(void) { return fork(); }
 
 int ctest_epoll_make(void) {
   int epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -76,25 +76,6 @@ import Testing
       code { () throws(DevmemError) in _ = try ethtool.rules(of: gone) } == .interfaceMissing)
   }
 
-  @Test("what to type puts back what was changed")
-  func commands() throws {
-    let eth0 = NetworkInterface(name: "eth0", index: 9)
-    let changes: [(NICChange, String)] = [
-      (.feature("rx-ntuple-filter", wasOn: false), "ethtool -K eth0 rx-ntuple-filter off"),
-      (.channels(combined: 4, receive: nil), "ethtool -L eth0 combined 4"),
-      (.channels(combined: nil, receive: 2), "ethtool -L eth0 rx 2"),
-      (.headerSplit(.automatic, threshold: nil), "ethtool -G eth0 tcp-data-split auto"),
-      (
-        .headerSplit(.disabled, threshold: 256), "ethtool -G eth0 tcp-data-split off hds-thresh 256"
-      ),
-      (.headerSplit(nil, threshold: 1), "ethtool -G eth0 hds-thresh 1"),
-      (.indirection([]), "ethtool -X eth0 default"),
-      (.indirection([0, 2, 0, 3]), "ethtool -X eth0 weight 2 0 1 1"),
-      (.rule(location: 1023), "ethtool -N eth0 delete 1023"),
-    ]
-    for (change, command) in changes { #expect(change.command(on: eth0) == command) }
-  }
-
   @Test("reading settings leaves nothing behind, whichever call fails")
   func forced() async {
     let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {

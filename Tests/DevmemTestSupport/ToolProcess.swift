@@ -26,8 +26,11 @@ public final class ToolProcess {
   private let folder: URL
 
   /// Starts it.
+  ///
+  /// - Parameter standardOutput: where its output goes instead of the file.
   public init(
-    _ executable: URL, _ arguments: [String], standardInput: FileHandle = .nullDevice
+    _ executable: URL, _ arguments: [String], standardInput: FileHandle = .nullDevice,
+    standardOutput: FileHandle? = nil
   ) throws {
     folder = FileManager.default.temporaryDirectory
       .appendingPathComponent("\(executable.lastPathComponent)-\(UUID().uuidString)")
@@ -36,7 +39,8 @@ public final class ToolProcess {
     process.executableURL = executable
     process.arguments = arguments
     process.standardInput = standardInput
-    process.standardOutput = try Self.file(folder, "out")
+    let file = try Self.file(folder, "out")
+    process.standardOutput = standardOutput ?? file
     process.standardError = try Self.file(folder, "err")
     // A child inherits the signals that the calling thread blocks, and threads that run tests block
     // nearly all.

@@ -76,20 +76,6 @@ import Testing
   }
 
   @Test(
-    "rules survive the way to the process that keeps the card",
-    arguments: [
-      SteeringRule(.tcp4, destination: .init(port: 5201), queue: 7),
-      SteeringRule(
-        .udp6, source: .init(address: IPAddress("2001:db8::1"), port: 9),
-        destination: .init(address: IPAddress("fe80::1")), queue: 0, context: 3),
-    ])
-  func rules(rule: SteeringRule) throws {
-    #expect(try NICGuard.decode(NICGuard.encode(rule)) == rule)
-    #expect(throws: CommandError.self) { try NICGuard.decode(NICGuard.encode(rule) + ",") }
-    #expect(throws: CommandError.self) { try NICGuard.decode("tcp5,1,0,-,-,-,-") }
-  }
-
-  @Test(
     "a table is aligned: text to the left, numbers to the right, nothing behind the last column")
   func table() {
     var table = Table(titles: ["ID", "NAME", "N"])

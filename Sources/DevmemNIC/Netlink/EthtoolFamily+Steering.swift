@@ -7,6 +7,16 @@ internal import DevmemSystem
 // (reading since Linux 6.3, setting since 6.17) and through ioctls elsewhere; rules through ioctls
 // alone.
 extension EthtoolFamily {
+  /// The number of the network namespace that this speaks of, unlike any other's until the next
+  /// boot.
+  func namespaceCookie() throws(DevmemError) -> UInt64 {
+    do throws(Errno) {
+      return try ioctl.namespaceCookie()
+    } catch {
+      throw .step("asking for the network namespace", NetlinkFailure(error))
+    }
+  }
+
   /// The name of the driver, "mlx5_core".
   package func driver(of interface: NetworkInterface) throws(DevmemError) -> String {
     try withIoctl("asking for the driver of \(interface)", interface) {

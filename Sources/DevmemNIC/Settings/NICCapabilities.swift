@@ -114,6 +114,13 @@ public struct NICCapabilities: Hashable, Sendable {
   package static func requireReceive(on interface: NetworkInterface) throws(DevmemError) {
     var netdev = try NetdevFamily()
     var ethtool = try EthtoolFamily()
+    try requireReceive(on: interface, &netdev, &ethtool)
+  }
+
+  /// As ``requireReceive(on:)``, for who has the families open.
+  static func requireReceive(
+    on interface: NetworkInterface, _ netdev: inout NetdevFamily, _ ethtool: inout EthtoolFamily
+  ) throws(DevmemError) {
     try require(
       try receiveLacks(interface, &netdev, &ethtool), .receiveUnsupported,
       "receiving into device memory by \(interface)", interface)

@@ -9,7 +9,7 @@ internal import Synchronization
 /// What a receiver needs: enough channels; header/data split on, with a threshold of 0; the queues
 /// that will be bound out of receive side scaling, because memory that nobody can read must not get
 /// anybody else's packets; and rules that steer the receiver's flows to those queues. Only what is
-/// not so already is changed, and only what was changed is put back, in the reverse order:
+/// not so already is changed, and only what was changed is put back:
 ///
 /// ```swift
 /// import Devmem
@@ -31,11 +31,24 @@ internal import Synchronization
 /// }
 /// ```
 ///
+<<<<<<< HEAD
 /// Bound memory pins the split: end the binding before. If `init` fails half-way, it undoes what it
 /// has done until then. The end of the object restores as well, but has nobody to tell an error to;
 /// an object in a global variable of a main.swift never ends, so keep it in a function. A process
 /// that a signal ends (also Ctrl-C's) restores nothing: ``restoreCommands`` is what to type then.
 /// `devmemctl` has a second process that outlives it and restores.
+=======
+/// A card has any number of these, in one process or several, and they end in any order: each takes
+/// its queues and rules out again, and the last one puts back what the first one found. They find
+/// each other in `/run/swift-devmem`; containers that share a network namespace have to share that
+/// folder, too. Where it cannot be made, those of this process know of each other alone.
+///
+/// Bound memory pins the settings: end the binding before. An error on the way undoes what was done
+/// until then. The end of the object restores as well, but has nobody to tell an error to. What a
+/// process leaves that is killed, the next one that sets the card up or restores it takes out;
+/// ``restoreAbandoned(on:)`` and `devmemctl netdev restore` do that alone. `devmemctl` itself has a
+/// second process, which outlives it, for that.
+>>>>>>> wt-field
 ///
 /// Needs CAP_NET_ADMIN. All members may be called from any thread; whoever restores, it is done in
 /// the network namespace in which the object was made.
@@ -47,13 +60,16 @@ public final class NICSetup: Sendable {
 
   private let state: Mutex<State>
 
-  struct State: ~Copyable, Sendable {
-    var ethtool: EthtoolFamily
-    /// In the order in which they were made.
-    var changes: [NICChange] = []
-    /// Why the last change may not have been made.
-    var doubtful: DevmemError?
+  private struct State: ~Copyable, Sendable {
+    var card: SharedNICSettings
+    /// This one's among the owners.
+    let number: UInt64
+    /// Whether nothing is left to be put back.
+    var isRestored = false
   }
+
+  /// For how long to wait for the memory of a process that is being killed.
+  private static let unbindingAttempts = 40
 
   /// Sets an interface up.
   ///
@@ -61,111 +77,183 @@ public final class NICSetup: Sendable {
   ///   - interface: the network card.
   ///   - queues: the receive queues that will be bound: at least one, and not all of them.
   ///   - rules: what to steer to them; may be empty where the card needs none.
+<<<<<<< HEAD
   /// - Throws: ``/Devmem/DevmemError``: `.receiveUnsupported` (see ``NICCapabilities``),
   ///   `.settingUnsupported` (the card cannot steer, or has too few queues), `.settingRefused`,
   ///   `.rulesExhausted`, `.permissionDenied`, `.interfaceMissing`, `.invalidArgument`. What had
   ///   been changed until then is put back; if that fails, the error is `.notRestored`, with the
   ///   commands that put it back as its remedy.
   public init(
+=======
+  /// - Throws: ``DevmemError/Code/receiveUnsupported`` (see ``NICCapabilities``),
+  ///   ``DevmemError/Code/settingUnsupported`` (the card cannot steer, or has too few queues),
+  ///   ``DevmemError/Code/settingRefused``, ``DevmemError/Code/rulesExhausted``,
+  ///   ``DevmemError/Code/permissionDenied``, ``DevmemError/Code/interfaceMissing``,
+  ///   ``DevmemError/Code/invalidArgument``. Nothing has changed then; if that could not be
+  ///   achieved, ``DevmemError/Code/notRestored``.
+  public convenience init(
+>>>>>>> wt-field
     _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule] = []
+  ) throws(DevmemError) {
+    try self.init(interface, queues: queues, rules: rules, isKept: false)
+  }
+
+  private init(
+    _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule], isKept: Bool
   ) throws(DevmemError) {
     self.interface = interface
     self.queues = queues
-    var state = State(ethtool: try EthtoolFamily())
+    try Self.check(queues, rules, interface)
+    var card = try SharedNICSettings(interface)
+    try card.requireReceive()
+    let request = Request(
+      number: try card.file.newNumber(claims: !isKept), isKept: isKept, queues: queues,
+      rules: rules)
     do throws(DevmemError) {
-      try Self.apply(to: interface, queues: queues, rules: rules, &state)
+      try card.changing { card throws(DevmemError) in try Self.apply(request, &card) }
     } catch {
-      let rest = Self.undo(on: interface, &state)
-      if let rest { throw Self.notRestored(interface, state.changes, after: error, because: rest) }
+      if let rest = Self.giveBack(request.number, &card) {
+        throw Self.notRestored(interface, after: error, because: rest)
+      }
       throw error
     }
-    self.state = Mutex(state)
+    state = Mutex(State(card: card, number: request.number, isRestored: isKept))
   }
 
   deinit {
     try? restore()
   }
 
-  /// Puts back what was changed. A second call does what the first one could not, or nothing.
+  /// Puts back what was changed and nobody else needs. A second call does what the first one could
+  /// not, or nothing.
   ///
+<<<<<<< HEAD
   /// - Throws: ``/Devmem/DevmemError``: `.notRestored` if something could not be put back; the
   ///   rest is. Its remedy has the commands. Most often the cause is memory that is still bound.
+=======
+  /// - Throws: ``DevmemError/Code/notRestored`` if something could not be put back; the rest is.
+  ///   Most often memory is still bound.
+>>>>>>> wt-field
   public func restore() throws(DevmemError) {
     let error = state.withLock { state -> DevmemError? in
-      guard let reason = Self.undo(on: interface, &state) else { return nil }
-      return Self.notRestored(interface, state.changes, after: nil, because: reason)
+      guard !state.isRestored else { return nil }
+      guard let reason = Self.giveBack(state.number, &state.card) else {
+        state.isRestored = true
+        return nil
+      }
+      return Self.notRestored(interface, after: nil, because: reason)
     }
     if let error { throw error }
   }
 
-  /// What a shell would need to put back what is still changed, first things first. A table of
-  /// receive side scaling comes back with the same weights, not with the same order.
-  public var restoreCommands: [String] {
-    let changes = state.withLock { $0.changes }
-    return Self.commands(interface, changes)
+  /// Takes out what owners have left that were killed, as the next one that sets the card up would;
+  /// puts the card back as it was found if nobody else has it. Does nothing where nobody has left
+  /// anything.
+  ///
+  /// - Throws: as ``restore()``.
+  public static func restoreAbandoned(on interface: NetworkInterface) throws(DevmemError) {
+    var card = try SharedNICSettings(interface)
+    if let reason = giveBack(nil, &card) {
+      throw notRestored(interface, after: nil, because: reason)
+    }
   }
 
-  /// The last receive queues of an interface, as many as asked for: a good choice, because what is
-  /// common uses the first ones.
+  /// Sets an interface up without an object, or a process, that stands for it: until
+  /// ``restoreKept(on:)``, or the next boot.
+  package static func keep(
+    _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule]
+  ) throws(DevmemError) {
+    _ = try NICSetup(interface, queues: queues, rules: rules, isKept: true)
+  }
+
+  /// Takes out what ``keep(_:queues:rules:)`` has put in, and what owners have left that were
+  /// killed.
   ///
+<<<<<<< HEAD
   /// - Throws: ``/Devmem/DevmemError``: `.settingUnsupported` if no queue would be left for other
   ///   traffic.
+=======
+  /// - Returns: how many owners are left.
+  /// - Throws: as ``restore()``.
+  package static func restoreKept(on interface: NetworkInterface) throws(DevmemError) -> Int {
+    var card = try SharedNICSettings(interface)
+    for owner in try card.file.load().owners where owner.isKept {
+      if let reason = giveBack(owner.number, &card) {
+        throw notRestored(interface, after: nil, because: reason)
+      }
+    }
+    try restoreAbandoned(on: interface)
+    return try card.file.load().owners.count
+  }
+
+  /// The last receive queues of an interface that nobody has, as many as asked for: a good choice,
+  /// because what is common uses the first ones.
+  ///
+  /// - Throws: ``DevmemError/Code/settingUnsupported`` if there are not as many, or no queue would
+  ///   be left for other traffic.
+>>>>>>> wt-field
   public static func lastQueues(
     _ count: Int, of interface: NetworkInterface
   ) throws(DevmemError) -> [UInt32] {
-    var ethtool = try EthtoolFamily()
-    let channels = try ethtool.channels(of: interface).current
-    guard count >= 1, Int(channels.receiveQueueCount) > count else {
+    var card = try SharedNICSettings(interface)
+    let channels = try card.ethtool.channels(of: interface)
+    let total = channels.current.receiveQueueCount
+    let others = try card.file.load().queues.union(card.boundQueues())
+    let free = (0..<total).filter { !others.contains($0) }
+    guard count >= 1, free.count > count else {
+      let inUse = others.isEmpty ? "" : ", \(others.count) of which are in use"
       throw DevmemError(
         .settingUnsupported, "choosing \(count) receive queues of \(interface)",
         interface: interface,
-        remedy: "It has \(channels.receiveQueueCount), and one has to be left for other traffic;"
-          + " more, if the card has them: sudo ethtool -L \(interface) combined \(count + 1)")
+        remedy: "It has \(total)\(inUse), and one has to be left for other traffic;"
+          + " more, if the card has them: "
+          + SystemProcess.asRoot(
+            "ethtool -L \(interface) combined \(others.count + max(count, 1) + 1)"))
     }
-    return (0..<UInt32(count)).map { channels.receiveQueueCount - UInt32(count) + $0 }
+    return Array(free.suffix(count))
   }
 
-  /// Undoes changes, the last one first; those that cannot be undone stay in the list.
+  /// Takes an owner's part out, and that of those who have ended.
   ///
   /// - Returns: the first reason why something could not be undone.
-  static func undo(on interface: NetworkInterface, _ state: inout State) -> DevmemError? {
-    var reason: DevmemError?
-    var remaining: [NICChange] = []
-    while let change = state.changes.popLast() {
+  private static func giveBack(
+    _ number: UInt64?, _ card: inout SharedNICSettings
+  ) -> DevmemError? {
+    var attempts = 0
+    while true {
       do throws(DevmemError) {
-        try change.undo(on: interface, &state.ethtool)
-      } catch {
-        // What could not be made cannot be undone for the same reason, and needs not to be.
-        if let doubtful = state.doubtful, doubtful.code == error.code,
-          doubtful.underlying == error.underlying
-        {
-          state.doubtful = nil
-          continue
+        try card.changing { card throws(DevmemError) in
+          try card.removeEnded()
+          if let owner = card.record.owners.first(where: { $0.number == number }) {
+            try card.remove(owner, mayBeBound: false)
+          }
+          try card.settle()
         }
-        if reason == nil { reason = error }
-        remaining.append(change)
+        return nil
+      } catch {
+        // Nobody has the card, and memory is bound: somebody is just being killed, most likely.
+        attempts += 1
+        guard error.code == .stillBound, card.record.owners.isEmpty,
+          attempts < unbindingAttempts
+        else { return error }
+        SystemProcess.pause(milliseconds: 50)
       }
-      state.doubtful = nil
     }
-    state.changes = remaining.reversed()
-    return reason
-  }
-
-  private static func commands(_ interface: NetworkInterface, _ changes: [NICChange]) -> [String] {
-    changes.reversed().map { $0.command(on: interface) }
   }
 
   private static func notRestored(
-    _ interface: NetworkInterface, _ changes: [NICChange], after: DevmemError?,
-    because reason: DevmemError
+    _ interface: NetworkInterface, after: DevmemError?, because reason: DevmemError
   ) -> DevmemError {
-    let commands = commands(interface, changes).joined(separator: "; ")
     let before = after.map { " (after: \($0.operation): \($0.code.rawValue))" } ?? ""
+    let what =
+      reason.code == .stillBound
+      ? "Unbind first (devmemctl netdev list \(interface) shows what is bound), then restore again"
+      : "Restore again"
     return DevmemError(
       .notRestored, "putting the settings of \(interface) back\(before): \(reason.operation)",
       interface: interface, underlying: reason.underlying, cause: reason.cause,
-      remedy: (reason.code == .stillBound
-        ? "Unbind first, then restore again; or by hand: " : "By hand: ")
-        + commands)
+      remedy: "\(what): NICSetup.restore(); from another program:"
+        + " NICSetup.restoreAbandoned(on:), or "
+        + SystemProcess.asRoot("devmemctl netdev restore \(interface)"))
   }
 }

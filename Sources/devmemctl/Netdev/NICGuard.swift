@@ -9,9 +9,6 @@ import Glibc
 ///
 /// The card's memory has to be unbound by then; the end of the process sees to that as well.
 final class NICGuard {
-  /// What to type if both processes are killed.
-  let restoreCommands: [String]
-
   private let interface: NetworkInterface
   private let process: OwnProcess
   private let patience: PeerWait
@@ -32,7 +29,7 @@ final class NICGuard {
   ) throws {
     var arguments = ["nic-guard", "--interface", interface.name]
     arguments += queues.flatMap { ["--queue", "\($0)"] }
-    arguments += rules.flatMap { ["--rule", Self.encode($0)] }
+    arguments += rules.flatMap { ["--rule", $0.text] }
     let process = try OwnProcess(arguments, executable: executable)
     self.process = process
     self.interface = interface
@@ -46,10 +43,10 @@ final class NICGuard {
       // kill.
       throw CommandError(
         "setting \(interface) up: \(error.message)",
-        remedy: error.remedy ?? Self.lookCommands(interface))
+        remedy: error.remedy ?? Self.restoreCommand(interface))
     }
     switch answer {
-    case .ready(let commands): restoreCommands = commands
+    case .ready: break
     case .failed(let reason):
       // It has nothing to put back.
       _ = try patience.waitForEnd(of: process.processID)
@@ -58,7 +55,7 @@ final class NICGuard {
       let status = try patience.waitForEnd(of: process.processID)
       throw CommandError(
         "the process that sets \(interface) up ended before it was ready, with status \(status)",
-        remedy: Self.lookCommands(interface))
+        remedy: Self.restoreCommand(interface))
     }
   }
 
@@ -73,7 +70,7 @@ final class NICGuard {
   /// Puts everything back and waits for it. A second call does nothing.
   ///
   /// - Throws: `CommandError` with what ``NICSetup/restore()`` says; where the process that keeps
-  ///   the card has gone, with what is left to be put back.
+  ///   the card has gone, with what does it then.
   func restore() throws(CommandError) {
     guard !isReaped else { return }
     isReaped = true
@@ -125,21 +122,18 @@ final class NICGuard {
       remedy: byHand)
   }
 
-  private var byHand: String {
-    restoreCommands.isEmpty
-      ? "Nothing was changed that would have to be put back."
-      : "When the memory is unbound: "
-        + restoreCommands.map { SystemProcess.asRoot($0) }.joined(separator: "; ")
-  }
+  /// What puts the card back when this process and the other one are gone.
+  var restoreCommand: String { Self.restoreCommand(interface) }
 
-  private static func lookCommands(_ interface: NetworkInterface) -> String {
-    "See what it has changed: ethtool -g \(interface); ethtool -x \(interface);"
-      + " ethtool -n \(interface)"
+  private var byHand: String { "When the memory is unbound: \(restoreCommand)" }
+
+  private static func restoreCommand(_ interface: NetworkInterface) -> String {
+    SystemProcess.asRoot("\(SystemProcess.executablePath) netdev restore \(interface)")
   }
 
   /// What the other process says.
   private enum Answer {
-    case ready([String])
+    case ready
     case restored
     case failed(String)
     case gone
@@ -158,36 +152,6 @@ final class NICGuard {
     }
     if text.hasPrefix("error ") { return .failed(String(text.dropFirst(6))) }
     if text == "restored" { return .restored }
-    if text.hasPrefix("ready ") {
-      return .ready(text.dropFirst(6).split(separator: "\n").map(String.init))
-    }
-    return .gone
-  }
-
-  // MARK: - Rules as arguments
-
-  /// "tcp6,queue,context,source address or -,port or -,destination address or -,port or -"
-  static func encode(_ rule: SteeringRule) -> String {
-    func text<Value>(_ value: Value?) -> String { value.map { "\($0)" } ?? "-" }
-    return [
-      text(rule.transport), "\(rule.queue)", "\(rule.context)", text(rule.source.address),
-      text(rule.source.port), text(rule.destination.address), text(rule.destination.port),
-    ].joined(separator: ",")
-  }
-
-  static func decode(_ text: String) throws -> SteeringRule {
-    let fields = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    let transports: [String: SteeringRule.Transport] = [
-      "tcp4": .tcp4, "udp4": .udp4, "tcp6": .tcp6, "udp6": .udp6,
-    ]
-    guard fields.count == 7, let transport = transports[fields[0]], let queue = UInt32(fields[1]),
-      let context = UInt32(fields[2])
-    else { throw CommandError("no rule: \(text)") }
-    func endpoint(_ address: String, _ port: String) -> SteeringRule.Endpoint {
-      SteeringRule.Endpoint(address: IPAddress(address), port: UInt16(port))
-    }
-    return SteeringRule(
-      transport, source: endpoint(fields[3], fields[4]),
-      destination: endpoint(fields[5], fields[6]), queue: queue, context: context)
+    return text == "ready" ? .ready : .gone
   }
 }

@@ -41,12 +41,18 @@ struct NICGuardCommand: ParsableCommand {
     let setup: NICSetup
     do {
       setup = try NICSetup(
-        NetworkInterface(named: interface), queues: queue, rules: rule.map(NICGuard.decode))
+        NetworkInterface(named: interface), queues: queue,
+        rules: rule.map { text in
+          guard let rule = SteeringRule(text: text) else {
+            throw ValidationError("no rule: \(text)")
+          }
+          return rule
+        })
     } catch {
       _ = try? connection.send(Array("error \(error)".utf8))
       throw ExitCode.failure
     }
-    _ = try? connection.send(Array("ready \(setup.restoreCommands.joined(separator: "\n"))".utf8))
+    _ = try? connection.send(Array("ready".utf8))
     Self.waitForWord(connection)
     do throws(DevmemError) {
       try Self.restore(setup)

@@ -26,16 +26,7 @@ struct NetdevBindCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Size of the dma-buf (K, M, G).", valueName: "n"))
   var bytes: ByteCount = ByteCount(64 << 20)
 
-  @Option(
-    help: ArgumentHelp(
-      "Receive queues, separated by commas (default: the last one).", valueName: "list"))
-  var queues: String?
-
-  @Option(
-    help: ArgumentHelp(
-      "Steer TCP to this local port to the queues; may be repeated, and takes the queues in turn.",
-      valueName: "port"))
-  var port: [UInt16] = []
+  @OptionGroup var card: CardOptions
 
   @Flag(help: "Bind for sending instead of receiving; the card's settings stay as they are.")
   var send = false
@@ -65,7 +56,6 @@ struct NetdevBindCommand: ParsableCommand {
   var json = false
 
   func validate() throws {
-    _ = try chosenQueues()
     guard [4096, 2 << 20].contains(pageSize.value) else {
       throw ValidationError("--page-size \(pageSize): use 4K or 2M.")
     }
@@ -76,7 +66,7 @@ struct NetdevBindCommand: ParsableCommand {
     if let rxPageSize, !(1...1 << 31).contains(rxPageSize.value) {
       throw ValidationError("--rx-page-size \(rxPageSize): use 4K to 2G.")
     }
-    if send, queues != nil || !port.isEmpty || rxPageSize != nil {
+    if send, card.queues != nil || !card.port.isEmpty || rxPageSize != nil {
       throw ValidationError("--send takes neither --queues nor --port nor --rx-page-size.")
     }
   }
@@ -92,12 +82,12 @@ struct NetdevBindCommand: ParsableCommand {
       } else {
         try NICCapabilities.requireReceive(on: interface)
       }
-      let queues = try send ? [] : chosenQueues() ?? NICSetup.lastQueues(1, of: interface)
+      let queues = try send ? [] : card.queues?.queues ?? NICSetup.lastQueues(1, of: interface)
       let buffer = try DMABuf.udmabuf(
         byteCount: bytes.value, pageSize: pageSize.value == 4096 ? .base4K : .huge2M,
         name: "devmemctl-bind")
       let cardGuard =
-        try send || noSetup ? nil : NICGuard(interface, queues: queues, rules: rules(queues))
+        try send || noSetup ? nil : NICGuard(interface, queues: queues, rules: card.rules(queues))
       try NICGuard.keeping(cardGuard) {
         let binding = try bind(buffer, interface, queues)
         // Bound memory pins the card's settings.
@@ -132,27 +122,6 @@ struct NetdevBindCommand: ParsableCommand {
       buffer, interface: interface, queues: queues, rxPageByteCount: rxPageSize?.value)
   }
 
-  /// nil where none are named.
-  private func chosenQueues() throws -> [UInt32]? {
-    guard let queues else { return nil }
-    return try queues.split(separator: ",", omittingEmptySubsequences: false).map {
-      guard let queue = UInt32($0) else {
-        throw ValidationError("--queues \(queues): numbers, separated by commas.")
-      }
-      return queue
-    }
-  }
-
-  /// Both families: who connects chooses.
-  private func rules(_ queues: [UInt32]) -> [SteeringRule] {
-    port.enumerated().flatMap { position, port in
-      [SteeringRule.Transport.tcp4, .tcp6].map {
-        SteeringRule(
-          $0, destination: .init(port: port), queue: queues[position % queues.count])
-      }
-    }
-  }
-
   private func announce(_ binding: NetdevBinding, _ cardGuard: NICGuard?) throws(CommandError) {
     if json { return try Terminal.output.writeLine(Self.json(binding).text) }
     var text = "dmabuf id \(binding.id): \(ByteCount(binding.buffer.byteCount)) bound to "
@@ -166,8 +135,9 @@ struct NetdevBindCommand: ParsableCommand {
     try Terminal.output.writeLine(text)
     if let socket { try Terminal.output.writeLine("descriptor at \(socket)") }
     try Terminal.output.writeLine("Ctrl-C unbinds and puts the card back.")
-    if let commands = cardGuard?.restoreCommands, !commands.isEmpty {
-      Terminal.error.noteLine("By hand it would be: " + commands.joined(separator: "; "))
+    if let cardGuard {
+      Terminal.error.noteLine(
+        "If it is killed with its second process: \(cardGuard.restoreCommand)")
     }
   }
 

@@ -9,6 +9,9 @@
 // made in. 0 or -errno; EPERM without CAP_SYS_ADMIN.
 int ctest_netns_enter(int fd);
 
+// fork(2), which Swift does not let anybody call: for a process of one thread.
+int ctest_fork(void);
+
 // epoll(7), which Swift's Glibc does not have. A descriptor, or -errno.
 int ctest_epoll_make(void);
 // Tells of incoming data and of the peer's end, each time there is more (EPOLLET). 0 or -errno.
