@@ -21,13 +21,14 @@ import re
 import subprocess
 import sys
 
+import compiling
 import samples
 
 RECORDS = ("docs/decisions/", "docs/performance-peers.md", "CHANGELOG.md")
 THRESHOLDS = "Benchmarks/Thresholds/instructions.txt"
 # A budget is a little above the count, which differs by parts of an instruction from machine to machine.
 SLACK = 0.5
-# What these targets hand to `devmemctl`, and what else reads the options of a script.
+# What these targets hand to `devmemctl`.
 SUBCOMMANDS = {"demo": "demo", "doctor": "doctor", "bench": "bench"}
 TOP = ("scripts/", "Sources/", "Tests/", "docs/", "Benchmarks/", "Examples/", "CSystemShims/", ".ci/")
 # Made by a build, or the user's own.
@@ -159,6 +160,9 @@ def list_faults(world):
     table = set(re.findall(r"`make ([a-z-]+)", read("CONTRIBUTING.md")))
     for target in sorted(world.targets - table):
         yield f"CONTRIBUTING.md: the table of commands lacks make {target}"
+    for product in sorted(compiling.products()):
+        if f"\n| `{product}` |" not in read("README.md"):
+            yield f"README.md: the table of products lacks {product}"
     layout = read("README.md").partition("## Layout")[2]
     named = re.findall(r"^(Sources/[\w*]+)", layout, re.MULTILINE)
     named += re.findall(r"(?<= with )Sources/\w+", layout)
