@@ -22,8 +22,6 @@ internal import Synchronization
 ///   let rule = SteeringRule(.tcp4, destination: .init(port: 5201), queue: 7)
 ///   let setup = try NICSetup(card, queues: [7], rules: [rule])
 ///   defer { try? setup.restore() }  // after an error as well
-///   // What to type if a signal ends the program.
-///   print(setup.restoreCommands.joined(separator: "\n"))
 ///   let binding = try NetdevBinding.receive(
 ///     buffer, interface: card, queues: [7])
 ///   defer { binding.close() }  // first: bound memory pins the settings
@@ -31,24 +29,17 @@ internal import Synchronization
 /// }
 /// ```
 ///
-<<<<<<< HEAD
-/// Bound memory pins the split: end the binding before. If `init` fails half-way, it undoes what it
-/// has done until then. The end of the object restores as well, but has nobody to tell an error to;
-/// an object in a global variable of a main.swift never ends, so keep it in a function. A process
-/// that a signal ends (also Ctrl-C's) restores nothing: ``restoreCommands`` is what to type then.
-/// `devmemctl` has a second process that outlives it and restores.
-=======
 /// A card has any number of these, in one process or several, and they end in any order: each takes
 /// its queues and rules out again, and the last one puts back what the first one found. They find
 /// each other in `/run/swift-devmem`; containers that share a network namespace have to share that
 /// folder, too. Where it cannot be made, those of this process know of each other alone.
 ///
-/// Bound memory pins the settings: end the binding before. An error on the way undoes what was done
-/// until then. The end of the object restores as well, but has nobody to tell an error to. What a
-/// process leaves that is killed, the next one that sets the card up or restores it takes out;
-/// ``restoreAbandoned(on:)`` and `devmemctl netdev restore` do that alone. `devmemctl` itself has a
-/// second process, which outlives it, for that.
->>>>>>> wt-field
+/// Bound memory pins the settings: end the binding before. If `init` fails half-way, it undoes what
+/// it has done until then. The end of the object restores as well, but has nobody to tell an error
+/// to; an object in a global variable of a main.swift never ends, so keep it in a function. What a
+/// process leaves that is killed (also by Ctrl-C's signal), the next one that sets the card up or
+/// restores it takes out; ``restoreAbandoned(on:)`` and `devmemctl netdev restore` do that alone.
+/// `devmemctl` itself has a second process, which outlives it, for that.
 ///
 /// Needs CAP_NET_ADMIN. All members may be called from any thread; whoever restores, it is done in
 /// the network namespace in which the object was made.
@@ -77,22 +68,11 @@ public final class NICSetup: Sendable {
   ///   - interface: the network card.
   ///   - queues: the receive queues that will be bound: at least one, and not all of them.
   ///   - rules: what to steer to them; may be empty where the card needs none.
-<<<<<<< HEAD
   /// - Throws: ``/Devmem/DevmemError``: `.receiveUnsupported` (see ``NICCapabilities``),
   ///   `.settingUnsupported` (the card cannot steer, or has too few queues), `.settingRefused`,
   ///   `.rulesExhausted`, `.permissionDenied`, `.interfaceMissing`, `.invalidArgument`. What had
-  ///   been changed until then is put back; if that fails, the error is `.notRestored`, with the
-  ///   commands that put it back as its remedy.
-  public init(
-=======
-  /// - Throws: ``DevmemError/Code/receiveUnsupported`` (see ``NICCapabilities``),
-  ///   ``DevmemError/Code/settingUnsupported`` (the card cannot steer, or has too few queues),
-  ///   ``DevmemError/Code/settingRefused``, ``DevmemError/Code/rulesExhausted``,
-  ///   ``DevmemError/Code/permissionDenied``, ``DevmemError/Code/interfaceMissing``,
-  ///   ``DevmemError/Code/invalidArgument``. Nothing has changed then; if that could not be
-  ///   achieved, ``DevmemError/Code/notRestored``.
+  ///   been changed until then is put back; if that fails, the error is `.notRestored`.
   public convenience init(
->>>>>>> wt-field
     _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule] = []
   ) throws(DevmemError) {
     try self.init(interface, queues: queues, rules: rules, isKept: false)
@@ -112,7 +92,7 @@ public final class NICSetup: Sendable {
     do throws(DevmemError) {
       try card.changing { card throws(DevmemError) in try Self.apply(request, &card) }
     } catch {
-      if let rest = Self.giveBack(request.number, &card) {
+      if let rest = Self.leave(request.number, &card) {
         throw Self.notRestored(interface, after: error, because: rest)
       }
       throw error
@@ -127,17 +107,12 @@ public final class NICSetup: Sendable {
   /// Puts back what was changed and nobody else needs. A second call does what the first one could
   /// not, or nothing.
   ///
-<<<<<<< HEAD
   /// - Throws: ``/Devmem/DevmemError``: `.notRestored` if something could not be put back; the
-  ///   rest is. Its remedy has the commands. Most often the cause is memory that is still bound.
-=======
-  /// - Throws: ``DevmemError/Code/notRestored`` if something could not be put back; the rest is.
-  ///   Most often memory is still bound.
->>>>>>> wt-field
+  ///   rest is. Most often memory is still bound.
   public func restore() throws(DevmemError) {
     let error = state.withLock { state -> DevmemError? in
       guard !state.isRestored else { return nil }
-      guard let reason = Self.giveBack(state.number, &state.card) else {
+      guard let reason = Self.leave(state.number, &state.card) else {
         state.isRestored = true
         return nil
       }
@@ -153,7 +128,7 @@ public final class NICSetup: Sendable {
   /// - Throws: as ``restore()``.
   public static func restoreAbandoned(on interface: NetworkInterface) throws(DevmemError) {
     var card = try SharedNICSettings(interface)
-    if let reason = giveBack(nil, &card) {
+    if let reason = leave(nil, &card) {
       throw notRestored(interface, after: nil, because: reason)
     }
   }
@@ -169,16 +144,12 @@ public final class NICSetup: Sendable {
   /// Takes out what ``keep(_:queues:rules:)`` has put in, and what owners have left that were
   /// killed.
   ///
-<<<<<<< HEAD
-  /// - Throws: ``/Devmem/DevmemError``: `.settingUnsupported` if no queue would be left for other
-  ///   traffic.
-=======
   /// - Returns: how many owners are left.
   /// - Throws: as ``restore()``.
   package static func restoreKept(on interface: NetworkInterface) throws(DevmemError) -> Int {
     var card = try SharedNICSettings(interface)
     for owner in try card.file.load().owners where owner.isKept {
-      if let reason = giveBack(owner.number, &card) {
+      if let reason = leave(owner.number, &card) {
         throw notRestored(interface, after: nil, because: reason)
       }
     }
@@ -189,9 +160,8 @@ public final class NICSetup: Sendable {
   /// The last receive queues of an interface that nobody has, as many as asked for: a good choice,
   /// because what is common uses the first ones.
   ///
-  /// - Throws: ``DevmemError/Code/settingUnsupported`` if there are not as many, or no queue would
-  ///   be left for other traffic.
->>>>>>> wt-field
+  /// - Throws: ``/Devmem/DevmemError``: `.settingUnsupported` if there are not as many, or no queue
+  ///   would be left for other traffic.
   public static func lastQueues(
     _ count: Int, of interface: NetworkInterface
   ) throws(DevmemError) -> [UInt32] {
@@ -216,7 +186,7 @@ public final class NICSetup: Sendable {
   /// Takes an owner's part out, and that of those who have ended.
   ///
   /// - Returns: the first reason why something could not be undone.
-  private static func giveBack(
+  private static func leave(
     _ number: UInt64?, _ card: inout SharedNICSettings
   ) -> DevmemError? {
     var attempts = 0

@@ -154,7 +154,7 @@ struct SharedNICSettings: ~Copyable, Sendable {
     var reason: DevmemError?
     for step in Step.allCases {
       do throws(DevmemError) {
-        try putBack(step)
+        try undo(step)
       } catch {
         if reason == nil { reason = error }
       }
@@ -165,7 +165,7 @@ struct SharedNICSettings: ~Copyable, Sendable {
   /// What is put back, in the reverse order of the changes.
   private enum Step: CaseIterable { case steering, spreading, split, features, channels }
 
-  private mutating func putBack(_ step: Step) throws(DevmemError) {
+  private mutating func undo(_ step: Step) throws(DevmemError) {
     switch step {
     case .steering:
       try switchOff(record.found.featuresOff.filter { $0 == NICSetup.steeringFeature })
