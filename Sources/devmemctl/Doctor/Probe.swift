@@ -43,7 +43,7 @@ struct Probe: Sendable {
   /// Whether `bind-rx` is among the commands of the netdev family.
   var bindReceiveCommand: @Sendable () -> Support
   /// What each network interface could do of devmem TCP, or why the kernel could not be asked.
-  var networkAbilities: @Sendable () -> Result<[NICCapabilities], Failure>
+  var networkCapabilities: @Sendable () -> Result<[NICCapabilities], Failure>
   /// Opens an AF_XDP socket: nil when it worked, else the errno.
   var xdpSocketError: @Sendable () -> Int32?
 
@@ -80,8 +80,7 @@ struct Probe: Sendable {
     }
     if field("ID") == "debian", let codename = field("VERSION_CODENAME") {
       return "sudo apt-get install -t \(codename)-backports linux-image-amd64 && sudo reboot"
-        + "  # or: make demo, which boots one in a virtual machine"
     }
-    return "make demo  # boots such a kernel in a virtual machine"
+    return "uname -r  # install and boot a newer kernel, or one in a virtual machine"
   }
 }
