@@ -67,7 +67,7 @@ extension DevmemError {
       + " (CONFIG_UDMABUF=y; check: grep UDMABUF /boot/config-$(uname -r))."
       + " Debian 12's own kernel has it off, Debian's backports and later kernels have it on:"
       + " sudo apt install -t bookworm-backports linux-image-amd64, then reboot."
-      + " Without a reboot: make demo boots such a kernel in a virtual machine."
+      + " Without one, a virtual machine with such a kernel does."
   }
 
   /// One dma-buf larger than size_limit_mb.
