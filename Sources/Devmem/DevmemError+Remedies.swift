@@ -68,7 +68,7 @@ extension DevmemError {
       + " Debian 12's own kernel has it off, Debian's backports and later kernels have it on:"
       + " add bookworm-backports to apt's sources (https://backports.debian.org/Instructions/),"
       + " then sudo apt install -t bookworm-backports linux-image-amd64, then reboot."
-      + " Without a reboot: make demo boots such a kernel in a virtual machine."
+      + " Without a reboot: a virtual machine with such a kernel does."
   }
 
   /// One dma-buf larger than size_limit_mb.

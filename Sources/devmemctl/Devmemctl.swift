@@ -6,9 +6,13 @@ import Glibc
 
 @main
 struct Devmemctl: ParsableCommand {
+  /// What CHANGELOG.md begins with.
+  static let version = "0.1.0"
+
   static let configuration = CommandConfiguration(
     commandName: "devmemctl",
     abstract: "Device memory for networking, on real dma-bufs.",
+    version: version,
     subcommands: [
       BenchCommand.self, DemoCommand.self, DoctorCommand.self, NetdevCommand.self,
       RecvCommand.self, SendCommand.self, ImporterCommand.self, NICGuardCommand.self,

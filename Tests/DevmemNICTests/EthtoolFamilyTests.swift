@@ -76,6 +76,18 @@ import Testing
       code { () throws(DevmemError) in _ = try ethtool.rules(of: gone) } == .interfaceMissing)
   }
 
+  @Test("which features are on, and which of them can be switched, are different sets")
+  func features() throws {
+    let loopback = try NetworkInterface(named: "lo")
+    var ethtool = try EthtoolFamily()
+    let features = try ethtool.features(of: loopback)
+    // drivers/net/loopback.c: always on, and nobody can switch it off.
+    #expect(features.active.contains("loopback"))
+    #expect(!features.changeable.contains("loopback"))
+    // What the kernel does in software can be switched on any device.
+    #expect(features.changeable.contains("rx-gro"))
+  }
+
   @Test("reading settings leaves nothing behind, whichever call fails")
   func forced() async {
     let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {

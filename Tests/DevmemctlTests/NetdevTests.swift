@@ -21,13 +21,13 @@ import Testing
     let interfaces = try #require(json["interfaces"] as? [[String: Any]])
     let loopback = try #require(interfaces.first { $0["interface"] as? String == "lo" })
     let send = try #require(loopback["send"] as? [String: Any])
-    #expect(send["able"] as? Bool == false)
-    let lack = try #require((send["lacks"] as? [[String: String]])?.first)
-    #expect(lack["ability"]?.isEmpty == false)
+    #expect(send["supported"] as? Bool == false)
+    let lack = try #require((send["missing"] as? [[String: String]])?.first)
+    #expect(lack["capability"]?.isEmpty == false)
     #expect(lack["remedy"]?.isEmpty == false)
     let isAnyAble = interfaces.contains { interface in
       ["receive", "send"].contains {
-        (interface[$0] as? [String: Any])?["able"] as? Bool == true
+        (interface[$0] as? [String: Any])?["supported"] as? Bool == true
       }
     }
     #expect(output.status == (isAnyAble ? 0 : 1))

@@ -13,8 +13,21 @@ import Testing
     ["bench", "--list"], ["demo", "--exporter", "memory-file", "--bytes", "64K"],
     ["demo", "--exporter", "memory-file", "--bytes", "64K", "--json"], ["doctor"],
     ["doctor", "--json"], ["netdev", "list", "--json"], ["netdev", "list", "lo"],
-    ["netdev", "pools"], ["--help"], ["demo", "--help"],
+    ["netdev", "pools"], ["--help"], ["--version"], ["demo", "--help"],
   ]
+
+  @Test("--version is the version that the changelog begins with")
+  func version() throws {
+    let folder = URL(fileURLWithPath: #filePath).appendingPathComponent("../../..").standardized
+    let changelog = try String(
+      contentsOf: folder.appendingPathComponent("CHANGELOG.md"), encoding: .utf8)
+    let title = try #require(changelog.split(separator: "\n").first { $0.hasPrefix("## ") })
+    let newest = try #require(title.dropFirst(3).split { $0 == "," || $0 == " " }.first)
+    let output = try DevmemctlProcess.run(["--version"])
+    #expect(output.status == 0)
+    #expect(output.standardOutput == "\(newest)\n")
+    #expect(newest.wholeMatch(of: /[0-9]+\.[0-9]+\.[0-9]+/) != nil)
+  }
 
   /// Runs the tool with redirections of a shell's.
   static func run(_ arguments: [String], _ redirections: String) throws -> ToolProcess.Output {

@@ -27,6 +27,13 @@ package struct ChannelSettings: Hashable, Sendable {
   /// At most; 0 for sorts that the card does not have.
   package let maximum: Counts
 
+  /// Of a card that tells nothing but how many receive queues it has.
+  init(receiveQueueCount: Int) {
+    current = Counts(
+      receive: UInt32(clamping: receiveQueueCount), transmit: 0, other: 0, combined: 0)
+    maximum = current
+  }
+
   init(_ attributes: NetlinkAttributes) {
     typealias Name = EthtoolChannelsAttribute
     func count(_ name: Name) -> UInt32 { attributes[name]?.uint32 ?? 0 }

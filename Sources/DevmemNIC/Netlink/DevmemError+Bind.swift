@@ -39,16 +39,10 @@ extension DevmemError {
     case .EINVAL where culprit == .queues: return error(.queueMissing, queues)
     case .EINVAL where words.contains("tcp-data-split"):
       return error(
-        .headerSplitDisabled,
-        "Switch it on: sudo ethtool -G \(interface) tcp-data-split on (ethtool 6.2 or newer), "
-          + "or use"
-          + " NICSetup.")
+        .headerSplitDisabled, "Switch it on: \(setupRemedy(interface))")
     case .EINVAL where words.contains("hds-thresh"):
       return error(
-        .headerSplitThreshold,
-        "Set it to 0: sudo ethtool -G \(interface) hds-thresh 0 (ethtool 6.14 or newer), or use "
-          + "NICSetup."
-      )
+        .headerSplitThreshold, "Set it to 0: \(setupRemedy(interface))")
     case .EINVAL where words.contains("not aligned"):
       return error(
         .bufferMisaligned,
@@ -60,7 +54,9 @@ extension DevmemError {
     case .EINVAL where words.isEmpty && culprit == nil, .EBADF, .ENOTTY:
       return error(.notADMABuf, notADMABufRemedy)
     case .EEXIST where words.contains("XDP"):
-      return error(.xdpAttached, "Detach it: sudo ip link set dev \(interface) xdp off")
+      return error(
+        .xdpAttached,
+        "Detach it: " + SystemProcess.asRoot("ip link set dev \(interface) xdp off"))
     case .EEXIST:
       return error(.queueBound, "Who has bound what: devmemctl netdev pools")
     case .EBUSY:
@@ -106,6 +102,13 @@ extension DevmemError {
   static func receiveUnsupportedRemedy(_ interface: NetworkInterface) -> String {
     "The driver of \(interface) does not manage queues one by one (netdev_queue_mgmt_ops), or the"
       + " kernel was built without CONFIG_NET_DEVMEM. \(capableDevices)"
+  }
+
+  /// Not ethtool: that of Debian 12 does not know `tcp-data-split`, nor that of Debian 13
+  /// `hds-thresh`.
+  private static func setupRemedy(_ interface: NetworkInterface) -> String {
+    "make a NICSetup before, or use "
+      + SystemProcess.asRoot("devmemctl netdev setup \(interface)")
   }
 
   private static let notADMABufRemedy =

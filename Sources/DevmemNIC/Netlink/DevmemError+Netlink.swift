@@ -80,13 +80,10 @@ extension DevmemError {
   package static var newerKernelRemedy: String {
     let release = (try? SystemProcess.kernelRelease()) ?? "(unknown)"
     return "This is Linux \(release); device memory TCP needs CONFIG_NET_DEVMEM=y of Linux 6.12 to"
-      + " receive and of 6.16 to send. Without a newer one: scripts/vm-run.sh boots a current "
-      + "kernel"
-      + " in a virtual machine."
+      + " receive and of 6.16 to send. Debian: the kernels of backports have it."
   }
 
   /// What can take device memory, where an interface cannot.
   static let capableDevices =
-    "A network card whose driver binds device memory can (mlx5_core, bnxt_en, gve, fbnic),"
-    + " or the software card devmemsim in a virtual machine (Tests/KernelModules/devmemsim)."
+    "A network card whose driver binds device memory can (mlx5_core, bnxt_en, gve, fbnic)."
 }

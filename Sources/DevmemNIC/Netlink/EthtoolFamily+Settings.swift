@@ -87,12 +87,18 @@ extension EthtoolFamily {
     }
   }
 
-  /// A bit set without a mask: the bits that it lists are set.
+  /// What is set in a bit set: of one without a mask all bits that it lists; one with a mask lists
+  /// those of the mask, and says of each whether it is set (what can be switched comes so, with all
+  /// features that there are as its mask).
   private static func names(in bitset: NetlinkAttribute?) -> Set<String> {
-    guard let bits = bitset?.attributes[EthtoolBitsetAttribute.bits]?.attributes else { return [] }
+    guard let bitset = bitset?.attributes,
+      let bits = bitset[EthtoolBitsetAttribute.bits]?.attributes
+    else { return [] }
+    let hasMask = bitset[EthtoolBitsetAttribute.hasNoMask] == nil
     return Set(
-      bits.all(EthtoolBitsetBitsAttribute.bit).compactMap {
-        $0.attributes[EthtoolBitsetBitAttribute.name]?.string
+      bits.all(EthtoolBitsetBitsAttribute.bit).compactMap { bit in
+        if hasMask && bit.attributes[EthtoolBitsetBitAttribute.value] == nil { return nil }
+        return bit.attributes[EthtoolBitsetBitAttribute.name]?.string
       })
   }
 }

@@ -74,6 +74,7 @@ enum EthtoolFeaturesAttribute: UInt16, NetlinkAttributeName {
 
 /// ETHTOOL_A_BITSET_*
 enum EthtoolBitsetAttribute: UInt16, NetlinkAttributeName {
+  case hasNoMask = 1
   case bits = 3
 }
 

@@ -14,6 +14,11 @@ package struct RSSSettings: Hashable, Sendable {
   /// The key of the hash function; empty if it is not told.
   package let hashKey: [UInt8]
 
+  /// Of a card that has none.
+  static let none = RSSSettings()
+
+  private init() { (context, indirection, hashFunction, hashKey) = (0, [], nil, []) }
+
   init(_ attributes: NetlinkAttributes) {
     context = attributes[EthtoolRSSAttribute.context]?.uint32 ?? 0
     indirection = attributes[EthtoolRSSAttribute.indirection]?.uint32Array ?? []

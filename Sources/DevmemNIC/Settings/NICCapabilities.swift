@@ -11,26 +11,26 @@ internal import DevmemSystem
 /// descriptor. What they check after that (whether the driver's page pools take memory that the CPU
 /// cannot read) shows only in a real binding.
 public struct NICCapabilities: Hashable, Sendable {
-  /// An answer.
-  public enum Verdict: Hashable, Sendable {
+  /// Whether an interface can do something.
+  public enum Support: Hashable, Sendable {
     /// The interface passes all checks that can be made without a binding.
-    case able
-    /// It lacks something; what is most basic stands first.
-    case unable([Lack])
+    case supported
+    /// It does not; what is missing, most basic first.
+    case unsupported([MissingCapability])
     /// It could not be asked; why, and what to do.
     case unknown(reason: String, remedy: String)
   }
 
   /// Something that an interface does not have.
-  public struct Lack: Hashable, Sendable {
-    /// The ability, in a few words: "queue management by the driver".
-    public let ability: String
+  public struct MissingCapability: Hashable, Sendable {
+    /// The capability, in a few words: "queue management by the driver".
+    public let capability: String
     /// What would provide it.
     public let remedy: String
 
-    /// Describes a lack.
-    package init(_ ability: String, remedy: String) {
-      self.ability = ability
+    /// Describes a missing capability.
+    package init(_ capability: String, remedy: String) {
+      self.capability = capability
       self.remedy = remedy
     }
   }
@@ -40,9 +40,9 @@ public struct NICCapabilities: Hashable, Sendable {
   /// The driver's name; nil where it tells none.
   package let driver: String?
   /// Whether dma-bufs could be bound to its receive queues.
-  public let receive: Verdict
+  public let receive: Support
   /// Whether it could send from dma-bufs.
-  public let transmit: Verdict
+  public let transmit: Support
   /// The rings and the split as they are; nil where the driver has no such settings.
   package let rings: RingSettings?
   /// The channels; nil where the driver does not tell.
@@ -52,7 +52,7 @@ public struct NICCapabilities: Hashable, Sendable {
 
   /// Describes an interface.
   package init(
-    interface: NetworkInterface, driver: String? = nil, receive: Verdict, transmit: Verdict,
+    interface: NetworkInterface, driver: String? = nil, receive: Support, transmit: Support,
     rings: RingSettings? = nil, channels: ChannelSettings? = nil, queues: [NetdevQueue] = []
   ) {
     self.interface = interface
@@ -70,16 +70,16 @@ public struct NICCapabilities: Hashable, Sendable {
   public static func all() throws(DevmemError) -> [NICCapabilities] {
     var netdev = try NetdevFamily()
     var ethtool = try EthtoolFamily()
-    var abilities: [NICCapabilities] = []
+    var all: [NICCapabilities] = []
     for index in try netdev.devices().map(\.interfaceIndex).sorted() {
       // One that went away meanwhile is no interface of this machine any more.
       do throws(DevmemError) {
-        abilities.append(NICCapabilities(of: try NetworkInterface(index: index), &netdev, &ethtool))
+        all.append(NICCapabilities(of: try NetworkInterface(index: index), &netdev, &ethtool))
       } catch {
         guard error.code == .interfaceMissing else { throw error }
       }
     }
-    return abilities
+    return all
   }
 
   /// One interface.
@@ -96,11 +96,11 @@ public struct NICCapabilities: Hashable, Sendable {
   ) {
     self.init(
       interface: interface, driver: (try? ethtool.driver(of: interface)) ?? nil,
-      receive: Self.verdict { () throws(DevmemError) in
-        try Self.receiveLacks(interface, &netdev, &ethtool)
+      receive: Self.support { () throws(DevmemError) in
+        try Self.missingForReceive(interface, &netdev, &ethtool)
       },
-      transmit: Self.verdict { () throws(DevmemError) in
-        try Self.transmitLacks(interface, &netdev)
+      transmit: Self.support { () throws(DevmemError) in
+        try Self.missingForTransmit(interface, &netdev)
       },
       // A question that the driver has no answer to is nil, whatever the errno.
       rings: try? ethtool.rings(of: interface), channels: try? ethtool.channels(of: interface),
@@ -122,7 +122,7 @@ public struct NICCapabilities: Hashable, Sendable {
     on interface: NetworkInterface, _ netdev: inout NetdevFamily, _ ethtool: inout EthtoolFamily
   ) throws(DevmemError) {
     try require(
-      try receiveLacks(interface, &netdev, &ethtool), .receiveUnsupported,
+      try missingForReceive(interface, &netdev, &ethtool), .receiveUnsupported,
       "receiving into device memory by \(interface)", interface)
   }
 
@@ -133,25 +133,25 @@ public struct NICCapabilities: Hashable, Sendable {
   package static func requireTransmit(on interface: NetworkInterface) throws(DevmemError) {
     var netdev = try NetdevFamily()
     try require(
-      try transmitLacks(interface, &netdev), .transmitUnsupported,
+      try missingForTransmit(interface, &netdev), .transmitUnsupported,
       "sending from device memory by \(interface)", interface)
   }
 
   private static func require(
-    _ lacks: [Lack], _ code: DevmemError.Code, _ operation: String,
+    _ missing: [MissingCapability], _ code: DevmemError.Code, _ operation: String,
     _ interface: NetworkInterface
   ) throws(DevmemError) {
-    guard let first = lacks.first else { return }
-    let abilities = lacks.map(\.ability).joined(separator: ", ")
+    guard let first = missing.first else { return }
+    let names = missing.map(\.capability).joined(separator: ", ")
     throw DevmemError(
       code, operation, interface: interface, underlying: .EOPNOTSUPP,
-      remedy: "\(interface) lacks \(abilities). \(first.remedy)")
+      remedy: "\(interface) lacks \(names). \(first.remedy)")
   }
 
-  private static func verdict(_ lacks: () throws(DevmemError) -> [Lack]) -> Verdict {
+  private static func support(_ missing: () throws(DevmemError) -> [MissingCapability]) -> Support {
     do throws(DevmemError) {
-      let lacks = try lacks()
-      return lacks.isEmpty ? .able : .unable(lacks)
+      let missing = try missing()
+      return missing.isEmpty ? .supported : .unsupported(missing)
     } catch {
       return .unknown(
         reason: error.underlying.map(\.text) ?? error.code.rawValue,
@@ -162,10 +162,10 @@ public struct NICCapabilities: Hashable, Sendable {
   /// A descriptor that no process has (the limit is below, see fs.nr_open).
   private static let noDescriptor = Int32.max
 
-  private static func receiveLacks(
+  private static func missingForReceive(
     _ interface: NetworkInterface, _ netdev: inout NetdevFamily, _ ethtool: inout EthtoolFamily
-  ) throws(DevmemError) -> [Lack] {
-    var lacks: [Lack] = []
+  ) throws(DevmemError) -> [MissingCapability] {
+    var missing: [MissingCapability] = []
     let error = refusal { () throws(DevmemError) in
       try netdev.bindReceive(noDescriptor, interface: interface, queues: [0])
     }
@@ -173,45 +173,46 @@ public struct NICCapabilities: Hashable, Sendable {
     // The device has passed, the descriptor has not.
     case .EBADF: break
     case .EOPNOTSUPP where error?.code == .kernelUnsupported:
-      lacks.append(Lack("bind-rx in the kernel", remedy: DevmemError.newerKernelRemedy))
+      missing.append(
+        MissingCapability("bind-rx in the kernel", remedy: DevmemError.newerKernelRemedy))
     case .EOPNOTSUPP where error?.cause?.contains("DMA") == true:
-      lacks.append(Lack("DMA by the device", remedy: DevmemError.capableDevices))
+      missing.append(MissingCapability("DMA by the device", remedy: DevmemError.capableDevices))
     case .EOPNOTSUPP:
-      lacks.append(
-        Lack(
+      missing.append(
+        MissingCapability(
           "queue management by the driver (netdev_queue_mgmt_ops)",
           remedy: DevmemError.capableDevices))
     default: if let error { throw error }
     }
     let rings = try known { () throws(DevmemError) in try ethtool.rings(of: interface) }
     if rings?.dataSplit == nil && rings?.headerSplitThreshold == nil {
-      lacks.append(
-        Lack("header/data split (tcp-data-split)", remedy: DevmemError.capableDevices))
+      missing.append(
+        MissingCapability("header/data split (tcp-data-split)", remedy: DevmemError.capableDevices))
     }
     let channels = try known { () throws(DevmemError) in try ethtool.channels(of: interface) }
     if let channels, max(channels.maximum.receiveQueueCount, channels.current.receiveQueueCount) < 2
     {
-      lacks.append(
-        Lack(
+      missing.append(
+        MissingCapability(
           "a second receive queue, for other traffic",
           remedy: "More queues: the virtual machine's host or the card's firmware gives them."))
     }
-    return lacks
+    return missing
   }
 
-  private static func transmitLacks(
+  private static func missingForTransmit(
     _ interface: NetworkInterface, _ netdev: inout NetdevFamily
-  ) throws(DevmemError) -> [Lack] {
+  ) throws(DevmemError) -> [MissingCapability] {
     let error = refusal { () throws(DevmemError) in
       try netdev.bindTransmit(noDescriptor, interface: interface)
     }
     switch error?.underlying {
     case .EBADF: return []
     case .EOPNOTSUPP where error?.code == .kernelUnsupported:
-      return [Lack("bind-tx in the kernel", remedy: DevmemError.newerKernelRemedy)]
+      return [MissingCapability("bind-tx in the kernel", remedy: DevmemError.newerKernelRemedy)]
     case .EOPNOTSUPP:
       return [
-        Lack(
+        MissingCapability(
           "sending from device memory by the driver (netmem_tx)",
           remedy: DevmemError.capableDevices)
       ]

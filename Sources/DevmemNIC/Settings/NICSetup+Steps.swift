@@ -28,30 +28,35 @@ extension NICSetup {
     }
   }
 
+  /// - Returns: what the card lacks that can be done without.
   static func apply(
     _ request: Request, _ card: inout SharedNICSettings
-  ) throws(DevmemError) {
+  ) throws(DevmemError) -> [String] {
+    var warnings: [String] = []
+    if let obstacle = card.file.obstacle {
+      warnings.append(
+        "Other programs do not see what is set here, because \(NICRecordFile.sharedFolder) cannot"
+          + " be used (\(obstacle)): let only this one set \(card.interface) up.")
+    }
     try card.removeEnded()
     let owner = NICRecord.Owner(
       number: request.number, isKept: request.isKept, queues: request.queues)
     try card.write { $0.owners.append(owner) }
     try raiseChannels(&card)
     try splitHeaders(&card)
-    try keepOff(request.queues, &card)
-    if !request.rules.isEmpty {
-      try switchOn(steeringFeature, &card)
-      for rule in request.rules { try card.insert(rule, owner: request.number) }
-    }
+    if let warning = try keepOff(request.queues, &card) { warnings.append(warning) }
+    if let warning = try steer(request, &card) { warnings.append(warning) }
+    return warnings
   }
 
   /// Sees to it that the queues of all owners are there, and one besides.
   private static func raiseChannels(_ card: inout SharedNICSettings) throws(DevmemError) {
-    let channels = try card.ethtool.channels(of: card.interface)
-    let current = channels.current.receiveQueueCount
+    let current = UInt32(clamping: try card.receiveQueueCount())
     let queues = card.record.queues
     // One for everybody else, also when the queues named are all the first ones.
     let needed = max(UInt64(queues.max() ?? 0) + 1, UInt64(queues.count) + 1)
     if current >= needed { return }
+    let channels = try card.ethtool.channels(of: card.interface)
     guard let needed = UInt32(exactly: needed) else {
       throw tooFewQueues(card.interface, needed, channels)
     }
@@ -120,17 +125,71 @@ extension NICSetup {
     }
   }
 
-  /// Takes the queues out of receive side scaling.
+  /// Takes the queues out of receive side scaling. A card without a table is safe only if it cannot
+  /// spread: then all that no rule steers goes to its first queue. One that can compute hashes, and
+  /// whose table nobody can set (gve of older kernels), may spread over all of its queues, whether
+  /// it tells the hashes or not, and connections that it puts on a bound one would be reset.
+  ///
+  /// - Returns: a warning where there is no table, and none is needed.
   private static func keepOff(
     _ queues: [UInt32], _ card: inout SharedNICSettings
-  ) throws(DevmemError) {
-    guard try !card.ethtool.rss(of: card.interface).indirection.isEmpty else {
+  ) throws(DevmemError) -> String? {
+    if try hasTable(&card) {
+      try card.keepOff(queues: Set(queues))
+      return nil
+    }
+    let features = try card.ethtool.features(of: card.interface)
+    let spreads = features.active.union(features.changeable).contains(hashingFeature)
+    guard !spreads, !queues.contains(0) else {
       throw DevmemError(
         .settingUnsupported, "keeping other traffic off queues of \(card.interface)",
         interface: card.interface,
-        remedy: "It has no table of receive side scaling that could be changed.")
+        remedy: spreads
+          ? "It can spread packets by hashes (rx-hashing), but has no table of receive side scaling"
+            + " that could be changed: use a driver that has one (ethtool -x \(card.interface)), or"
+            + " another card."
+          : "It has no table of receive side scaling, so all other traffic goes to queue 0: choose"
+            + " another one.")
     }
-    try card.keepOff(queues: Set(queues))
+    return "\(card.interface) has no table of receive side scaling and cannot spread packets:"
+      + " other traffic is expected on queue 0."
+  }
+
+  /// NETIF_F_RXHASH
+  private static let hashingFeature = "rx-hashing"
+
+  private static func hasTable(_ card: inout SharedNICSettings) throws(DevmemError) -> Bool {
+    do throws(DevmemError) {
+      return try !card.ethtool.rss(of: card.interface).indirection.isEmpty
+    } catch {
+      guard error.code == .settingUnsupported else { throw error }
+      return false
+    }
+  }
+
+  /// Inserts the rules. What the card cannot do harms nobody: such flows come by other queues, and
+  /// their bytes outside of the bound memory, unless something else brings them to the queues.
+  ///
+  /// - Returns: a warning with the rules that the card does not take.
+  private static func steer(
+    _ request: Request, _ card: inout SharedNICSettings
+  ) throws(DevmemError) -> String? {
+    guard !request.rules.isEmpty else { return nil }
+    try switchOn(steeringFeature, &card)
+    var missing: [String] = []
+    for rule in request.rules {
+      do throws(DevmemError) {
+        try card.insert(rule, owner: request.number)
+      } catch {
+        guard error.code == .settingUnsupported else { throw error }
+        missing.append(rule.text)
+      }
+    }
+    return missing.isEmpty
+      ? nil
+      : "\(card.interface) takes no such rules: \(missing.joined(separator: "; ")). Flows reach the"
+        + " queues only if something else brings them there; else their bytes come outside of the"
+        + " bound memory."
   }
 
   /// Switches a feature on that is off and can be switched.

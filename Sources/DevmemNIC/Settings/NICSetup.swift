@@ -47,7 +47,11 @@ public final class NICSetup: Sendable {
   /// The network card.
   public let interface: NetworkInterface
   /// The receive queues that it was set up for.
-  public let queues: [UInt32]
+  package let queues: [UInt32]
+  /// What the card does not have and a receiver can do without, one sentence each: it takes no
+  /// rules, or none of one family; it has no table of receive side scaling, and needs none, because
+  /// it spreads nothing. Also that programs outside of this process do not see these settings.
+  public let warnings: [String]
 
   private let state: Mutex<State>
 
@@ -69,9 +73,10 @@ public final class NICSetup: Sendable {
   ///   - queues: the receive queues that will be bound: at least one, and not all of them.
   ///   - rules: what to steer to them; may be empty where the card needs none.
   /// - Throws: ``/Devmem/DevmemError``: `.receiveUnsupported` (see ``NICCapabilities``),
-  ///   `.settingUnsupported` (the card cannot steer, or has too few queues), `.settingRefused`,
-  ///   `.rulesExhausted`, `.permissionDenied`, `.interfaceMissing`, `.invalidArgument`. What had
-  ///   been changed until then is put back; if that fails, the error is `.notRestored`.
+  ///   `.settingUnsupported` (other traffic cannot be kept off the queues, or there are too few),
+  ///   `.settingRefused`, `.rulesExhausted`, `.permissionDenied`, `.interfaceMissing`,
+  ///   `.invalidArgument`. What had been changed until then is put back; if that fails, the error
+  ///   is `.notRestored`.
   public convenience init(
     _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule] = []
   ) throws(DevmemError) {
@@ -90,7 +95,9 @@ public final class NICSetup: Sendable {
       number: try card.file.newNumber(claims: !isKept), isKept: isKept, queues: queues,
       rules: rules)
     do throws(DevmemError) {
-      try card.changing { card throws(DevmemError) in try Self.apply(request, &card) }
+      warnings = try card.changing { card throws(DevmemError) in
+        try Self.apply(request, &card)
+      }
     } catch {
       if let rest = Self.leave(request.number, &card) {
         throw Self.notRestored(interface, after: error, because: rest)
@@ -135,10 +142,12 @@ public final class NICSetup: Sendable {
 
   /// Sets an interface up without an object, or a process, that stands for it: until
   /// ``restoreKept(on:)``, or the next boot.
+  ///
+  /// - Returns: ``warnings``.
   package static func keep(
     _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule]
-  ) throws(DevmemError) {
-    _ = try NICSetup(interface, queues: queues, rules: rules, isKept: true)
+  ) throws(DevmemError) -> [String] {
+    try NICSetup(interface, queues: queues, rules: rules, isKept: true).warnings
   }
 
   /// Takes out what ``keep(_:queues:rules:)`` has put in, and what owners have left that were
@@ -166,8 +175,7 @@ public final class NICSetup: Sendable {
     _ count: Int, of interface: NetworkInterface
   ) throws(DevmemError) -> [UInt32] {
     var card = try SharedNICSettings(interface)
-    let channels = try card.ethtool.channels(of: interface)
-    let total = channels.current.receiveQueueCount
+    let total = UInt32(clamping: try card.receiveQueueCount())
     let others = try card.file.load().queues.union(card.boundQueues())
     let free = (0..<total).filter { !others.contains($0) }
     guard count >= 1, free.count > count else {

@@ -209,7 +209,8 @@ struct SharedNICSettings: ~Copyable, Sendable {
       of: interface, indirection: spreading == .standard && wanted == found ? [] : wanted)
   }
 
-  private mutating func receiveQueueCount() throws(DevmemError) -> Int {
+  /// Also of a card that does not tell its channels.
+  mutating func receiveQueueCount() throws(DevmemError) -> Int {
     do throws(DevmemError) {
       return Int(try ethtool.channels(of: interface).current.receiveQueueCount)
     } catch {
@@ -224,12 +225,12 @@ struct SharedNICSettings: ~Copyable, Sendable {
     let now = try ethtool.rss(of: interface).indirection
     let queueCount = try receiveQueueCount()
     try spread(now: now, without: bound, queueCount: queueCount)
-    let lacks =
+    let missing =
       switch spreading {
       case .standard: bound
       case .table(let queues): bound.intersection(queues)
       }
-    if !lacks.isEmpty { throw stillBound(lacks) }
+    if !missing.isEmpty { throw stillBound(missing) }
     try write { $0.found.spreading = nil }
   }
 

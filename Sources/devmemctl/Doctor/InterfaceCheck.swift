@@ -5,9 +5,9 @@ import DevmemNIC
 /// Which network interfaces could do devmem TCP, and for each one what is missing.
 func checkInterfaces(_ probe: Probe) -> [CheckResult] {
   let name = "interfaces"
-  let abilities: [NICCapabilities]
-  switch probe.networkAbilities() {
-  case .success(let found): abilities = found
+  let interfaces: [NICCapabilities]
+  switch probe.networkCapabilities() {
+  case .success(let found): interfaces = found
   case .failure(let failure):
     return [
       .warn(
@@ -15,36 +15,35 @@ func checkInterfaces(_ probe: Probe) -> [CheckResult] {
         failure.remedy ?? probe.newerKernel)
     ]
   }
-  let able = abilities.filter { $0.receive == .able || $0.transmit == .able }
+  let capable = interfaces.filter { $0.receive == .supported || $0.transmit == .supported }
   let overall: CheckResult =
-    able.isEmpty
+    capable.isEmpty
     ? .warn(
-      name, "none of \(abilities.count) can do devmem TCP",
-      .advice(
-        "A card whose driver can, or the software card of this package's checkout: make"
-          + " test-device runs it in a virtual machine."))
-    : .ok(name, "devmem TCP: " + able.map { "\($0.interface)" }.joined(separator: ", "))
-  return [overall] + abilities.map(checkInterface)
+      name, "none of \(interfaces.count) can do devmem TCP",
+      .command("devmemctl netdev list  # what each one lacks, and what would provide it"))
+    : .ok(name, "devmem TCP: " + capable.map { "\($0.interface)" }.joined(separator: ", "))
+  return [overall] + interfaces.map(checkInterface)
 }
 
 /// One interface.
-private func checkInterface(_ ability: NICCapabilities) -> CheckResult {
-  let name = "interface \(ability.interface)"
-  let driver = ability.driver.map { " (\($0))" } ?? ""
+private func checkInterface(_ capabilities: NICCapabilities) -> CheckResult {
+  let name = "interface \(capabilities.interface)"
+  let driver = capabilities.driver.map { " (\($0))" } ?? ""
   let summary =
-    "receive\(driver): \(ability.receive.summary); send: \(ability.transmit.summary)"
-  if let remedy = ability.receive.remedy ?? ability.transmit.remedy {
+    "receive\(driver): \(capabilities.receive.summary); send: \(capabilities.transmit.summary)"
+  if let remedy = capabilities.receive.remedy ?? capabilities.transmit.remedy {
     return .warn(name, summary, .advice(remedy))
   }
   return .ok(name, summary)
 }
 
-extension NICCapabilities.Verdict {
+extension NICCapabilities.Support {
   /// "yes", "no: without this, without that", "unknown: why".
   var summary: String {
     switch self {
-    case .able: "yes"
-    case .unable(let lacks): "no, it lacks " + lacks.map(\.ability).joined(separator: ", ")
+    case .supported: "yes"
+    case .unsupported(let missing):
+      "no, it lacks " + missing.map(\.capability).joined(separator: ", ")
     case .unknown(let reason, _): "unknown (\(reason))"
     }
   }
@@ -52,8 +51,8 @@ extension NICCapabilities.Verdict {
   /// The way to get the first thing that is missing; nil where nothing is.
   var remedy: String? {
     switch self {
-    case .able: nil
-    case .unable(let lacks): lacks.first?.remedy
+    case .supported: nil
+    case .unsupported(let missing): missing.first?.remedy
     case .unknown(_, let remedy): remedy
     }
   }
@@ -61,29 +60,29 @@ extension NICCapabilities.Verdict {
   /// For a table.
   var word: String {
     switch self {
-    case .able: "yes"
-    case .unable: "no"
+    case .supported: "yes"
+    case .unsupported: "no"
     case .unknown: "?"
     }
   }
 
   var json: JSONValue {
     switch self {
-    case .able: .object([("able", .boolean(true)), ("lacks", .array([]))])
-    case .unable(let lacks):
+    case .supported: .object([("supported", .boolean(true)), ("missing", .array([]))])
+    case .unsupported(let missing):
       .object([
-        ("able", .boolean(false)),
+        ("supported", .boolean(false)),
         (
-          "lacks",
+          "missing",
           .array(
-            lacks.map {
-              .object([("ability", .string($0.ability)), ("remedy", .string($0.remedy))])
+            missing.map {
+              .object([("capability", .string($0.capability)), ("remedy", .string($0.remedy))])
             })
         ),
       ])
     case .unknown(let reason, let remedy):
       .object([
-        ("able", .null), ("reason", .string(reason)), ("remedy", .string(remedy)),
+        ("supported", .null), ("reason", .string(reason)), ("remedy", .string(remedy)),
       ])
     }
   }

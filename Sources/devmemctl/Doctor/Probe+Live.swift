@@ -31,7 +31,7 @@ extension Probe {
           return .unknown(error.underlying.map { "\($0)" } ?? error.code.rawValue)
         }
       },
-      networkAbilities: {
+      networkCapabilities: {
         do throws(DevmemError) {
           return .success(try NICCapabilities.all())
         } catch {

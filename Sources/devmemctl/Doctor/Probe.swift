@@ -45,7 +45,7 @@ struct Probe: Sendable {
   /// Whether `bind-rx` is among the commands of the netdev family.
   var bindReceiveCommand: @Sendable () -> Support
   /// What each network interface could do of devmem TCP, or why the kernel could not be asked.
-  var networkAbilities: @Sendable () -> Result<[NICCapabilities], Failure>
+  var networkCapabilities: @Sendable () -> Result<[NICCapabilities], Failure>
   /// Opens an AF_XDP socket: nil when it worked, else the errno.
   var xdpSocketError: @Sendable () -> Int32?
 
@@ -82,8 +82,7 @@ struct Probe: Sendable {
     }
     guard field("ID") == "debian", let codename = field("VERSION_CODENAME") else {
       return .advice(
-        "A newer kernel of this distribution, or, in a checkout of this package: make demo boots"
-          + " one in a virtual machine.")
+        "A newer kernel of this distribution, or one in a virtual machine.")
     }
     let suite = "\(codename)-backports"
     // apt-get knows no suite that is in none of its sources.
@@ -94,8 +93,7 @@ struct Probe: Sendable {
         + " | sudo tee /etc/apt/sources.list.d/backports.list && "
     return .command(
       add + "sudo apt-get update && sudo apt-get install -y -t \(suite)"
-        + " \"linux-image-$(dpkg --print-architecture)\" && sudo reboot"
-        + "  # or, in a checkout of this package: make demo, which boots one in a virtual machine")
+        + " \"linux-image-$(dpkg --print-architecture)\" && sudo reboot")
   }
 
   /// Whether one of apt's sources, in either of their formats, has a suite.

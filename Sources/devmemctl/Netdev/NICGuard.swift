@@ -9,6 +9,9 @@ import Glibc
 ///
 /// The card's memory has to be unbound by then; the end of the process sees to that as well.
 final class NICGuard {
+  /// What the card lacks that can be done without.
+  let warnings: [String]
+
   private let interface: NetworkInterface
   private let process: OwnProcess
   private let patience: PeerWait
@@ -46,7 +49,7 @@ final class NICGuard {
         remedy: error.remedy ?? Self.restoreCommand(interface))
     }
     switch answer {
-    case .ready: break
+    case .ready(let sentences): warnings = sentences
     case .failed(let reason):
       // It has nothing to put back.
       _ = try patience.waitForEnd(of: process.processID)
@@ -65,6 +68,11 @@ final class NICGuard {
     } catch {
       Terminal.error.noteLine("Error: \(error)")
     }
+  }
+
+  /// Says what the card lacks that can be done without.
+  func noteWarnings() {
+    for warning in warnings { Terminal.error.noteLine("warning: \(warning)") }
   }
 
   /// Puts everything back and waits for it. A second call does nothing.
@@ -133,7 +141,7 @@ final class NICGuard {
 
   /// What the other process says.
   private enum Answer {
-    case ready
+    case ready([String])
     case restored
     case failed(String)
     case gone
@@ -152,6 +160,7 @@ final class NICGuard {
     }
     if text.hasPrefix("error ") { return .failed(String(text.dropFirst(6))) }
     if text == "restored" { return .restored }
-    return text == "ready" ? .ready : .gone
+    let lines = text.split(separator: "\n").map(String.init)
+    return lines.first == "ready" ? .ready(Array(lines.dropFirst())) : .gone
   }
 }

@@ -52,7 +52,8 @@ struct NICGuardCommand: ParsableCommand {
       _ = try? connection.send(Array("error \(error)".utf8))
       throw ExitCode.failure
     }
-    _ = try? connection.send(Array("ready".utf8))
+    let lines = ["ready"] + setup.warnings
+    _ = try? connection.send(Array(lines.joined(separator: "\n").utf8))
     Self.waitForWord(connection)
     do throws(DevmemError) {
       try Self.restore(setup)

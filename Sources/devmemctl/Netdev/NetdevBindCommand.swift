@@ -88,6 +88,7 @@ struct NetdevBindCommand: ParsableCommand {
         name: "devmemctl-bind")
       let cardGuard =
         try send || noSetup ? nil : NICGuard(interface, queues: queues, rules: card.rules(queues))
+      cardGuard?.noteWarnings()
       try NICGuard.keeping(cardGuard) {
         let binding = try bind(buffer, interface, queues)
         // Bound memory pins the card's settings.

@@ -21,39 +21,39 @@ struct NetdevListCommand: ParsableCommand {
 
   func run() throws {
     try reportingErrors {
-      let abilities =
+      let interfaces =
         try interface.map { [try NICCapabilities(of: NetworkInterface(named: $0))] }
         ?? NICCapabilities.all()
       if json {
         try Terminal.output.writeLine(
-          JSONValue.object([("interfaces", .array(abilities.map(\.json)))]).text)
+          JSONValue.object([("interfaces", .array(interfaces.map(\.json)))]).text)
       } else {
-        try Terminal.output.write(Self.text(abilities, for: .output))
+        try Terminal.output.write(Self.text(interfaces, for: .output))
       }
-      if !abilities.contains(where: { $0.receive == .able || $0.transmit == .able }) {
+      if !interfaces.contains(where: { $0.receive == .supported || $0.transmit == .supported }) {
         throw ExitCode.failure
       }
     }
   }
 
-  static func text(_ abilities: [NICCapabilities], for terminal: Terminal) -> String {
+  static func text(_ interfaces: [NICCapabilities], for terminal: Terminal) -> String {
     var table = Table(
       titles: ["INTERFACE", "DRIVER", "QUEUES", "SPLIT", "RECEIVE", "SEND", "BOUND"])
-    for ability in abilities {
-      let bound = ability.boundQueues.map { "\($0.id):\($0.dmabufID ?? 0)" }
+    for capabilities in interfaces {
+      let bound = capabilities.boundQueues.map { "\($0.id):\($0.dmabufID ?? 0)" }
       table.rows.append([
-        ability.interface.name, ability.driver ?? "-",
-        ability.channels.map { "\($0.current.receiveQueueCount)" } ?? "-",
-        ability.rings?.splitText ?? "-", ability.receive.word, ability.transmit.word,
+        capabilities.interface.name, capabilities.driver ?? "-",
+        capabilities.channels.map { "\($0.current.receiveQueueCount)" } ?? "-",
+        capabilities.rings?.splitText ?? "-", capabilities.receive.word, capabilities.transmit.word,
         bound.isEmpty ? "-" : bound.joined(separator: " "),
       ])
     }
     var text = table.text(for: terminal)
     var remedies: [String] = []
-    for ability in abilities {
-      for (verb, verdict) in [("receive", ability.receive), ("send", ability.transmit)] {
-        guard let remedy = verdict.remedy else { continue }
-        text += "\(ability.interface) \(verb): \(verdict.summary)\n"
+    for capabilities in interfaces {
+      for (verb, support) in [("receive", capabilities.receive), ("send", capabilities.transmit)] {
+        guard let remedy = support.remedy else { continue }
+        text += "\(capabilities.interface) \(verb): \(support.summary)\n"
         if !remedies.contains(remedy) { remedies.append(remedy) }
       }
     }

@@ -54,7 +54,9 @@ struct NetdevSetupCommand: ParsableCommand {
       let interface = try NetworkInterface(named: interface)
       let queues = try card.queues?.queues ?? NICSetup.lastQueues(1, of: interface)
       let before = try NICSnapshot(of: interface)
-      try NICSetup.keep(interface, queues: queues, rules: card.rules(queues))
+      for warning in try NICSetup.keep(interface, queues: queues, rules: card.rules(queues)) {
+        Terminal.error.noteLine("warning: \(warning)")
+      }
       try report(queues, NICSnapshot(of: interface).changes(since: before))
     }
   }

@@ -22,6 +22,7 @@ enum RecvRun {
       ? nil
       : try NICGuard(
         interface, queues: queues, rules: rules(options.listen, options.transfer.port, queues[0]))
+    setup?.noteWarnings()
     // Bound memory pins the settings: the binding ends first, whatever happens.
     return try NICGuard.keeping(setup) {
       try receive(options, stack, queues, buffer, sink)

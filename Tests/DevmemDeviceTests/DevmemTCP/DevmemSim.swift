@@ -67,9 +67,11 @@ struct DevmemSim: SuiteTrait, TestScoping {
   }
 
   /// Takes the NICs away, whatever is in use, and sets them up anew.
-  static func reload() throws {
+  ///
+  /// - Parameter parameters: of the module: "spreads=0", "rules=0", "queues=8".
+  static func reload(_ parameters: String...) throws {
     try script("down")
-    try script("up")
+    try script("up", parameters)
   }
 
   /// Runs a tool that has to succeed, in the namespace of an end, and returns its output.
@@ -145,11 +147,14 @@ struct DevmemSim: SuiteTrait, TestScoping {
     guard outcome == 0 else { throw Errno(rawValue: -outcome) }
   }
 
-  private static func script(_ verb: String) throws {
+  private static func script(_ verb: String, _ more: [String] = []) throws {
     let path = URL(fileURLWithPath: #filePath).appendingPathComponent(
       "../../../KernelModules/devmemsim.sh"
     ).standardized.path
-    try tool(path, verb)
+    let output = try ToolProcess.run(URL(fileURLWithPath: path), [verb] + more)
+    guard output.status == 0 else {
+      throw Failure(description: "\(path) \(verb): \(output.status) \(output.standardError)")
+    }
   }
 }
 

@@ -159,6 +159,74 @@ import Testing
     #expect(try NICSnapshot(of: nic.interface) == before)
   }
 
+  @Test("a card without rules is set up, and the warning says what that means")
+  func noRules() throws {
+    try DevmemSim.reload("rules=0")
+    defer { try? DevmemSim.reload() }
+    let nic = try SimulatedNIC()
+    let before = try NICSnapshot(of: nic.interface)
+    #expect(!before.features.contains("rx-ntuple-filter"))
+    let setup = try NICSetup(nic.interface, queues: [2, 3], rules: Self.rules)
+    #expect(setup.warnings.count == 1)
+    #expect(setup.warnings.first?.contains("dmsim0 takes no such rules: tcp4,2,") == true)
+    let during = try NICSnapshot(of: nic.interface)
+    #expect(during.rings.dataSplit == .enabled)
+    #expect(Set(during.rss.indirection) == [0, 1], "what safety needs is done")
+    let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
+    try NetdevBinding.receive(buffer, interface: nic.interface, queues: [2, 3]).close()
+    try setup.restore()
+    #expect(try NICSnapshot(of: nic.interface) == before)
+    // The tool prints it.
+    let output = try DevmemctlProcess.run(["netdev", "setup", "dmsim0", "--port", "5201"])
+    #expect(output.status == 0, "\(output.standardError)")
+    #expect(output.standardError.contains("warning: dmsim0 takes no such rules"))
+    #expect(try DevmemctlProcess.run(["netdev", "restore", "dmsim0"]).status == 0)
+    #expect(try NICSnapshot(of: nic.interface) == before)
+  }
+
+  @Test("a card that spreads nothing is set up but for its first queue; one that may is refused")
+  func noSpreading() throws {
+    try DevmemSim.reload("spreads=0")
+    defer { try? DevmemSim.reload() }
+    let nic = try SimulatedNIC()
+    let before = try NICSnapshot(of: nic.interface)
+    #expect(before.rss.indirection.isEmpty)
+    let setup = try NICSetup(nic.interface, queues: [2, 3], rules: Self.rules)
+    #expect(setup.warnings.count == 1)
+    #expect(setup.warnings.first?.contains("no table of receive side scaling") == true)
+    #expect(try NICSnapshot(of: nic.interface).rules.count == before.rules.count + 2)
+    let second = try NICSetup(nic.interface, queues: [1])
+    try setup.restore()
+    try second.restore()
+    #expect(try NICSnapshot(of: nic.interface) == before)
+    // All other traffic comes by queue 0.
+    let first = nic.error { () throws(DevmemError) in try NICSetup(nic.interface, queues: [0]) }
+    #expect(first?.code == .settingUnsupported)
+    #expect(first?.remedy?.contains("queue 0") == true)
+    #expect(try NICSnapshot(of: nic.interface) == before)
+  }
+
+  @Test("a card that hashes, but whose table cannot be seen, is refused: it may spread anywhere")
+  func hiddenTable() throws {
+    let nic = try SimulatedNIC()
+    let before = try NICSnapshot(of: nic.interface)
+    var refused = false
+    for occurrence in 1..<60 where !refused {
+      do {
+        let setup = try SystemCallSeam.forcing(
+          .EOPNOTSUPP, on: .netlinkSend, occurrence: occurrence
+        ) { try NICSetup(nic.interface, queues: [2]) }
+        #expect(setup.warnings.isEmpty)
+        try setup.restore()
+      } catch let error as DevmemError {
+        refused = error.remedy?.contains("can spread packets by hashes") == true
+        #expect(!refused || error.code == .settingUnsupported)
+      }
+      #expect(try NICSnapshot(of: nic.interface) == before)
+    }
+    #expect(refused)
+  }
+
   /// Sets the card up again and again, each time with another request refused, until the body says
   /// of what came out that it was the one that is meant.
   private func refusing(

@@ -213,7 +213,9 @@ int dms_get_rxnfc(struct net_device *dev, struct ethtool_rxnfc *info, u32 *locat
 int dms_set_rxnfc(struct net_device *dev, struct ethtool_rxnfc *info);
 
 /* ethtool.c */
-extern const struct ethtool_ops dms_ethtool_ops;
+const struct ethtool_ops *dms_ethtool_ops(void);
+/* What the devices have; see main.c. */
+extern bool dms_spreads, dms_has_rules;
 
 /* stats.c */
 extern const struct netdev_stat_ops dms_stat_ops;

@@ -120,7 +120,7 @@ static u32 dms_get_rxfh_indir_size(struct net_device *dev)
 	return DMS_INDIR_SIZE;
 }
 
-const struct ethtool_ops dms_ethtool_ops = {
+static const struct ethtool_ops dms_all_ethtool_ops = {
 	.supported_ring_params	= ETHTOOL_RING_USE_TCP_DATA_SPLIT | ETHTOOL_RING_USE_HDS_THRS,
 	.op_needs_rtnl		= ETHTOOL_OP_NEEDS_RTNL_SCHANNELS | ETHTOOL_OP_NEEDS_RTNL_GLINK,
 	.rxfh_indir_space	= DMS_INDIR_SIZE,
@@ -148,3 +148,31 @@ const struct ethtool_ops dms_ethtool_ops = {
 	.modify_rxfh_context	= dms_modify_rxfh_context,
 	.remove_rxfh_context	= dms_remove_rxfh_context,
 };
+
+static struct ethtool_ops dms_some_ethtool_ops;
+
+/* Of a card that lacks what the module's parameters say. */
+const struct ethtool_ops *dms_ethtool_ops(void)
+{
+	struct ethtool_ops *ops = &dms_some_ethtool_ops;
+
+	*ops = dms_all_ethtool_ops;
+	if (!dms_spreads) {
+		ops->rxfh_indir_space = 0;
+		ops->rxfh_key_space = 0;
+		ops->rxfh_max_num_contexts = 0;
+		ops->get_rxfh_key_size = NULL;
+		ops->get_rxfh_indir_size = NULL;
+		ops->get_rxfh = NULL;
+		ops->set_rxfh = NULL;
+		ops->get_rxfh_fields = NULL;
+		ops->create_rxfh_context = NULL;
+		ops->modify_rxfh_context = NULL;
+		ops->remove_rxfh_context = NULL;
+	}
+	if (!dms_has_rules) {
+		ops->get_rxnfc = NULL;
+		ops->set_rxnfc = NULL;
+	}
+	return ops;
+}

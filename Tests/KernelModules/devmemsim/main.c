@@ -11,6 +11,14 @@ static unsigned int queues = DMS_DEFAULT_QUEUES;
 module_param(queues, uint, 0444);
 MODULE_PARM_DESC(queues, "channels of each device at the start, 1 to 16 (default 4)");
 
+bool dms_spreads = true;
+module_param_named(spreads, dms_spreads, bool, 0444);
+MODULE_PARM_DESC(spreads, "receive side scaling (default on); else all but rules goes to queue 0");
+
+bool dms_has_rules = true;
+module_param_named(rules, dms_has_rules, bool, 0444);
+MODULE_PARM_DESC(rules, "n-tuple rules (default on)");
+
 static struct platform_device *parent;
 static struct net_device *devices[2];
 

@@ -179,7 +179,7 @@ void dms_netdev_setup(struct net_device *dev)
 	ether_setup(dev);
 	eth_hw_addr_random(dev);
 	dev->netdev_ops = &dms_netdev_ops;
-	dev->ethtool_ops = &dms_ethtool_ops;
+	dev->ethtool_ops = dms_ethtool_ops();
 	dev->stat_ops = &dms_stat_ops;
 	/* From here on the core holds the instance lock around control operations. */
 	dev->queue_mgmt_ops = &dms_queue_mgmt_ops;
@@ -195,6 +195,10 @@ void dms_netdev_setup(struct net_device *dev)
 	dev->hw_features = NETIF_F_SG | NETIF_F_HIGHDMA | NETIF_F_HW_CSUM | NETIF_F_RXCSUM |
 			   NETIF_F_TSO | NETIF_F_TSO6 | NETIF_F_TSO_ECN | NETIF_F_GRO_HW |
 			   NETIF_F_RXHASH | NETIF_F_NTUPLE;
+	if (!dms_spreads)
+		dev->hw_features &= ~NETIF_F_RXHASH;
+	if (!dms_has_rules)
+		dev->hw_features &= ~NETIF_F_NTUPLE;
 	dev->features = dev->hw_features;
 	dev->vlan_features = NETIF_F_SG | NETIF_F_HIGHDMA | NETIF_F_HW_CSUM;
 	dev->netmem_tx = NETMEM_TX_DMA;

@@ -137,7 +137,7 @@ u16 dms_steer(struct dms_priv *priv, struct dms_frame *frame, const struct dms_t
 		queue = dms_no_queue;
 	} else if (rule && !(rule->spec.flow_type & FLOW_RSS)) {
 		queue = rule->queue;
-	} else {
+	} else if (dms_spreads) {
 		if (rule)
 			context = rule->context;
 		queue = READ_ONCE(steering->indir[context][frame->hash % DMS_INDIR_SIZE]);
