@@ -73,7 +73,7 @@ struct DoctorTests {
     machine.write("/etc/os-release", "ID=fedora\n")
     let result = checkUDMABuf(machine.probe)
     #expect(result.fix == nil)
-    #expect(result.advice?.contains("make demo") == true)
+    #expect(result.advice?.contains("virtual machine") == true)
   }
 
   @Test("a udmabuf without permission fails with the group to join")
