@@ -58,7 +58,7 @@ let package = Package(
     .target(name: "DevmemTesting", dependencies: ["DevmemPagePool"], swiftSettings: rules),
     .target(
       name: "DevmemBench",
-      dependencies: ["CBenchSupport", "Devmem", "DevmemGenpool", "DevmemPagePool"],
+      dependencies: ["CBenchSupport", "Devmem", "DevmemGenpool", "DevmemPagePool", "DevmemSystem"],
       swiftSettings: rules),
     .executableTarget(
       name: "devmemctl",
@@ -116,7 +116,9 @@ let package = Package(
       swiftSettings: rules),
     .testTarget(
       name: "DevmemctlTests",
-      dependencies: ["devmemctl", "DevmemNIC", "DevmemSystem", "DevmemTestSupport"],
+      dependencies: [
+        "CTestSupport", "devmemctl", "Devmem", "DevmemNIC", "DevmemSystem", "DevmemTestSupport",
+      ],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemDeviceTests",

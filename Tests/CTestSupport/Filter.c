@@ -18,6 +18,15 @@ int ctest_numa_calls(int *numbers) {
   return 4;
 }
 
+static int install(struct sock_filter *program, int length) {
+  struct sock_fprog filter = {.len = (unsigned short)length, .filter = program};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+      syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) < 0) {
+    return -errno;
+  }
+  return 0;
+}
+
 int ctest_refuse_calls(const int *numbers, int count, int error) {
   struct sock_filter program[64];
   int length = 0;
@@ -33,10 +42,22 @@ int ctest_refuse_calls(const int *numbers, int count, int error) {
       (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error);
   }
   program[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-  struct sock_fprog filter = {.len = (unsigned short)length, .filter = program};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-      syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) < 0) {
-    return -errno;
-  }
-  return 0;
+  return install(program, length);
+}
+
+int ctest_refuse_threads(int error) {
+  return ctest_refuse_calls((int[]){SYS_clone, SYS_clone3}, 2, error);
+}
+
+int ctest_refuse_family(int family, int error) {
+  struct sock_filter program[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+    // The low half of a number, on the little-endian machines that this package is for.
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)family, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  return install(program, (int)(sizeof program / sizeof program[0]));
 }

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ArgumentParser
+import CTestSupport
+import Devmem
+import DevmemNIC
+import DevmemSystem
 import DevmemTestSupport
+import Glibc
 import Testing
 
 @testable import devmemctl
@@ -52,6 +58,64 @@ import Testing
     let missing = try DevmemctlProcess.run(["recv", "--interface", "no-such-nic"])
     #expect(missing.status == 1)
     #expect(missing.standardError.contains("interfaceMissing"))
+  }
+
+  @Test("without IPv6 in the kernel all addresses are those of IPv4, and what is IPv6 is refused")
+  func withoutIPv6() async throws {
+    let result = await #expect(
+      processExitsWith: .success, observing: [\.standardErrorContent]
+    ) {
+      // What ipv6.disable=1 on the kernel's command line comes to.
+      precondition(ctest_refuse_family(AF_INET6, EAFNOSUPPORT) == 0)
+      let (listener, local) = try RecvRun.listen(
+        on: TCPEndpoint(address: "::", port: 0), interface: "lo")
+      precondition(local.address == "0.0.0.0")
+      _ = try Self.connect(to: ["127.0.0.1"], listener.port)
+      _ = try listener.accept()
+      do throws(CommandError) {
+        _ = try RecvRun.listen(on: TCPEndpoint(address: "::1", port: 0), interface: nil)
+        fatalError("listens on what is not there")
+      } catch {
+        precondition(error.description.contains("listening on [::1]:0: EAFNOSUPPORT"))
+        precondition(error.remedy?.contains("ipv6.disable=1") == true)
+      }
+      do {
+        _ = try Self.connect(to: ["::1"], listener.port)
+        fatalError("connected to what is not there")
+      } catch let error as CommandError {
+        precondition(error.description.contains("connecting to [::1]:"), "\(error)")
+        precondition(error.remedy?.contains("ipv6.disable=1") == true, "\(error)")
+      }
+    }
+    let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(text == "this kernel has no IPv6 (ipv6.disable=1?): IPv4 alone\n")
+  }
+
+  @Test("a peer that comes late is waited for at each address of its name, whatever others say")
+  func latePeer() async {
+    await #expect(processExitsWith: .success) {
+      precondition(ctest_refuse_family(AF_INET6, EAFNOSUPPORT) == 0)
+      // A port that nobody listens at now.
+      let port = try TCPSocket.listen().port
+      let late = BackgroundThread {
+        usleep(300_000)
+        _ = try TCPSocket.listen(port: port).accept()
+      }
+      _ = try Self.connect(to: ["127.0.0.1", "::1"], port)
+      try late.join()
+    }
+  }
+
+  /// What send does with the addresses that a name has.
+  private static func connect(
+    to addresses: [String], _ port: UInt16
+  ) throws -> OwnedFileDescriptor {
+    let options = try SendCommand.parse([
+      addresses[0], "--interface", "lo", "--bytes", "1", "--connect-timeout", "60",
+    ])
+    return try SendRun.connect(options, NetworkInterface(named: "lo")) {
+      addresses.map { TCPEndpoint(address: $0, port: port) }
+    }
   }
 
   @Test(

@@ -111,10 +111,20 @@ enum SendRun {
   private static func connect(
     _ options: SendCommand, _ interface: NetworkInterface
   ) throws(CommandError) -> OwnedFileDescriptor {
+    try connect(options, interface) { () throws(CommandError) in
+      try endpoints(of: options.address, port: options.transfer.port, "looking up")
+    }
+  }
+
+  /// Looks up anew for each attempt.
+  static func connect(
+    _ options: SendCommand, _ interface: NetworkInterface,
+    lookUp: () throws(CommandError) -> [TCPEndpoint]
+  ) throws(CommandError) -> OwnedFileDescriptor {
     let end = ContinuousClock.now + .seconds(options.connectTimeout)
     while true {
       var failures: [(TCPEndpoint, Errno)] = []
-      for remote in try endpoints(of: options.address, port: options.transfer.port, "looking up") {
+      for remote in try lookUp() {
         do throws(Errno) {
           if let descriptor = try attempt(remote, options, interface) { return descriptor }
         } catch {
@@ -122,7 +132,8 @@ enum SendRun {
         }
         try Interruption.check()
       }
-      let isPassing = failures.allSatisfy {
+      // One is enough: of a name's addresses some may be of a family that is switched off here.
+      let isPassing = failures.contains {
         [.ECONNREFUSED, .EHOSTUNREACH, .ENETUNREACH, .ETIMEDOUT].contains($0.1)
       }
       guard isPassing, ContinuousClock.now < end else {

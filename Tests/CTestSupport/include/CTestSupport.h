@@ -19,9 +19,15 @@ int ctest_epoll_add(int epoll, int fd);
 // The next descriptor that has something, or -errno; ETIMEDOUT when nothing came.
 int ctest_epoll_wait(int epoll, int milliseconds);
 
-
 // From now on these system calls of the whole process fail with `error` (seccomp(2)). 0 or -errno.
 int ctest_refuse_calls(const int *numbers, int count, int error);
+
+// From now on no thread can be made in this process. 0 or -errno.
+int ctest_refuse_threads(int error);
+
+// From now on socket(2) of this family fails with `error` in the whole process: EAFNOSUPPORT is
+// what a kernel says that has the family switched off (ipv6.disable=1). 0 or -errno.
+int ctest_refuse_family(int family, int error);
 
 // The numbers of the calls that container runtimes refuse by default: get_mempolicy, set_mempolicy,
 // mbind, move_pages. Writes up to 4, returns how many.
