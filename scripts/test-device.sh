@@ -3,7 +3,7 @@
 #
 # The examples and the tests on a real /dev/udmabuf, as root: on this machine when it has all that they need, else in
 # the virtual machine. DEVICE_TESTS=off leaves them out (and says so), =host or =vm chooses the
-# place.
+# place. DEVICE_TESTS_FILTER is a pattern for the names of the tests to run, all of them without it.
 #
 # The tests of devmem TCP load the module devmemsim, which no machine but a virtual one should have to
 # bear. Who wants it here builds it for the kernel that runs here and says where it is and where
@@ -63,12 +63,30 @@ scripts/examples.sh build
 binary="$(swift build --show-bin-path)/swift-devmemPackageTests.xctest"
 [ -x "$binary" ] || die "no test binary at $binary; run: make build"
 
+odd="$PWD/.build/a place with ümlauts"
+into="$results"
+[ "$place" = host ] || into="$odd/results"
 job=(env "PATH=$PATH:/usr/sbin:/sbin" "DEVMEMSIM_MODULE=$DEVMEMSIM_MODULE" "NCDEVMEM=$NCDEVMEM"
-  "DEVMEM_FORCED_CALLS=$results/device.forced"
-  scripts/lib/watch-kernel.sh "$results/device.kernel"
-  scripts/lib/device-tier.sh "$results"
-  "$binary" --testing-library swift-testing --no-parallel --filter DevmemDeviceTests
-  --event-stream-output-path "$results/device.events")
+  "DEVMEM_FORCED_CALLS=$into/device.forced"
+  scripts/lib/watch-kernel.sh "$into/device.kernel"
+  scripts/lib/device-tier.sh "$into"
+  "$binary" --testing-library swift-testing --no-parallel --filter "${DEVICE_TESTS_FILTER:-DevmemDeviceTests}"
+  --event-stream-output-path "$into/device.events")
+
+# Folders may be called what they like: the machine is started from a checkout, with temporary files, results and
+# a cache whose paths have a blank and an umlaut, so that each run shows it.
+make_odd_places() {
+  local cache
+  cache="$(cache_dir)"
+  rm -rf "$odd"
+  mkdir -p "$odd/cache" "$odd/tmp" "$odd/results"
+  ln -s "$PWD" "$odd/checkout"
+  # A copy of names alone where the file system allows it. Only this has to be below that path: the rest is
+  # found through links.
+  cp -al "$cache/kernel" "$odd/cache/kernel" 2>/dev/null || cp -a "$cache/kernel" "$odd/cache/"
+  find "$cache" -mindepth 1 -maxdepth 1 ! -name kernel ! -name logs -exec ln -s {} "$odd/cache/" \;
+}
+
 status=0
 if [ "$place" = host ]; then
   say "device tests on this machine"
@@ -76,7 +94,12 @@ if [ "$place" = host ]; then
   $(root_prefix) "${job[@]}" </dev/null || status=$?
 else
   say "device tests in a virtual machine; this one lacks: $(lacking_here | paste -sd, | sed 's/,/, /g')"
-  scripts/vm-run.sh --timeout 1500 --hugepages "$huge_pages" --rw "$results" -- "${job[@]}" || status=$?
+  make_odd_places
+  (cd "$odd/checkout" && TMPDIR="$odd/tmp" DEVMEM_CACHE="$odd/cache" scripts/vm-run.sh --timeout 1500 \
+    --hugepages "$huge_pages" --rw "$odd/results" -- "${job[@]}") || status=$?
+  find "$odd/results" -mindepth 1 -maxdepth 1 -exec mv -t "$results" {} +
+  # Whether /dev/kvm works is asked once.
+  find "$odd/cache" -maxdepth 1 -type f -name 'kvm-*' -exec cp -t "$(cache_dir)" {} +
 fi
 linux="$(sed 's/[^0-9.].*//' "$results/device.kernel" 2>/dev/null || true)"
 python3 scripts/lib/summary.py device "$results/device.events" "$status" "$results/device.counts" \

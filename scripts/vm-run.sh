@@ -194,12 +194,13 @@ choose_accelerator() {
       return 0
     fi
   fi
-  [ "$(cat "$kvm_answer")" != works ] || accelerator=""
+  [ "$(cat "$kvm_answer" 2>/dev/null)" != works ] || accelerator=""
 }
 
+# A cache that cannot be written costs a trial boot each time, and no more.
 remember_kvm() {
-  echo "$1" >"$kvm_answer.$$"
-  mv "$kvm_answer.$$" "$kvm_answer"
+  { echo "$1" >"$kvm_answer.$$" && mv "$kvm_answer.$$" "$kvm_answer"; } 2>/dev/null ||
+    say "cannot note in $cache what became of the trial"
 }
 
 choose_accelerator

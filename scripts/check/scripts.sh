@@ -70,6 +70,29 @@ else
   echo "debootstrap was not tried: not root, or not installed"
 fi
 
+# A machine that ends while it boots, and a cache with no place for its last words: they are shown.
+fake="$plain/made-up cache"
+tools="$fake/$(grep -om1 'virtme-ng-[0-9.]*[0-9]' scripts/vm-tools.sh)-$(sha256sum <scripts/lib/virtme-ng.txt | cut -c1-8)"
+mkdir -p "$fake/kernel/current" "$tools/bin" "$plain/bin"
+echo 0.0.0-made-up >"$fake/kernel/current/version"
+touch "$tools/.complete" "$fake/logs"
+printf '#!/bin/sh\necho "Kernel panic - not syncing: made up"\nexit 1\n' >"$tools/bin/vng"
+chmod +x "$tools/bin/vng"
+# Emulation, whatever this machine has.
+echo fails >"$fake/kvm-$(uname -r)-0.0.0-made-up"
+# shellcheck disable=SC2031 # the subshell above had one of its own
+path="$PATH:/usr/sbin:/sbin:$plain/bin"
+for tool in qemu-system-x86_64 busybox modprobe file; do
+  PATH="$path" command -v "$tool" >/dev/null || ln -s /bin/true "$plain/bin/$tool"
+done
+boot_status=0
+DEVMEM_CACHE="$fake" PATH="$path" scripts/vm-run.sh -- true >"$plain/said" 2>&1 || boot_status=$?
+if [ "$boot_status" -ne 125 ] || ! grep -q 'Kernel panic - not syncing: made up' "$plain/said" ||
+  ! grep -q 'cannot be kept' "$plain/said"; then
+  wrong "a boot that failed is not explained where the cache takes no log (status $boot_status):" \
+    "$(cat "$plain/said")"
+fi
+
 # What PyPI gives is what was looked at.
 if grep -vE '^(#.*)?$|^[a-z0-9-]+==[0-9a-z.]+ \\$|^  --hash=sha256:[0-9a-f]{64}$' scripts/lib/virtme-ng.txt; then
   wrong "scripts/lib/virtme-ng.txt has a line without a hash or a version"
