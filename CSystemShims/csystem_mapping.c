@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "csystem_thread.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // include/uapi/asm-generic/mman-common.h, Linux 5.14
@@ -83,10 +86,42 @@ static void *populate_part(void *argument) {
   return NULL;
 }
 
+static void *populate_part_on_thread(void *argument) {
+  pthread_setname_np(pthread_self(), "devmem-populate");
+  return populate_part(argument);
+}
+
+// Starts threads for the parts from `first` on, without a wait. A part for which there is none is
+// left to the caller.
+static void start_parts(
+  struct populate_part *parts, unsigned first, unsigned count, const uint64_t *processors) {
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) {
+    return;
+  }
+  if (processors != NULL) {
+    size_t byte_count = csystem_thread_word_count * sizeof(uint64_t);
+    // Fails for want of memory alone. Where none of the processors is there, making a thread does.
+    pthread_attr_setaffinity_np(&attributes, byte_count, (const cpu_set_t *)processors);
+  }
+  // No signal of the process is to be handled on these threads.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (unsigned i = first; i < count; i++) {
+    parts[i].is_started =
+      pthread_create(&parts[i].thread, &attributes, populate_part_on_thread, &parts[i]) == 0;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attributes);
+}
+
 enum { populate_part_limit = 16 };
 
 int csystem_mapping_populate(
-  void *address, size_t byte_count, unsigned part_count, size_t part_alignment) {
+  void *address, size_t byte_count, unsigned part_count, size_t part_alignment,
+  const uint64_t *processors) {
   struct populate_part parts[populate_part_limit];
   if (part_count > populate_part_limit) {
     part_count = populate_part_limit;
@@ -107,21 +142,13 @@ int csystem_mapping_populate(
     parts[count] = (struct populate_part){.address = (char *)address + start, .byte_count = length};
     start += length;
   }
-  // No signal of the process is to be handled on these threads.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (unsigned i = 1; i < count; i++) {
-    parts[i].is_started = pthread_create(&parts[i].thread, NULL, populate_part, &parts[i]) == 0;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  // The calling thread stays where it is: it does a part only where any processor will do.
+  start_parts(parts, processors == NULL ? 1 : 0, count, processors);
   int result = 0;
   for (unsigned i = 0; i < count; i++) {
     if (parts[i].is_started) {
       pthread_join(parts[i].thread, NULL);
     } else {
-      // The first one, and those for which there was no thread.
       populate_part(&parts[i]);
     }
     if (result == 0) {

@@ -33,10 +33,13 @@ int csystem_mapping_unmap(void *address, size_t byte_count);
 /// -EINVAL before Linux 5.14 and on VM_PFNMAP mappings, such as a udmabuf's own since 6.11.
 ///
 /// By `part_count` threads at once (at most 16, the caller's among them), each a part that begins
-/// at a multiple of `part_alignment`; by fewer where no more can be made. All have ended when it
-/// returns, with the first part's error.
+/// at a multiple of `part_alignment`; by fewer where no more can be made. `processors` (NULL, or
+/// csystem_thread_word_count words) are where all of the threads run; then the caller's, which
+/// stays where it is, does only what no other could. All have ended when it returns, with the first
+/// part's error.
 int csystem_mapping_populate(
-  void *address, size_t byte_count, unsigned part_count, size_t part_alignment);
+  void *address, size_t byte_count, unsigned part_count, size_t part_alignment,
+  const uint64_t *processors);
 
 /// mincore-free check for a test: process_vm_readv(2) of this very process, which reads through
 /// get_user_pages. Bytes read; -EFAULT on VM_PFNMAP mappings.

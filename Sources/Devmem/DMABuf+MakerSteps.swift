@@ -100,7 +100,9 @@ extension DMABuf {
         try mapping.bind(to: NUMANode(node))
       }
     }
-    try DevmemError.wrapping(step("populating")) { () throws(Errno) in try mapping.populate() }
+    try DevmemError.wrapping(step("populating")) { () throws(Errno) in
+      try mapping.populate(node: node.map { NUMANode($0) })
+    }
     return mapping
   }
 

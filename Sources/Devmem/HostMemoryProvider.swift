@@ -53,7 +53,7 @@ public final class HostMemoryProvider: MemoryProvider {
     do throws(Errno) {
       let mapping = try MemoryMapping.anonymous(byteCount: byteCount, pageSize: pageSize)
       if let node { try mapping.bind(to: NUMANode(node)) }
-      if pageSize != .base4K { try mapping.populate() }
+      if pageSize != .base4K { try mapping.populate(node: node.map { NUMANode($0) }) }
       pages = Pages(mapping)
     } catch {
       throw .memory(operation, byteCount: byteCount, pageSize: pageSize, node: node, error)

@@ -4,7 +4,7 @@ extension BenchCase {
   /// Every case, in the order of the report.
   public static let all: [BenchCase] =
     baselines + pool + windows + bulks + kinds + threads + poolsOfOneBinding + allocators
-    + creations
+    + creations + populations
 
   /// The cases whose names have `filter` in them; an exact name means that one alone.
   public static func matching(_ filter: String?) -> [BenchCase] {

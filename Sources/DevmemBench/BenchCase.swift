@@ -18,6 +18,8 @@ public struct BenchCase: Sendable {
   /// The two numbers of operations between which instructions are counted; nil when they depend on
   /// how threads interleave, or are not the library's but the kernel's.
   let instructionRange: Range<Int>?
+  /// The name of the case whose time this one's is told as a part of.
+  let comparedTo: String?
   /// Makes what the loop needs, on the thread that is going to run it.
   let prepare: @Sendable () throws -> Loop
 
@@ -27,10 +29,16 @@ public struct BenchCase: Sendable {
     let run: (_ count: Int) throws -> Int
     /// What the measured numbers depend on, for the report.
     var note: String?
+    /// Called after each run, and not measured.
+    let tidy: () -> Void
 
-    init(note: String? = nil, _ run: @escaping (_ count: Int) throws -> Int) {
+    init(
+      note: String? = nil, tidy: @escaping () -> Void = {},
+      _ run: @escaping (_ count: Int) throws -> Int
+    ) {
       self.run = run
       self.note = note
+      self.tidy = tidy
     }
 
     /// Runs the operation `count` times.
@@ -44,6 +52,7 @@ public struct BenchCase: Sendable {
   init(
     _ name: String, _ summary: String, step: Int = 1, runTime: Duration = .milliseconds(4),
     repeatLimit: Int = .max, instructionRange: Range<Int>? = 1024..<66_560,
+    comparedTo: String? = nil,
     prepare: @escaping @Sendable () throws -> Loop
   ) {
     self.name = name
@@ -52,6 +61,7 @@ public struct BenchCase: Sendable {
     self.runTime = runTime
     self.repeatLimit = repeatLimit
     self.instructionRange = instructionRange
+    self.comparedTo = comparedTo
     self.prepare = prepare
   }
 

@@ -116,11 +116,11 @@ public final class MemoryFile: Sendable {
   ///
   /// - Returns: the mapping through which it was done.
   /// - Throws: as ``map(offset:byteCount:)``, ``MemoryMapping/bind(to:)`` and
-  ///   ``MemoryMapping/populate()``.
+  ///   ``MemoryMapping/populate(node:)``.
   package func mapPopulated(node: NUMANode? = nil) throws(Errno) -> MemoryMapping {
     let mapping = try map()
     if let node { try mapping.bind(to: node) }
-    try mapping.populate()
+    try mapping.populate(node: node)
     return mapping
   }
 

@@ -104,23 +104,35 @@
   /// there are processors where it is much, changing no byte. Call it after binding to a node and
   /// before exporting.
   ///
+  /// - Parameter node: where the pages will be: the threads run on its processors, which are next
+  ///   to the memory that they zero.
   /// - Throws: `ENOMEM`; `EFAULT` where a touch would raise SIGBUS (no huge page or tmpfs space
   ///   left on the node); `EINVAL` on a dma-buf's own mapping.
-  package func populate() throws(Errno) {
-    try populate(threadCount: Self.populatingThreadCount(byteCount))
-  }
-
-  /// As ``populate()``, by so many threads.
-  package func populate(threadCount: Int) throws(Errno) {
-    try unsafe system_populate(baseAddress, byteCount: byteCount, threadCount: threadCount)
-  }
-
-  /// One for each processor that this process may run on, but none for less than 32 MiB: zeroing
-  /// that takes a hundred times as long as making a thread.
-  private static func populatingThreadCount(_ byteCount: Int) -> Int {
+  package func populate(node: NUMANode? = nil) throws(Errno) {
+    // Zeroing 32 MiB takes a hundred times as long as making a thread.
     let usable = byteCount >> 25
-    guard usable > 1 else { return 1 }
-    return min(usable, (try? ProcessorSet.ofProcess().numbers.count) ?? 1)
+    guard usable > 1, let ours = try? ProcessorSet.ofProcess() else {
+      return try populate(threadCount: 1)
+    }
+    // A node may have memory alone, or processors that this process may not run on.
+    let near = node.flatMap { try? ProcessorSet.of($0).intersection(ours) }
+    if let near, !near.numbers.isEmpty {
+      try populate(threadCount: min(usable, near.numbers.count), on: near)
+    } else {
+      try populate(threadCount: min(usable, ours.numbers.count))
+    }
+  }
+
+  /// As ``populate(node:)``, by so many threads, and on these processors.
+  package func populate(threadCount: Int, on processors: ProcessorSet? = nil) throws(Errno) {
+    guard let processors else {
+      return try unsafe system_populate(
+        baseAddress, byteCount: byteCount, threadCount: threadCount, processors: nil)
+    }
+    try unsafe processors.words.withUnsafeBufferPointer { words throws(Errno) in
+      try unsafe system_populate(
+        baseAddress, byteCount: byteCount, threadCount: threadCount, processors: words)
+    }
   }
 
   /// Makes pages of this mapping that do not exist yet come from one NUMA node alone

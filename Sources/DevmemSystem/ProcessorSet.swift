@@ -47,6 +47,15 @@ package struct ProcessorSet: Hashable, Sendable {
     zip(words, other.words).allSatisfy { $0 & $1 == 0 }
   }
 
+  /// Those that are in both.
+  package func intersection(_ other: ProcessorSet) -> ProcessorSet {
+    var both = ProcessorSet()
+    for position in words.indices {
+      both.words[position] = words[position] & other.words[position]
+    }
+    return both
+  }
+
   /// The numbers in the set, ascending.
   package var numbers: [Int] {
     (0..<words.count * 64).filter { words[$0 / 64] >> UInt64($0 % 64) & 1 != 0 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Testing
 
 @testable import DevmemBench
@@ -23,6 +24,24 @@ struct BenchResultTests {
   @Test("the median of an even number of runs is the mean of the two in the middle")
   func even() {
     #expect(result([4, 1, 2, 100]).nsPerOp == 3)
+  }
+
+  @Test("a case that is compared to another says so where both were run")
+  func ratio() throws {
+    let slow = BenchCase("slow", "four turns", runTime: .nanoseconds(1)) {
+      BenchCase.Loop { count in
+        usleep(4000)
+        return count
+      }
+    }
+    let fast = BenchCase("fast", "one", runTime: .nanoseconds(1), comparedTo: "slow") {
+      BenchCase.Loop { $0 }
+    }
+    let results = try BenchRunner(repeatCount: 3).run([fast, slow])
+    #expect(results[0].comparedTo == "slow")
+    #expect(results[0].ratio == results[0].nsPerOp / results[1].nsPerOp)
+    #expect(results[1].ratio == nil)
+    #expect(try BenchRunner(repeatCount: 1).run([fast])[0].ratio == nil)
   }
 
   @Test("each case is run as often as asked, but for those that take seconds")

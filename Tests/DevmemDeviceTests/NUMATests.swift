@@ -2,6 +2,8 @@
 
 import Devmem
 import DevmemSystem
+import DevmemTestSupport
+import Synchronization
 import Testing
 
 /// Two nodes at least, which the virtual machine has.
@@ -27,6 +29,36 @@ import Testing
     }
     #expect(elsewhere == 0)
     #expect(try buffer.asImported().byteCount == 8 << 20)
+  }
+
+  @Test("what populates much memory of a node runs on that node's processors", arguments: [0, 1])
+  func populatingThreads(node: Int) throws {
+    let expected = try ProcessorSet.of(NUMANode(node)).description
+    let isOver = DrainFlag()
+    let watcher = Worker()
+    let seen = Mutex<Set<String>>([])
+    watcher.start {
+      while !isOver.isSet {
+        for task in (try? SystemFile.names(in: "/proc/self/task")) ?? [] {
+          guard let text = try? SystemFile.text(at: "/proc/self/task/\(task)/status"),
+            text.hasPrefix("Name:\tdevmem-populate\n"),
+            let line = text.split(separator: "\n").first(where: {
+              $0.hasPrefix("Cpus_allowed_list:")
+            })
+          else { continue }
+          seen.withLock { _ = $0.insert(String(line.dropFirst("Cpus_allowed_list:\t".count))) }
+        }
+      }
+    }
+    let file = try MemoryFile(name: "node", byteCount: 256 << 20)
+    let mapping = try file.mapPopulated(node: NUMANode(node))
+    isOver.set()
+    watcher.run {}
+    watcher.stop()
+    #expect(seen.withLock { $0 } == [expected])
+    for offset in stride(from: 0, to: mapping.byteCount, by: 4 << 20) {
+      #expect(try unsafe NUMANode.node(of: mapping.baseAddress + offset).rawValue == node)
+    }
   }
 
   @Test("one dma-buf of huge pages from both nodes has a CPU mapping from its files")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CTestSupport
 import DevmemSystem
 import DevmemTestSupport
 import Glibc
@@ -103,11 +104,36 @@ import Testing
     }
   }
 
+  @Test("where no thread can be made the caller populates all of it")
+  func populatedWithoutThreads() async {
+    await #expect(processExitsWith: .success) {
+      precondition(ctest_refuse_threads(EAGAIN) == 0)
+      for processors in [nil, try ProcessorSet.ofProcess()] {
+        let file = try MemoryFile(name: "alone", byteCount: 8 << 20)
+        let mapping = try file.map()
+        try mapping.populate(threadCount: 4, on: processors)
+        var status = stat()
+        precondition(unsafe fstat(file.descriptor.rawValue, &status) == 0)
+        precondition(Int(status.st_blocks) * 512 == 8 << 20)
+      }
+    }
+  }
+
+  @Test("processors that are not there do not keep a mapping from being populated")
+  func populatedElsewhere() throws {
+    let file = try MemoryFile(name: "elsewhere", byteCount: 8 << 20)
+    let mapping = try file.map()
+    try mapping.populate(threadCount: 4, on: ProcessorSet(processor: 8191))
+    var status = stat()
+    #expect(unsafe fstat(file.descriptor.rawValue, &status) == 0)
+    #expect(Int(status.st_blocks) * 512 == 8 << 20)
+  }
+
   @Test("when a thread's part cannot be populated, that is the error, and nothing is left behind")
   func populatingFails() async {
     await #expect(processExitsWith: .success) {
       let held = try ResourceCount.now()
-      for hole in [0, 6 << 20, (8 << 20) - 4096] {
+      for (hole, isPinned) in [(0, false), (6 << 20, false), ((8 << 20) - 4096, true), (0, true)] {
         do {
           let file = try MemoryFile(name: "hole", byteCount: 8 << 20)
           let mapping = try file.map()
@@ -115,7 +141,8 @@ import Testing
           let page = unsafe mapping.baseAddress + hole
           precondition(unsafe mprotect(page, 4096, PROT_READ) == 0)
           do throws(Errno) {
-            try mapping.populate(threadCount: 4)
+            try mapping.populate(
+              threadCount: 4, on: isPinned ? ProcessorSet.ofProcess() : nil)
             fatalError("a page without rights was populated")
           } catch {
             precondition(error == .EINVAL || error == .EFAULT || error == .ENOMEM, "\(error)")

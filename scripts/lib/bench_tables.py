@@ -16,7 +16,7 @@ import sys
 ARTICLE = "docs/performance.md"
 # Cases with several threads, and those that make memory; every other one is `one thread`.
 SEVERAL = re.compile(r"^(shared_)?cross_thread_|^many_returners_|^pools_of_one_binding_")
-MAKING = re.compile(r"^create_")
+MAKING = re.compile(r"^(create|populate)_")
 
 
 def group(case):

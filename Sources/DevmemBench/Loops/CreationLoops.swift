@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Devmem
+import DevmemSystem
 
 /// Making a device memory of some size: the memory itself apart from carving it.
 extension BenchCase {
@@ -40,5 +41,41 @@ extension BenchCase {
       let buffer = try DMABuf.memoryFile(byteCount: byteCount)
       return (buffer, "a memory file without an exporter, because: \(error.operation) failed")
     }
+  }
+
+  /// Placing the pages of one memory file, without making it a device memory: what one thread takes
+  /// for it, and what the library's takes, which has others help it.
+  static let populations = [false, true].map { hasHelp in
+    BenchCase(
+      hasHelp ? "populate_256M_threads" : "populate_256M",
+      hasHelp
+        ? "the same by a thread for each processor, as device memory is made"
+        : "place 256 MiB of a memory file's base pages, by one thread",
+      repeatLimit: 7, instructionRange: nil, comparedTo: hasHelp ? "populate_256M" : nil
+    ) {
+      let files = Files()
+      let processors = try ProcessorSet.ofProcess().numbers.count
+      return Loop(
+        note: hasHelp ? "processors: \(processors)" : nil, tidy: { files.mappings = [] }
+      ) { count in
+        for _ in 0..<count {
+          let file = try MemoryFile(name: "populate", byteCount: 256 << 20)
+          let mapping = try file.map()
+          try hasHelp ? mapping.populate() : mapping.populate(threadCount: 1)
+          files.mappings.append(Mapping(mapping))
+        }
+        return count
+      }
+    }
+  }
+
+  /// Mappings whose pages are given back after a run, not in it.
+  private final class Files {
+    var mappings: [Mapping] = []
+  }
+
+  private final class Mapping {
+    private let mapping: MemoryMapping
+    init(_ mapping: consuming MemoryMapping) { self.mapping = mapping }
   }
 }

@@ -14,6 +14,10 @@ public struct BenchResult: Sendable {
   public let cyclesPerOp: Double
   /// Instructions per operation, exact; nil when not asked for or not countable.
   public var instructionsPerOp: Double?
+  /// Its time divided by that of ``comparedTo`` in the same run; nil for most.
+  public internal(set) var ratio: Double?
+  /// The case that ``ratio`` is about.
+  public internal(set) var comparedTo: String?
   /// What the numbers depend on.
   public let note: String?
 

@@ -46,7 +46,16 @@ public struct BenchRunner {
           try Self.time(prepared.benchCase, prepared.loop, prepared.count).run)
       }
     }
-    return all.map { BenchResult(name: $0.benchCase.name, runs: $0.runs, note: $0.loop.note) }
+    var results = all.map {
+      BenchResult(name: $0.benchCase.name, runs: $0.runs, note: $0.loop.note)
+    }
+    for (position, prepared) in all.enumerated() {
+      guard let other = results.first(where: { $0.name == prepared.benchCase.comparedTo })
+      else { continue }
+      results[position].ratio = results[position].nsPerOp / other.nsPerOp
+      results[position].comparedTo = other.name
+    }
+    return results
   }
 
   /// The number of operations that takes about as long as a run should. Also warms everything up.
@@ -74,6 +83,7 @@ public struct BenchRunner {
     try loop.checked(count, of: benchCase.name)
     let cycles = cbench_cycles() &- firstCycle
     let elapsed = clock.now - start
+    loop.tidy()
     let run = BenchResult.Run(
       nsPerOp: elapsed / .nanoseconds(1) / Double(count),
       cyclesPerOp: Double(cycles) / Double(count))

@@ -18,6 +18,9 @@ struct BenchReport {
         if let count = result.instructionsPerOp {
           members.append(("instructionsPerOp", .number(count)))
         }
+        if let ratio = result.ratio, let other = result.comparedTo {
+          members += [("ratio", .number(Self.rounded(ratio))), ("comparedTo", .string(other))]
+        }
         return .object(members)
       })
   }
@@ -35,6 +38,9 @@ struct BenchReport {
     }
     var text = Self.aligned(rows)
     for result in results {
+      if let ratio = result.ratio, let other = result.comparedTo {
+        text += "\(result.name): \(Self.text(ratio, decimals: 2)) of \(other)\n"
+      }
       if let note = result.note { text += "\(result.name): \(note)\n" }
     }
     return text
