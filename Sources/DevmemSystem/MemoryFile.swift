@@ -70,7 +70,11 @@ public final class MemoryFile: Sendable {
   /// - Throws: `EINVAL` if it is no memory file, or an empty one; it is closed then.
   package init(adopting descriptor: consuming OwnedFileDescriptor) throws(Errno) {
     // Only memory files have seals, so the question tells them from a file on tmpfs.
-    _ = try system_memoryFileSeals(descriptor.rawValue)
+    do throws(Errno) {
+      _ = try system_memoryFileSeals(descriptor.rawValue)
+    } catch {
+      throw error == .EBADF ? .EINVAL : error
+    }
     let pageByteCount = try system_memoryFilePageSize(descriptor.rawValue)
     let byteCount = try system_byteCount(descriptor.rawValue)
     guard byteCount > 0,

@@ -29,6 +29,7 @@ internal import CSystemShims
   func join(group: UInt32) throws(Errno) { try unsafe system_netlinkJoin(socket, group: group) }
 
   func send(_ bytes: [UInt8]) throws(Errno) {
+    if SystemCallSeam.answersNetlink(bytes, port) { return }
     try unsafe bytes.withUnsafeBufferPointer { bytes throws(Errno) in
       try unsafe system_netlinkSend(socket, UnsafeRawBufferPointer(bytes))
     }

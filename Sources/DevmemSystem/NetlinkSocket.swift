@@ -105,6 +105,7 @@ package struct NetlinkSocket: ~Copyable, Sendable {
 
   /// One datagram. `SO_RCVTIMEO` alone would begin anew after each signal and each datagram.
   private func receive(before deadline: Deadline) throws(Errno) -> [UInt8] {
+    if let answer = try SystemCallSeam.netlinkAnswer() { return answer }
     guard try wait(milliseconds: Int(deadline.milliseconds)) else { throw .EAGAIN }
     return try handle.receive(capacity: Self.bufferByteCount)
   }

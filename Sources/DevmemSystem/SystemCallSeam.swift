@@ -4,7 +4,8 @@ internal import CSystemShims
 internal import Synchronization
 
 /// The one seam of the package's tests: makes the N-th call of a given name on this thread fail
-/// with a chosen errno, or counts the calls.
+/// with a chosen errno, counts the calls, has base pages of another size,
+/// or answers instead of netlink.
 ///
 /// It is there in release builds too. Off, it costs one relaxed load beside a system call. What is
 /// forced belongs to the calling thread, so that tests may run side by side; a body that hops
@@ -20,6 +21,9 @@ package enum SystemCallSeam {
     var callsBeforeForcing = 0
     var remainingForcedCount = 0
     var counts: [SystemCall: Int] = [:]
+    var pageByteCount: Int?
+    var answerNetlink: ((_ request: [UInt8], _ port: UInt32) -> [[UInt8]])?
+    var netlinkAnswers: [[UInt8]] = []
   }
 
   /// Runs `body`; on this thread, calls number `occurrence` (from 1) up to
@@ -48,10 +52,66 @@ package enum SystemCallSeam {
     return script.counts
   }
 
+  /// Runs `body`; on this thread the kernel's base pages are of so many bytes, and memory files
+  /// made of them say so (`f_bsize`). Larger ones than the kernel's alone: what is asked of the
+  /// kernel is then a multiple of its own, too.
+  package static func pretending<Result: ~Copyable, Failure: Error>(
+    basePageByteCount: Int, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    precondition(basePageByteCount.nonzeroBitCount == 1, "a power of two")
+    let script = Script()
+    script.pageByteCount = basePageByteCount
+    return try run(script, body)
+  }
+
+  /// Runs `body`; on this thread netlink requests do not reach the kernel.
+  ///
+  /// - Parameter answer: the datagrams that come instead of the kernel's, for the bytes of a
+  ///   request from the socket of that address (`nl_pid`). When they are read, nothing more comes.
+  package static func answeringNetlink<Result: ~Copyable, Failure: Error>(
+    _ answer: @escaping (_ request: [UInt8], _ port: UInt32) -> [[UInt8]],
+    _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let script = Script()
+    script.answerNetlink = answer
+    return try run(script, body)
+  }
+
+  /// Whether a netlink request was answered by a test.
+  static func answersNetlink(_ request: [UInt8], _ port: UInt32) -> Bool {
+    if armedThreadCount.load(ordering: .relaxed) == 0 { return false }
+    guard let script = current, let answer = script.answerNetlink else { return false }
+    script.netlinkAnswers = answer(request, port)
+    return true
+  }
+
+  /// The next datagram of a test; nil where the kernel's are to be read.
+  ///
+  /// - Throws: `EAGAIN` when there is none: what a socket says whose time limit has passed.
+  static func netlinkAnswer() throws(Errno) -> [UInt8]? {
+    if armedThreadCount.load(ordering: .relaxed) == 0 { return nil }
+    guard let script = current, script.answerNetlink != nil else { return nil }
+    guard !script.netlinkAnswers.isEmpty else { throw .EAGAIN }
+    return script.netlinkAnswers.removeFirst()
+  }
+
+  /// What is pretended on this thread.
+  static var basePageByteCount: Int? {
+    if armedThreadCount.load(ordering: .relaxed) == 0 { return nil }
+    return current?.pageByteCount
+  }
+
+  private static var current: Script? {
+    guard let pointer = unsafe csystem_seam_get() else { return nil }
+    return unsafe Unmanaged<Script>.fromOpaque(pointer).takeUnretainedValue()
+  }
+
   private static func run<Result: ~Copyable, Failure: Error>(
     _ script: Script, _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let outer = unsafe csystem_seam_get()
+    // A call is forced, or counted, where pages are pretended.
+    script.pageByteCount = script.pageByteCount ?? current?.pageByteCount
     unsafe csystem_seam_set(Unmanaged.passUnretained(script).toOpaque())
     armedThreadCount.add(1, ordering: .relaxed)
     defer {
@@ -72,8 +132,7 @@ package enum SystemCallSeam {
 
   @inline(never)
   private static func scripted(_ call: SystemCall) -> Errno? {
-    guard let pointer = unsafe csystem_seam_get() else { return nil }
-    let script = unsafe Unmanaged<Script>.fromOpaque(pointer).takeUnretainedValue()
+    guard let script = current else { return nil }
     script.counts[call, default: 0] += 1
     guard script.forcedCall == call, script.remainingForcedCount > 0 else { return nil }
     if script.callsBeforeForcing > 0 {

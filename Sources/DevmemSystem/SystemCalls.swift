@@ -159,11 +159,16 @@ func system_memoryFileAddSeals(_ number: Int32, _ seals: UInt32) throws(Errno) {
 }
 
 func system_memoryFileSeals(_ number: Int32) throws(Errno) -> UInt32 {
-  UInt32(try perform(.memoryFileSeals) { csystem_memfd_seals(number) })
+  // EBADF of a descriptor that only names a file (O_PATH), as somebody else may send one.
+  UInt32(try perform(.memoryFileSeals, .mayBeOfAnotherKind) { csystem_memfd_seals(number) })
 }
 
 func system_memoryFilePageSize(_ number: Int32) throws(Errno) -> Int {
-  try perform(.memoryFilePageSize) { csystem_memfd_page_byte_count(number) }
+  let byteCount = try perform(.memoryFilePageSize) { csystem_memfd_page_byte_count(number) }
+  guard let pretended = SystemCallSeam.basePageByteCount,
+    byteCount == Int(csystem_process_page_byte_count())
+  else { return byteCount }
+  return pretended
 }
 
 // MARK: - Mappings
@@ -203,12 +208,13 @@ func system_unmap(_ address: UnsafeMutableRawPointer, byteCount: Int) throws(Err
 }
 
 func system_populate(
-  _ address: UnsafeMutableRawPointer, byteCount: Int, threadCount: Int
+  _ address: UnsafeMutableRawPointer, byteCount: Int, threadCount: Int,
+  processors: UnsafeBufferPointer<UInt64>?
 ) throws(Errno) {
   try perform(.populate, .mayFault) {
     // Parts of whole huge pages, whatever the pages are.
     unsafe csystem_mapping_populate(
-      address, byteCount, UInt32(clamping: max(threadCount, 1)), 2 << 20)
+      address, byteCount, UInt32(clamping: max(threadCount, 1)), 2 << 20, processors?.baseAddress)
   }
 }
 

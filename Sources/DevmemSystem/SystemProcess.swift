@@ -68,7 +68,9 @@ package enum SystemProcess {
   }
 
   /// Bytes of a base page: 4096 on x86-64.
-  package static var pageByteCount: Int { Int(csystem_process_page_byte_count()) }
+  package static var pageByteCount: Int {
+    SystemCallSeam.basePageByteCount ?? Int(csystem_process_page_byte_count())
+  }
 
   /// Bytes that could be allocated now without pushing others out (`MemAvailable` of
   /// /proc/meminfo).

@@ -118,6 +118,35 @@ import Testing
     }
   }
 
+  @Test("where pages are larger, so are a card's buffers, and --page-size means the kernel's")
+  func largerPages() throws {
+    try SystemCallSeam.pretending(basePageByteCount: 16 << 10) { () throws in
+      let recv = ["--interface", "lo"]
+      #expect(try RecvCommand.parse(recv).iovSize.value == 16 << 10)
+      let small = refusal { try RecvCommand.parse(recv + ["--iov-size", "4K"]) }
+      #expect(RecvCommand.message(for: small).contains("use 16K or more"))
+      let uneven = refusal { try RecvCommand.parse(recv + ["--buffer-size", "20K"]) }
+      #expect(RecvCommand.message(for: uneven).contains("multiple of 16K"))
+      // What a pool hands out for sending may be smaller than a page.
+      let send = ["10.0.0.1", "--interface", "lo", "--bytes", "1", "--iov-size", "4K"]
+      #expect(try SendCommand.parse(send).iovSize.value == 4096)
+      #expect(try DemoCommand.parse([]).options().pageSize == .base4K)
+      #expect(try DemoCommand.parse(["--page-size", "16K"]).options().pageSize == .base4K)
+      let other = refusal { try DemoCommand.parse(["--page-size", "4K"]) }
+      #expect(DemoCommand.message(for: other).contains("16K or 2M"))
+    }
+  }
+
+  private func refusal<Command>(_ body: () throws -> Command) -> any Error {
+    do {
+      _ = try body()
+    } catch {
+      return error
+    }
+    Issue.record("it was taken")
+    return CommandError("nothing")
+  }
+
   @Test(
     "arguments that make no sense end in status 64",
     arguments: [

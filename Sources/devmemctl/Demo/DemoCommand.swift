@@ -28,8 +28,8 @@ struct DemoCommand: ParsableCommand {
   @Option(help: "Who makes the dma-buf: udmabuf, heap, drm, or memory-file (none: a stand-in).")
   var exporter: DemoOptions.Exporter = .udmabuf
 
-  @Option(help: ArgumentHelp("Pages beneath: 4K or 2M.", valueName: "size"))
-  var pageSize: ByteCount = ByteCount(4096)
+  @Option(help: ArgumentHelp("Pages beneath: the kernel's (4K), or 2M.", valueName: "size"))
+  var pageSize: ByteCount = ByteCount(PageSize.base4K.byteCount)
 
   @Option(help: ArgumentHelp("Size of an IOV: a power of two, 4K to 2M.", valueName: "size"))
   var iovSize: ByteCount = ByteCount(4096)
@@ -63,11 +63,7 @@ struct DemoCommand: ParsableCommand {
   func options() throws -> DemoOptions {
     var options = try sourceOptions()
     options.exporter = exporter
-    switch pageSize.value {
-    case 4096: options.pageSize = .base4K
-    case 2 << 20: options.pageSize = .huge2M
-    default: throw ValidationError("--page-size \(pageSize): use 4K or 2M.")
-    }
+    options.pageSize = try PageSize(option: pageSize)
     let size = iovSize.value
     guard (4096...2 << 20).contains(size), size & (size - 1) == 0 else {
       throw ValidationError("--iov-size \(iovSize): use a power of two from 4K to 2M.")

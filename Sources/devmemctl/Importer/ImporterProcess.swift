@@ -31,8 +31,7 @@ final class ImporterProcess {
 
   /// Hands the buffer's descriptor over and waits until the importer has mapped it.
   func send(_ buffer: DMABuf) throws {
-    var hello = MessageHeader(
-      .hello, count: buffer.byteCount >> 12, flag: buffer.isExported ? 1 : 0)
+    var hello = MessageHeader(.hello, count: 0, flag: buffer.isExported ? 1 : 0)
     let bytes = unsafe withUnsafeBytes(of: &hello) { unsafe Array($0) }
     try buffer.sendDescriptor(over: socket, message: bytes)
     var answer = MessageBuffer()

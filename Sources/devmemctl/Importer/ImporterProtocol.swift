@@ -5,7 +5,7 @@
 /// Every message begins with a `MessageHeader`; both ends run on one machine, so integers are in
 /// its byte order.
 ///
-///     demo -> importer   hello    count = dma-buf bytes >> 12, the descriptor as SCM_RIGHTS
+///     demo -> importer   hello    the descriptor as SCM_RIGHTS
 ///     importer -> demo   ready
 ///     demo -> importer   batch    count fragments
 ///     importer -> demo   tokens   count tokens

@@ -34,8 +34,8 @@ struct NetdevBindCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Size of a receive buffer, above 4K.", valueName: "size"))
   var rxPageSize: ByteCount?
 
-  @Option(help: ArgumentHelp("Pages beneath: 4K or 2M.", valueName: "size"))
-  var pageSize: ByteCount = ByteCount(4096)
+  @Option(help: ArgumentHelp("Pages beneath: the kernel's (4K), or 2M.", valueName: "size"))
+  var pageSize: ByteCount = ByteCount(PageSize.base4K.byteCount)
 
   @Option(help: ArgumentHelp("Hand the dma-buf out at this Unix socket.", valueName: "path"))
   var socket: String?
@@ -56,9 +56,7 @@ struct NetdevBindCommand: ParsableCommand {
   var json = false
 
   func validate() throws {
-    guard [4096, 2 << 20].contains(pageSize.value) else {
-      throw ValidationError("--page-size \(pageSize): use 4K or 2M.")
-    }
+    _ = try PageSize(option: pageSize)
     guard (1...TransferOptions.byteCountLimit).contains(bytes.value) else {
       throw ValidationError(
         "--bytes \(bytes): use 1 to \(ByteCount(TransferOptions.byteCountLimit)).")
@@ -84,8 +82,7 @@ struct NetdevBindCommand: ParsableCommand {
       }
       let queues = try send ? [] : card.queues?.queues ?? NICSetup.lastQueues(1, of: interface)
       let buffer = try DMABuf.udmabuf(
-        byteCount: bytes.value, pageSize: pageSize.value == 4096 ? .base4K : .huge2M,
-        name: "devmemctl-bind")
+        byteCount: bytes.value, pageSize: PageSize(option: pageSize), name: "devmemctl-bind")
       let cardGuard =
         try send || noSetup ? nil : NICGuard(interface, queues: queues, rules: card.rules(queues))
       cardGuard?.noteWarnings()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Devmem
 
 /// A size given by a person: a number of bytes with an optional binary suffix (4096, 64K, 2M, 1G).
 struct ByteCount: Sendable, Equatable, ExpressibleByArgument {
@@ -43,5 +44,19 @@ extension ByteCount: CustomStringConvertible {
       return tenths % 10 == 0 ? "\(tenths / 10) \(unit)" : "\(tenths / 10).\(tenths % 10) \(unit)"
     }
     return value == 1 ? "1 byte" : "\(value) bytes"
+  }
+}
+
+extension PageSize {
+  /// The pages that a person means who gives their size.
+  init(option byteCount: ByteCount) throws {
+    switch byteCount.value {
+    case PageSize.base4K.byteCount: self = .base4K
+    case PageSize.huge2M.byteCount: self = .huge2M
+    default:
+      throw ValidationError(
+        "--page-size \(byteCount): this kernel's pages are of \(PageSize.base4K.byteCount >> 10)K"
+          + " or 2M.")
+    }
   }
 }

@@ -29,7 +29,7 @@ struct RecvCommand: ParsableCommand {
   var queues: QueueList?
 
   @Option(help: ArgumentHelp("Size of a receive buffer of the card.", valueName: "size"))
-  var iovSize: ByteCount = ByteCount(4096)
+  var iovSize: ByteCount = ByteCount(PageSize.base4K.byteCount)
 
   @Option(help: ArgumentHelp("Stop after so many bytes (K, M, G).", valueName: "n"))
   var bytes: ByteCount?
@@ -55,6 +55,12 @@ struct RecvCommand: ParsableCommand {
   func validate() throws {
     try transfer.validate()
     try TransferOptions.checkIOVSize(iovSize)
+    // rx-page-size (Documentation/netlink/specs/netdev.yaml) is of pages.
+    guard iovSize.value >= PageSize.base4K.byteCount else {
+      throw ValidationError(
+        "--iov-size \(iovSize): a card's buffers are not smaller than this kernel's pages:"
+          + " use \(PageSize.base4K.byteCount >> 10)K or more.")
+    }
     // No buffer has more fragments than bytes.
     guard (0...transfer.bufferSize.value).contains(hold) else {
       throw ValidationError("--hold \(hold): use 0 to the number of buffers in --buffer-size.")

@@ -43,7 +43,8 @@ enum RecvRun {
     let interface = stack.card
     let binding = try NetdevBinding.receive(
       buffer, interface: interface, queues: queues,
-      rxPageByteCount: options.iovSize.value == 4096 ? nil : options.iovSize.value)
+      rxPageByteCount: options.iovSize.value == PageSize.base4K.byteCount
+        ? nil : options.iovSize.value)
     defer { binding.close() }
     var report = RecvReport(
       interface: interface.name, queues: queues, bindingID: binding.id,

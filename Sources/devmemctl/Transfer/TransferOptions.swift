@@ -27,9 +27,10 @@ struct TransferOptions: ParsableArguments {
   var json = false
 
   func validate() throws {
-    guard (1...Self.byteCountLimit).contains(bufferSize.value), bufferSize.value % 4096 == 0 else {
+    let page = PageSize.base4K.byteCount
+    guard (1...Self.byteCountLimit).contains(bufferSize.value), bufferSize.value % page == 0 else {
       throw ValidationError(
-        "--buffer-size \(bufferSize): use a multiple of 4K, up to"
+        "--buffer-size \(bufferSize): use a multiple of \(page >> 10)K, up to"
           + " \(ByteCount(Self.byteCountLimit)).")
     }
     guard (2...255).contains(period) else {
