@@ -5,6 +5,7 @@ import DevmemNet
 import DevmemSystem
 import DevmemTestSupport
 import Foundation
+import Glibc
 import Testing
 
 @testable import devmemctl
@@ -137,6 +138,60 @@ struct DevmemPeerTests {
     let output = try receiver.wait()
     #expect(output.status == 1)
     #expect(try NICState.now() == before)
+  }
+
+  @Test(
+    "a sender whose peer does not read, or does not answer, ends with the first signal",
+    arguments: [(SIGINT, true), (SIGTERM, true), (SIGINT, false)])
+  func interruptedSender(signal: Int32, isConnected: Bool) throws {
+    let listener = try PlainPeer.listen(isIPv6: false)
+    let tool = try ToolProcess(
+      DevmemctlProcess.executable,
+      ["send", isConnected ? DevmemSim.peer.ipv4 : "10.45.0.77", "--bytes", "4G"]
+        + ["--interface", DevmemSim.here.interface, "--port", "\(listener.port)"]
+        + ["--connect-timeout", "600"])
+    var peer: TCPSocket?
+    if isConnected {
+      try #require(try listener.wait(for: .readable, milliseconds: 60_000))
+      peer = try listener.accept()
+    }
+    try waitForStandstill(of: tool, sendingTo: peer)
+    let number = tool.process.processIdentifier
+    kill(number, signal)
+    for _ in 0..<1200 where tool.process.isRunning { usleep(50_000) }
+    if tool.process.isRunning {
+      Issue.record("still there a minute after signal \(signal)")
+      kill(number, SIGKILL)
+    }
+    let output = try tool.wait()
+    #expect(output.status == 1)
+    let word = signal == SIGINT ? "interrupted" : "terminated"
+    #expect(output.standardError.hasSuffix("Error: \(word)\n"), "\(output.standardError)")
+    withExtendedLifetime(peer) {}
+  }
+
+  /// Waits until a sender notes signals, and until nothing more comes to a peer that does not read.
+  private func waitForStandstill(of tool: ToolProcess, sendingTo peer: TCPSocket?) throws {
+    let path = "/proc/\(tool.process.processIdentifier)/status"
+    var isReady = false
+    while !isReady, tool.process.isRunning {
+      usleep(50_000)
+      let line = try SystemFile.text(at: path).split(separator: "\n").first {
+        $0.hasPrefix("SigCgt:")
+      }
+      let caught = line.flatMap { UInt64($0.split(separator: "\t").last ?? "", radix: 16) } ?? 0
+      // Bit 0 is signal 1.
+      isReady = caught >> UInt64(SIGINT - 1) & 1 == 1
+    }
+    guard let peer else { return }
+    var (waiting, before, same) = (Int32(0), Int32(-1), 0)
+    while same < 10, tool.process.isRunning {
+      usleep(100_000)
+      // FIONREAD
+      try #require(unsafe ioctl(peer.descriptor.rawValue, 0x541B, &waiting) == 0)
+      same = waiting > 0 && waiting == before ? same + 1 : 0
+      before = waiting
+    }
   }
 }
 
