@@ -36,6 +36,36 @@ _Static_assert(
   CMSG_SPACE(sizeof(struct csystem_devmem_fragment)) == CSYSTEM_DEVMEM_CONTROL_BYTE_COUNT,
   "control memory");
 
+size_t csystem_devmem_fragments_in(
+  const void *control, size_t control_byte_count, struct csystem_devmem_fragment *fragments,
+  size_t limit) {
+  size_t count = 0;
+  size_t offset = 0;
+  struct cmsghdr header;
+  // Not by CMSG_NXTHDR, which reads the length of a header that may not be there.
+  while (count < limit && offset < control_byte_count &&
+         control_byte_count - offset >= sizeof(header)) {
+    size_t room = control_byte_count - offset;
+    memcpy(&header, (const char *)control + offset, sizeof(header));
+    if (header.cmsg_len < CMSG_LEN(0)) {
+      break;
+    }
+    int isOurs = header.cmsg_level == SOL_SOCKET &&
+                 (header.cmsg_type == DEVMEM_LINEAR || header.cmsg_type == DEVMEM_DMABUF);
+    size_t needed = CMSG_LEN(sizeof(struct csystem_devmem_fragment));
+    if (isOurs && header.cmsg_len >= needed && room >= needed) {
+      struct csystem_devmem_fragment *fragment = &fragments[count++];
+      memcpy(fragment, (const char *)control + offset + CMSG_LEN(0), sizeof(*fragment));
+      fragment->is_linear = header.cmsg_type == DEVMEM_LINEAR;
+    }
+    if (header.cmsg_len >= room) {
+      break;
+    }
+    offset += CMSG_ALIGN(header.cmsg_len);
+  }
+  return count;
+}
+
 int64_t csystem_devmem_receive(
   int fd, const struct csystem_socket_vector *vectors, size_t vector_count, int waits,
   void *control, size_t control_byte_count, struct csystem_devmem_fragment *fragments,
@@ -54,20 +84,8 @@ int64_t csystem_devmem_receive(
   }
   *is_truncated = (message.msg_flags & MSG_CTRUNC) != 0;
   size_t limit = control_byte_count / CSYSTEM_DEVMEM_CONTROL_BYTE_COUNT;
-  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-       header != NULL && *fragment_count < limit; header = CMSG_NXTHDR(&message, header)) {
-    int isOurs = header->cmsg_level == SOL_SOCKET &&
-                 (header->cmsg_type == DEVMEM_LINEAR || header->cmsg_type == DEVMEM_DMABUF);
-    size_t room = (size_t)((char *)control + control_byte_count - (char *)CMSG_DATA(header));
-    if (
-      !isOurs || header->cmsg_len < CMSG_LEN(sizeof(struct csystem_devmem_fragment)) ||
-      room < sizeof(struct csystem_devmem_fragment)) {
-      continue;
-    }
-    struct csystem_devmem_fragment *fragment = &fragments[(*fragment_count)++];
-    memcpy(fragment, CMSG_DATA(header), sizeof(*fragment));
-    fragment->is_linear = header->cmsg_type == DEVMEM_LINEAR;
-  }
+  *fragment_count =
+    csystem_devmem_fragments_in(control, message.msg_controllen, fragments, limit);
   return count;
 }
 

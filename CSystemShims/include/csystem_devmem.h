@@ -50,6 +50,12 @@ struct csystem_devmem_token_range {
   uint32_t count;
 };
 
+/// The fragments that control messages describe, up to `limit`; lengths are believed as far as
+/// there are bytes. How many there are.
+size_t csystem_devmem_fragments_in(
+  const void *control, size_t control_byte_count, struct csystem_devmem_fragment *fragments,
+  size_t limit);
+
 /// recvmsg(MSG_SOCK_DEVMEM), which never takes more than the vectors have room for, although only
 /// linear bytes are written to them; those lie one behind the other.
 ///

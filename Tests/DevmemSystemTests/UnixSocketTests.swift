@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CSystemShims
 import DevmemSystem
 import DevmemTestSupport
 import Glibc
@@ -205,25 +204,6 @@ import Testing
         withExtendedLifetime(client) {}
         unsafe unlink(path)
       }
-    }
-  }
-
-  @Test("lengths in control messages are believed as far as there are bytes")
-  func lyingLengths() {
-    var generator = SeededGenerator(seed: 9)
-    for _ in 0..<20_000 {
-      let count = Int.random(in: 0...96, using: &generator)
-      var control = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
-      if count >= 16 {
-        // cmsg_len, SOL_SOCKET, SCM_RIGHTS
-        let length = [0, 1, 15, 16, 17, 20, 24, 4096, UInt64.max].randomElement(using: &generator)!
-        let header = unsafe withUnsafeBytes(of: (length, UInt32(1), UInt32(1))) { unsafe Array($0) }
-        control.replaceSubrange(0..<16, with: header)
-      }
-      let limit = Int.random(in: 0...4, using: &generator)
-      var numbers = [Int32](repeating: -1, count: limit + 1)
-      let used = unsafe csystem_unixsocket_descriptors_in(control, count, &numbers, limit)
-      #expect(used <= limit && numbers[limit] == -1)
     }
   }
 

@@ -35,7 +35,8 @@ struct ImporterCommand: ParsableCommand {
     }
   }
 
-  private static func serve(_ connection: UnixSocket) throws {
+  /// From the hello to the result.
+  static func serve(_ connection: UnixSocket) throws {
     var message = MessageBuffer()
     let buffer: DMABuf
     switch try message.receiveWithDescriptor(from: connection) {

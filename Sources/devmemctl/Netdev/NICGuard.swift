@@ -140,14 +140,15 @@ final class NICGuard {
   }
 
   /// What the other process says.
-  private enum Answer {
+  enum Answer {
     case ready([String])
     case restored
     case failed(String)
     case gone
   }
 
-  private static func answer(
+  /// The next thing that it says; what makes no sense counts as its end.
+  static func answer(
     _ socket: UnixSocket, _ patience: PeerWait, isInterruptible: Bool
   ) throws(CommandError) -> Answer {
     try patience.wait(
