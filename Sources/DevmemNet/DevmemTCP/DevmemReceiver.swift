@@ -49,7 +49,7 @@ public struct DevmemReceiver: ~Copyable, PacketReceiver {
   /// A receiver on a connected TCP socket.
   /// - Parameters:
   ///   - stream: the socket, blocking or not, whose flow is steered to the binding's queues
-  ///     (``NICSetup``). Closed after the receiver and its last fragment.
+  ///     (`NICSetup`). Closed after the receiver and its last fragment.
   ///   - binding: the memory, bound for receiving; kept as long as the receiver.
   ///   - linear: a pool of host memory for bytes that do not come in device memory.
   ///   - configuration: how much to take at once and to hold.
