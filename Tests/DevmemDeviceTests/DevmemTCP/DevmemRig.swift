@@ -56,7 +56,7 @@ final class DevmemRig {
   func accept(from listener: TCPSocket? = nil, isBlocking: Bool = false) throws
     -> OwnedFileDescriptor
   {
-    let socket = try (listener ?? self.listener).accept().descriptor.duplicate()
+    let socket = try (listener ?? self.listener).acceptDescriptor()
     try socket.setBlocking(isBlocking)
     return socket
   }

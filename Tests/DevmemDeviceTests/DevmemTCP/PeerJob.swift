@@ -114,7 +114,7 @@ enum PeerSend {
           let vector = unsafe IOVector(
             baseAddress: place.baseAddress! + done, byteCount: size - done)
           done += try unsafe withUnsafePointer(to: vector) {
-            try unsafe socket.send(UnsafeBufferPointer(start: $0, count: 1))
+            try unsafe socket.descriptor.send(UnsafeBufferPointer(start: $0, count: 1))
           }
         }
       }

@@ -114,7 +114,7 @@ struct SenderCoreTests {
     let buffer = try DMABuf.memoryFile(byteCount: 1 << 16)
     let carving = try DMABufCarving(buffer, addressing: .bufferOffset)
     let pool = try PagePool(provider: DMABufMemoryProvider(carving))
-    try flow.far.setZerocopy(true)
+    try flow.far.descriptor.setZerocopy(true)
     let core = try Self.core(flow.far, buffer: buffer, carving: carving)
     for _ in 0..<2 {
       var packet = Packet(fragmentCapacity: 4)
