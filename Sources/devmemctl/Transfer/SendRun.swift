@@ -102,7 +102,7 @@ enum SendRun {
         }
       }
       guard count > 0 else { return }
-      packet.append(PayloadFragment(netmem: netmem, offset: 0, byteCount: count))
+      packet.append(PayloadFragment(netmem: netmem, offsetInIOV: 0, byteCount: count))
     }
   }
 

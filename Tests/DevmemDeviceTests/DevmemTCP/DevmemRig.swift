@@ -154,9 +154,9 @@ final class HeldFragment: @unchecked Sendable {
     }
   }
 
-  var bufferOffset: UInt64? {
+  var offset: UInt64? {
     switch fragment {
-    case .some(let fragment): return fragment.bufferOffset
+    case .some(let fragment): return fragment.offset
     case .none: return nil
     }
   }

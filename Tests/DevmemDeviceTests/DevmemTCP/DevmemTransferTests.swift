@@ -191,7 +191,7 @@ struct DevmemTransferTests {
                 }
               }
             }
-            packet.append(PayloadFragment(netmem: netmem, offset: 0, byteCount: 4096))
+            packet.append(PayloadFragment(netmem: netmem, offsetInIOV: 0, byteCount: 4096))
           }
           #expect(try sender.send(&packet) == .sent)
         }

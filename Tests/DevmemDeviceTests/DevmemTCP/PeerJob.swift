@@ -90,7 +90,7 @@ enum PeerSend {
             }
           }
         }
-        packet.append(PayloadFragment(netmem: netmem, offset: start, byteCount: size))
+        packet.append(PayloadFragment(netmem: netmem, offsetInIOV: start, byteCount: size))
         sent += size
       }
       try sender.sendAll(&packet)
