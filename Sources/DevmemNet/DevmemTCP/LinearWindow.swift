@@ -63,7 +63,8 @@ struct LinearWindow: ~Copyable {
       if used + count == iovByteCount {
         fragments.append(PayloadFragment(linear: netmem, offsetInIOV: used, byteCount: count))
       } else {
-        fragments.append(PayloadFragment(linear: netmem.share(), offsetInIOV: used, byteCount: count))
+        fragments.append(
+          PayloadFragment(linear: netmem.share(), offsetInIOV: used, byteCount: count))
         used += count
         current = consume netmem
       }
