@@ -134,8 +134,8 @@ struct SharedCardTests {
     let card = try SimulatedNIC().interface
     let before = try NICSnapshot(of: card)
     var generator = SeededGenerator(seed: seed)
-    let traffic = try OrdinaryTraffic(connections: 16)
-    #expect(try traffic.reachesAllQueues(of: card), "else the test could not fail")
+    let traffic = try #require(
+      try OrdinaryTraffic.overAllQueues(of: card), "else the test could not fail")
     let owners = try Owners()
     let pin = try MemoryProviderPin()
     for number in 1...Self.count {
@@ -292,14 +292,25 @@ private final class OrdinaryTraffic: Sendable {
   private let state = Mutex(State())
   private let listener: TCPSocket
   private let job: Mutex<PeerJob<Void>?>
-  private static let port: UInt16 = 5299
+  private let port: UInt16
   private let noSignal = Int32(MSG_NOSIGNAL)
   private let wholeMessage = Int32(MSG_WAITALL)
 
-  init(connections: Int) throws {
+  /// The card's hash has a new key each time: 16 connections miss one of four queues in 4 of 100.
+  static func overAllQueues(of card: NetworkInterface) throws -> OrdinaryTraffic? {
+    for port in UInt16(5290)..<5300 {
+      let traffic = try OrdinaryTraffic(connections: 16, port: port)
+      if try traffic.reachesAllQueues(of: card) { return traffic }
+      try traffic.end()
+    }
+    return nil
+  }
+
+  init(connections: Int, port: UInt16) throws {
     let listener = try TCPSocket.listen(
-      on: TCPEndpoint(address: DevmemSim.here.ipv4, port: Self.port), backlog: connections)
+      on: TCPEndpoint(address: DevmemSim.here.ipv4, port: port), backlog: connections)
     self.listener = listener
+    self.port = port
     job = Mutex(nil)
     Thread.detachNewThread { [self] in
       for _ in 0..<connections {
@@ -309,7 +320,7 @@ private final class OrdinaryTraffic: Sendable {
     }
     job.withLock {
       $0 = PeerJob { [self] in
-        let endpoint = TCPEndpoint(address: DevmemSim.here.ipv4, port: Self.port)
+        let endpoint = TCPEndpoint(address: DevmemSim.here.ipv4, port: port)
         let sockets = try (0..<connections).map { _ in try TCPSocket.connect(to: endpoint) }
         var round: UInt8 = 0
         while !state.withLock({ $0.isEnding }) {
@@ -343,8 +354,8 @@ private final class OrdinaryTraffic: Sendable {
       return counts
     }
     let before = try packets()
-    for _ in 0..<1000 {
-      usleep(10_000)
+    for _ in 0..<200 {
+      usleep(20_000)
       let now = try packets()
       if !now.isEmpty, now.allSatisfy({ $0.value > before[$0.key] ?? 0 }) { return true }
       if !problems.isEmpty { return false }
