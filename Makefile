@@ -9,7 +9,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
-# Passed on to devmemctl by demo, doctor and bench: make demo ARGS="--json --bytes 256M"
+# Passed on to the program by demo, doctor and bench: make demo ARGS="--json --bytes 256M"
 ARGS ?=
 MINUTES ?= 1
 

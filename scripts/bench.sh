@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Builds and runs the benchmarks, on this machine: times measured in an emulated one mean nothing.
-# Standard output is that of `devmemctl bench` alone.
+# Standard output is that of `devmem-bench` alone.
 #
-#   scripts/bench.sh [ARGUMENTS...]            see devmemctl bench --help
+#   scripts/bench.sh [ARGUMENTS...]            see --help
 #   scripts/bench.sh latency [ARGUMENTS...]    tails of the allocation latency
 #   scripts/bench.sh tables                    measures everything, and writes the tables of docs/performance.md
 set -euo pipefail
@@ -24,11 +24,11 @@ fi
 
 if [ "${1:-}" = tables ]; then
   "$root/scripts/install-deps.sh" check
-  "$root/scripts/build.sh" release
+  "$root/scripts/build.sh" bench
   folder="$(mktemp -d)"
   trap 'rm -rf "$folder"' EXIT
-  "$root/.build/release/devmemctl" bench --list >"$folder/list"
-  "$root/.build/release/devmemctl" bench --instructions --json >"$folder/json"
+  "$root/.build/release/devmem-bench" --list >"$folder/list"
+  "$root/.build/release/devmem-bench" --instructions --json >"$folder/json"
   cd "$root"
   python3 scripts/lib/bench_tables.py "$folder/list" "$folder/json"
   exit
@@ -37,5 +37,5 @@ fi
 for argument in "$@"; do
   [ "$argument" != --instructions ] || "$root/scripts/install-deps.sh" check
 done
-"$root/scripts/build.sh" release
-exec "$root/.build/release/devmemctl" bench "$@"
+"$root/scripts/build.sh" bench
+exec "$root/.build/release/devmem-bench" "$@"

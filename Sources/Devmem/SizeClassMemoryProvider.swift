@@ -40,8 +40,8 @@ public final class SizeClassMemoryProvider: MemoryProvider {
         ? try SmallSlices(carving, iovByteCount) : try LargeSlices(carving, iovByteCount)
     } catch {
       throw DevmemError(
-        .cannotCarve, operation,
-        remedy: "\(error). Bind with addressing: .bufferOffset, or use huge pages.")
+        .cannotCarve, operation, cause: "\(error)",
+        remedy: "Carve with addressing: .bufferOffset, or use huge pages.")
     }
     self.carving = carving
     self.iovByteCount = iovByteCount

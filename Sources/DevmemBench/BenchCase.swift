@@ -81,6 +81,8 @@ public enum BenchError: Error, CustomStringConvertible {
   case stopped(String, after: Int, of: Int)
   /// Instructions could not be counted.
   case counting(String)
+  /// A result did not get to where it was sent.
+  case writing(String)
 
   /// What happened.
   public var description: String {
@@ -88,6 +90,7 @@ public enum BenchError: Error, CustomStringConvertible {
     case .stopped(let name, let after, let count):
       "\(name): operation \(after) of \(count) did not succeed"
     case .counting(let what): what
+    case .writing(let cause): "writing to standard output: \(cause)"
     }
   }
 }

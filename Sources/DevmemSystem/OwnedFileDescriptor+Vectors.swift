@@ -3,22 +3,50 @@
 extension OwnedFileDescriptor {
   /// Receives from a socket of any kind into pieces of memory, one after the other (`recvmsg(2)`).
   ///
-  /// - Parameter vectors: at most ``TCPSocket/vectorCountLimit``.
+  /// - Parameters:
+  ///   - vectors: at most ``TCPSocket/vectorCountLimit``.
+  ///   - waitsForAll: returns only when all are full or the stream ends (`MSG_WAITALL`).
   /// - Returns: bytes received; 0 at the end of a stream.
   /// - Throws: `EAGAIN` where the socket does not block and has nothing, `ECONNRESET`, `EFAULT` for
   ///   memory that is not there, `EMSGSIZE` for too many pieces.
-  @safe package func receive(into vectors: UnsafeBufferPointer<IOVector>) throws(Errno) -> Int {
-    try unsafe system_tcpReceive(rawValue, vectors, waitAll: false)
+  @safe package func receive(
+    into vectors: UnsafeBufferPointer<IOVector>, waitsForAll: Bool = false
+  ) throws(Errno) -> Int {
+    try unsafe system_tcpReceive(rawValue, vectors, waitAll: waitsForAll)
   }
 
   /// Sends pieces of memory over a socket of any kind, one after the other (`sendmsg(2)`).
   ///
-  /// - Parameter vectors: at most ``TCPSocket/vectorCountLimit``.
+  /// - Parameters:
+  ///   - vectors: at most ``TCPSocket/vectorCountLimit``.
+  ///   - isZerocopy: the kernel reads the memory later (`MSG_ZEROCOPY`): it must not change before
+  ///     ``readCompletion()`` has named this call. Counts as one send even if it takes part only.
   /// - Returns: bytes taken, on a stream possibly fewer than given.
   /// - Throws: `EAGAIN` where the socket does not block and has no room, `EPIPE`, `ECONNRESET`,
-  ///   `EMSGSIZE` for too many pieces or a datagram that is too long.
-  @safe package func send(_ vectors: UnsafeBufferPointer<IOVector>) throws(Errno) -> Int {
-    try unsafe system_tcpSend(rawValue, vectors, zerocopy: false)
+  ///   `EMSGSIZE` for too many pieces or a datagram that is too long; with zero-copy `EFAULT` for
+  ///   memory that cannot be pinned and `ENOBUFS` when too many sends are outstanding.
+  @safe package func send(
+    _ vectors: UnsafeBufferPointer<IOVector>, isZerocopy: Bool = false
+  ) throws(Errno) -> Int {
+    try unsafe system_tcpSend(rawValue, vectors, zerocopy: isZerocopy)
+  }
+
+  /// Begins to connect by TCP, without a wait: the socket does not block, is writable when it is
+  /// over (``wait(for:milliseconds:)``), and ``finishConnecting()`` says how.
+  ///
+  /// - Throws: as ``TCPSocket/connect(to:from:interface:)``, as far as it is known at once.
+  package static func beginConnecting(
+    to remote: TCPEndpoint, from local: TCPEndpoint? = nil, interface: String? = nil
+  ) throws(Errno) -> OwnedFileDescriptor {
+    try system_tcpBeginConnect(to: remote, from: local, interface: interface)
+  }
+
+  /// Says how connecting went, and makes the socket block.
+  ///
+  /// - Throws: as ``TCPSocket/connect(to:from:interface:)``.
+  package func finishConnecting() throws(Errno) {
+    try system_tcpConnectResult(rawValue)
+    try setBlocking(true)
   }
 
   /// Waits until a socket is ready (`poll(2)`).

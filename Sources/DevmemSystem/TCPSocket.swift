@@ -27,6 +27,9 @@ package struct ZerocopyCompletion: Hashable, Sendable {
 
 /// A TCP socket over IPv4 or IPv6: listener or connection.
 ///
+/// What moves bytes takes the descriptor alone, whoever made it: see `OwnedFileDescriptor`. A
+/// connection that is to be somebody else's from the start comes from ``acceptDescriptor()``.
+///
 /// All members may be called from any thread; sending and receiving are independent of each other.
 public final class TCPSocket: Sendable {
   /// Pieces in one call at most (`UIO_MAXIOV`).
@@ -38,7 +41,7 @@ public final class TCPSocket: Sendable {
   public let port: UInt16
 
   /// Takes over a descriptor that is a connected stream socket.
-  public init(_ descriptor: consuming OwnedFileDescriptor, port: UInt16 = 0) {
+  package init(_ descriptor: consuming OwnedFileDescriptor, port: UInt16 = 0) {
     self.descriptor = descriptor
     self.port = port
   }
@@ -90,29 +93,17 @@ public final class TCPSocket: Sendable {
     TCPSocket(try system_tcpConnect(to: remote, from: local, interface: interface))
   }
 
-  /// Begins to connect, without a wait: the socket does not block, is writable when it is over
-  /// (``wait(for:milliseconds:)``), and ``finishConnecting()`` says how.
-  ///
-  /// - Throws: as ``connect(to:from:interface:)``, as far as it is known at once.
-  package static func beginConnecting(
-    to remote: TCPEndpoint, from local: TCPEndpoint? = nil, interface: String? = nil
-  ) throws(Errno) -> TCPSocket {
-    TCPSocket(try system_tcpBeginConnect(to: remote, from: local, interface: interface))
-  }
-
-  /// Says how connecting went, and makes the socket block.
-  ///
-  /// - Throws: as ``connect(to:from:interface:)``.
-  package func finishConnecting() throws(Errno) {
-    try system_tcpConnectResult(descriptor.rawValue)
-    try descriptor.setBlocking(true)
-  }
-
   /// Waits for the next connection to this listener.
   ///
   /// - Throws: `EINVAL` if it does not listen, `EMFILE`.
-  public func accept() throws(Errno) -> TCPSocket {
-    TCPSocket(try system_tcpAccept(descriptor.rawValue))
+  public func accept() throws(Errno) -> TCPSocket { TCPSocket(try acceptDescriptor()) }
+
+  /// Waits for the next connection to this listener, and gives its descriptor to the caller: what
+  /// a receiver or a sender takes.
+  ///
+  /// - Throws: as ``accept()``.
+  public func acceptDescriptor() throws(Errno) -> OwnedFileDescriptor {
+    try system_tcpAccept(descriptor.rawValue)
   }
 
   /// Sends at once what is small (`TCP_NODELAY`).
@@ -120,13 +111,6 @@ public final class TCPSocket: Sendable {
   /// - Throws: nothing that is expected.
   public func setNoDelay(_ isEnabled: Bool) throws(Errno) {
     try system_tcpSetNoDelay(descriptor.rawValue, isEnabled)
-  }
-
-  /// Allows zero-copy sends (`SO_ZEROCOPY`).
-  ///
-  /// - Throws: nothing that is expected since Linux 4.14.
-  package func setZerocopy(_ isEnabled: Bool) throws(Errno) {
-    try system_tcpSetZerocopy(descriptor.rawValue, isEnabled)
   }
 
   /// Asks for a receive buffer of so many bytes (`SO_RCVBUF`); the kernel doubles and caps it.
@@ -147,22 +131,7 @@ public final class TCPSocket: Sendable {
   ///
   /// - Throws: `ENOTCONN`.
   public func finishSending() throws(Errno) {
-    try system_tcpFinishSending(descriptor.rawValue)
-  }
-
-  /// Sends pieces of memory, one after the other.
-  ///
-  /// - Parameters:
-  ///   - vectors: at most ``vectorCountLimit``.
-  ///   - isZerocopy: the kernel reads the memory later (`MSG_ZEROCOPY`): it must not change before
-  ///     ``readCompletion()`` has named this call. Counts as one send even if it takes part only.
-  /// - Returns: bytes taken, possibly fewer than given.
-  /// - Throws: `EPIPE`, `ECONNRESET`; with zero-copy `EFAULT` for memory that cannot be pinned and
-  ///   `ENOBUFS` when too many sends are outstanding; `EMSGSIZE` for too many pieces.
-  @safe package func send(
-    _ vectors: UnsafeBufferPointer<IOVector>, isZerocopy: Bool = false
-  ) throws(Errno) -> Int {
-    try unsafe system_tcpSend(descriptor.rawValue, vectors, zerocopy: isZerocopy)
+    try descriptor.finishSending()
   }
 
   /// Sends bytes.
@@ -176,29 +145,9 @@ public final class TCPSocket: Sendable {
       let base = unsafe UnsafeMutableRawPointer(mutating: bytes.baseAddress)
       let vector = unsafe IOVector(baseAddress: base, byteCount: bytes.count)
       return try unsafe withUnsafePointer(to: vector) { vector throws(Errno) in
-        try unsafe send(UnsafeBufferPointer(start: vector, count: 1))
+        try unsafe descriptor.send(UnsafeBufferPointer(start: vector, count: 1))
       }
     }
-  }
-
-  /// Receives into pieces of memory, one after the other.
-  ///
-  /// - Parameters:
-  ///   - vectors: at most ``vectorCountLimit``.
-  ///   - waitsForAll: returns only when all are full or the stream ends (`MSG_WAITALL`).
-  /// - Returns: bytes received; 0 at the end of the stream.
-  /// - Throws: `ECONNRESET`, `EFAULT` for memory that is not there, `EMSGSIZE` for too many pieces.
-  @safe package func receive(
-    into vectors: UnsafeBufferPointer<IOVector>, waitsForAll: Bool = false
-  ) throws(Errno) -> Int {
-    try unsafe system_tcpReceive(descriptor.rawValue, vectors, waitAll: waitsForAll)
-  }
-
-  /// The next completion of zero-copy sends from the error queue; nil if there is none now.
-  ///
-  /// - Throws: an error of the connection.
-  package func readCompletion() throws(Errno) -> ZerocopyCompletion? {
-    try system_tcpReadCompletion(descriptor.rawValue)
   }
 
   /// What to wait for; see ``EventPoll/add(_:for:)``.
@@ -209,14 +158,5 @@ public final class TCPSocket: Sendable {
     case readable = 1
     /// Room to write.
     case writable = 2
-  }
-
-  /// Waits until the socket is ready (`poll(2)`).
-  ///
-  /// - Parameter milliseconds: -1 waits for ever. Signals do not prolong it.
-  /// - Returns: false after the time.
-  /// - Throws: nothing that is expected.
-  package func wait(for interest: Interest, milliseconds: Int32) throws(Errno) -> Bool {
-    try system_wait(descriptor.rawValue, interest: interest.rawValue, milliseconds: milliseconds)
   }
 }

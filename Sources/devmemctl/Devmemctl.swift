@@ -14,7 +14,7 @@ struct Devmemctl: ParsableCommand {
     abstract: "Device memory for networking, on real dma-bufs.",
     version: version,
     subcommands: [
-      BenchCommand.self, DemoCommand.self, DoctorCommand.self, NetdevCommand.self,
+      DemoCommand.self, DoctorCommand.self, NetdevCommand.self,
       RecvCommand.self, SendCommand.self, ImporterCommand.self, NICGuardCommand.self,
     ])
 

@@ -42,23 +42,23 @@ import Testing
     let listener = try TCPSocket.listen()
     let client = try TCPSocket.connect(port: listener.port)
     let server = try listener.accept()
-    try client.setZerocopy(true)
+    try client.descriptor.setZerocopy(true)
     let vector = unsafe IOVector(baseAddress: mapping.baseAddress + offset, byteCount: byteCount)
     let sent = try unsafe withUnsafePointer(to: vector) {
-      unsafe try client.send(UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
+      unsafe try client.descriptor.send(UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
     }
     #expect(sent == byteCount)
     var received = [UInt8](repeating: 0, count: byteCount)
     try unsafe received.withUnsafeMutableBytes { bytes in
       let target = unsafe IOVector(baseAddress: bytes.baseAddress, byteCount: bytes.count)
       let count = try unsafe withUnsafePointer(to: target) {
-        unsafe try server.receive(
+        unsafe try server.descriptor.receive(
           into: UnsafeBufferPointer(start: $0, count: 1), waitsForAll: true)
       }
       #expect(count == byteCount)
     }
-    #expect(try client.wait(for: .completion, milliseconds: 60_000))
-    let completion = try client.readCompletion()
+    #expect(try client.descriptor.wait(for: .completion, milliseconds: 60_000))
+    let completion = try client.descriptor.readCompletion()
     #expect(completion?.first == 0 && completion?.last == 0)
     return received
   }

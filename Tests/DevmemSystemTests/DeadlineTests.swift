@@ -20,7 +20,9 @@ struct DeadlineTests {
     let listener = try TCPSocket.listen()
     let client = try TCPSocket.connect(port: listener.port)
     for interest in [TCPSocket.Interest.readable, .completion] {
-      let first = try Interruptions.during { try client.wait(for: interest, milliseconds: 40) }
+      let first = try Interruptions.during {
+        try client.descriptor.wait(for: interest, milliseconds: 40)
+      }
       #expect(!first.result && first.endedMeanwhile)
       let second = try Interruptions.during {
         try client.descriptor.wait(for: interest, milliseconds: 40)

@@ -53,18 +53,18 @@ import Testing
         let client = try TCPSocket.connect(port: listener.port)
         let server = try listener.accept()
         try client.setNoDelay(true)
-        try client.setZerocopy(true)
+        try client.descriptor.setZerocopy(true)
         try client.setSendBuffer(byteCount: 65536)
         try server.setReceiveBuffer(byteCount: 65536)
         try unsafe withUnsafeTemporaryAllocation(byteCount: 16, alignment: 16) { bytes in
           let vector = unsafe [IOVector(baseAddress: bytes.baseAddress, byteCount: 16)]
           try unsafe vector.withUnsafeBufferPointer { vectors in
-            _ = try client.send(vectors)
-            _ = try server.wait(for: .readable, milliseconds: 10_000)
-            _ = try server.receive(into: vectors)
+            _ = try client.descriptor.send(vectors)
+            _ = try server.descriptor.wait(for: .readable, milliseconds: 10_000)
+            _ = try server.descriptor.receive(into: vectors)
           }
         }
-        _ = try client.readCompletion()
+        _ = try client.descriptor.readCompletion()
         try client.finishSending()
         try server.descriptor.setBlocking(false)
         let local = TCPEndpoint(address: "::1", port: 0)
@@ -111,8 +111,8 @@ import Testing
           try unsafe withUnsafeTemporaryAllocation(byteCount: 16, alignment: 16) { bytes in
             let vector = unsafe [IOVector(baseAddress: bytes.baseAddress, byteCount: 16)]
             try unsafe vector.withUnsafeBufferPointer { vectors in
-              _ = try client.send(vectors)
-              _ = try server.wait(for: .readable, milliseconds: 10_000)
+              _ = try client.descriptor.send(vectors)
+              _ = try server.descriptor.wait(for: .readable, milliseconds: 10_000)
               _ = try control.receive(
                 from: server.descriptor, into: vectors, messageLimit: 4, waits: true)
               do throws(Errno) {
@@ -161,7 +161,7 @@ import Testing
       ForcedErrnos.printVerdict {
         let listener = try TCPSocket.listen()
         let endpoint = try TCPEndpoint.resolve("127.0.0.1", port: listener.port)[0]
-        let socket = try TCPSocket.beginConnecting(to: endpoint)
+        let socket = try OwnedFileDescriptor.beginConnecting(to: endpoint)
         _ = try socket.wait(for: .writable, milliseconds: 1000)
         try socket.finishConnecting()
       }

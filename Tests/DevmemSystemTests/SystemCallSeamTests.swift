@@ -34,7 +34,6 @@ import Testing
     let far = try TCPSocket.connect(port: listener.port)
     let near = try listener.accept()
     try SystemCallSeam.forcing(.EINTR, on: .wait, times: .max) {
-      #expect(try !near.wait(for: .readable, milliseconds: 20))
       #expect(try !near.descriptor.wait(for: .readable, milliseconds: 20))
       #expect(try !NetlinkSocket().wait(milliseconds: 20))
       SystemProcess.pause(milliseconds: 5)
@@ -44,11 +43,11 @@ import Testing
     }
     try far.finishSending()
     try SystemCallSeam.forcing(.EINTR, on: .wait, times: 5) {
-      let isReadable = try near.wait(for: .readable, milliseconds: 10_000)
+      let isReadable = try near.descriptor.wait(for: .readable, milliseconds: 10_000)
       #expect(isReadable)
     }
     try SystemCallSeam.forcing(.EINTR, on: .wait, times: 5) {
-      let isReadable = try near.wait(for: .readable, milliseconds: -1)
+      let isReadable = try near.descriptor.wait(for: .readable, milliseconds: -1)
       #expect(isReadable)
     }
     try SystemCallSeam.forcing(.EINTR, on: .wait, times: 5) {

@@ -20,7 +20,7 @@ import Testing
       unsafe IOVector(baseAddress: out.baseAddress + 4096, byteCount: 100),
       unsafe IOVector(baseAddress: out.baseAddress, byteCount: 50),
     ]
-    #expect(try unsafe gathered.withUnsafeBufferPointer { try client.send($0) } == 150)
+    #expect(try unsafe gathered.withUnsafeBufferPointer { try client.descriptor.send($0) } == 150)
     try client.finishSending()
 
     let into = try MemoryMapping.anonymous(byteCount: 4096)
@@ -29,14 +29,15 @@ import Testing
       unsafe IOVector(baseAddress: into.baseAddress + 2000, byteCount: 200),
     ]
     let count = try unsafe scattered.withUnsafeBufferPointer {
-      try server.receive(into: $0, waitsForAll: true)
+      try server.descriptor.receive(into: $0, waitsForAll: true)
     }
     #expect(count == 150)
     let received = unsafe Array(into.bytes[1000..<1064]) + Array(into.bytes[2000..<2086])
     let expected = unsafe Array(out.bytes[4096..<4196]) + Array(out.bytes[0..<50])
     #expect(received == expected)
     #expect(unsafe into.bytes[2086] == 0)
-    #expect(try unsafe scattered.withUnsafeBufferPointer { try server.receive(into: $0) } == 0)
+    #expect(
+      try unsafe scattered.withUnsafeBufferPointer { try server.descriptor.receive(into: $0) } == 0)
   }
 
   @Test("bytes of an array are sent as they are, none as well")
@@ -47,7 +48,8 @@ import Testing
     let into = try MemoryMapping.anonymous(byteCount: 4096)
     let vector = unsafe IOVector(baseAddress: into.baseAddress, byteCount: 3)
     let count = try unsafe withUnsafePointer(to: vector) {
-      unsafe try server.receive(into: UnsafeBufferPointer(start: $0, count: 1), waitsForAll: true)
+      unsafe try server.descriptor.receive(
+        into: UnsafeBufferPointer(start: $0, count: 1), waitsForAll: true)
     }
     #expect(count == 3)
     #expect(unsafe Array(into.bytes[0..<3]) == [1, 2, 3])
@@ -56,7 +58,7 @@ import Testing
   @Test("every zero-copy send is completed exactly once")
   func zerocopy() throws {
     let (client, server) = try Self.connection()
-    try client.setZerocopy(true)
+    try client.descriptor.setZerocopy(true)
     let file = try MemoryFile(name: "zerocopy", byteCount: 64 << 10)
     let memory = try file.mapPopulated()
     let into = try MemoryMapping.anonymous(byteCount: 64 << 10)
@@ -65,37 +67,40 @@ import Testing
       unsafe memory.bytes[0] = UInt8(index)
       let vector = unsafe IOVector(baseAddress: memory.baseAddress, byteCount: memory.byteCount)
       let sent = try unsafe withUnsafePointer(to: vector) {
-        unsafe try client.send(UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
+        unsafe try client.descriptor.send(
+          UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
       }
       let target = unsafe IOVector(baseAddress: into.baseAddress, byteCount: sent)
       let received = try unsafe withUnsafePointer(to: target) {
-        unsafe try server.receive(into: UnsafeBufferPointer(start: $0, count: 1), waitsForAll: true)
+        unsafe try server.descriptor.receive(
+          into: UnsafeBufferPointer(start: $0, count: 1), waitsForAll: true)
       }
       #expect(received == sent)
       #expect(unsafe into.bytes[0] == UInt8(index))
     }
     var next: UInt32 = 0
     while next < UInt32(sendCount) {
-      #expect(try client.wait(for: .completion, milliseconds: 10_000))
-      while let completion = try client.readCompletion() {
+      #expect(try client.descriptor.wait(for: .completion, milliseconds: 10_000))
+      while let completion = try client.descriptor.readCompletion() {
         #expect(completion.first == next)
         #expect(completion.last >= completion.first)
         next = completion.last + 1
       }
     }
     #expect(next == UInt32(sendCount))
-    #expect(try client.readCompletion() == nil)
+    #expect(try client.descriptor.readCompletion() == nil)
   }
 
   @Test("a zero-copy send from a hole in the address space is EFAULT, not a trap")
   func fault() throws {
     let (client, _) = try Self.connection()
-    try client.setZerocopy(true)
+    try client.descriptor.setZerocopy(true)
     let hole = try MemoryMapping.reserved(byteCount: 4096)
     let vector = unsafe IOVector(baseAddress: hole.baseAddress, byteCount: 4096)
     #expect(throws: Errno.EFAULT) {
       try unsafe withUnsafePointer(to: vector) {
-        unsafe try client.send(UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
+        unsafe try client.descriptor.send(
+          UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
       }
     }
   }
@@ -124,7 +129,7 @@ import Testing
       to: TCPEndpoint(address: remote, port: port), from: from, interface: "lo")
     let server = try listener.accept()
     try client.finishSending()
-    #expect(try server.wait(for: .readable, milliseconds: 10_000))
+    #expect(try server.descriptor.wait(for: .readable, milliseconds: 10_000))
   }
 
   @Test("an address that is none, and an interface that is not there, are refused")
@@ -155,15 +160,15 @@ import Testing
         try unsafe withUnsafePointer(to: vector) { vector in
           let vectors = unsafe UnsafeBufferPointer(start: vector, count: 1)
           if isUnread {
-            #expect(try client.send(vectors) == 1)
-            #expect(try server.wait(for: .readable, milliseconds: 10_000))
+            #expect(try client.descriptor.send(vectors) == 1)
+            #expect(try server.descriptor.wait(for: .readable, milliseconds: 10_000))
           }
           try server.descriptor.endConnection()
-          #expect(try client.wait(for: .readable, milliseconds: 10_000))
+          #expect(try client.descriptor.wait(for: .readable, milliseconds: 10_000))
           if isUnread {
-            #expect(throws: Errno.ECONNRESET) { _ = try client.receive(into: vectors) }
+            #expect(throws: Errno.ECONNRESET) { _ = try client.descriptor.receive(into: vectors) }
           } else {
-            #expect(try client.receive(into: vectors) == 0)
+            #expect(try client.descriptor.receive(into: vectors) == 0)
           }
         }
       }

@@ -10,7 +10,7 @@ import Testing
 /// Results that do not get to where they were sent, and standard streams that are not there.
 @Suite struct OutputTests {
   static let commands = [
-    ["bench", "--list"], ["demo", "--exporter", "memory-file", "--bytes", "64K"],
+    ["demo", "--exporter", "memory-file", "--bytes", "64K"],
     ["demo", "--exporter", "memory-file", "--bytes", "64K", "--json"], ["doctor"],
     ["doctor", "--json"], ["netdev", "list", "--json"], ["netdev", "list", "lo"],
     ["netdev", "pools"], ["--help"], ["--version"], ["demo", "--help"],

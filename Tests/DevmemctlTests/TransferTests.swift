@@ -181,7 +181,6 @@ import Testing
       bind + ["--queues", "4294967296"], ["demo", "--bytes", largest],
       ["demo", "--page-size", largest], ["demo", "--iov-size", largest],
       ["demo", "--node", largest], ["demo", "--patience", largest],
-      ["bench", "--repeats", largest], ["bench", "--loop", "for_loop", largest],
     ]
   }()
 }

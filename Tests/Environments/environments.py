@@ -31,7 +31,7 @@ COMMANDS = {
     "stand-in": (["demo", "--exporter", "memory-file", "--bytes", "4M", "--json"], "digest"),
     "large": (["demo", "--exporter", "memory-file", "--bytes", "64M", "--json"], "digest"),
     "list": (["netdev", "list"], "text"),
-    "cases": (["bench", "--list"], "text"),
+    "cases": (["--version"], "text"),
 }
 
 

@@ -8,11 +8,11 @@
 set -euo pipefail
 
 thresholds=Benchmarks/Thresholds/instructions.txt
-binary=.build/release/devmemctl
+binary=.build/release/devmem-bench
 forbidden='swift_(retain|release|bridgeObject|unknownObject|beginAccess|dynamicCast|alloc|slowAlloc)'
 forbidden+='|<(malloc|calloc|realloc|aligned_alloc|posix_memalign|_Zn[aw][jm])[@>]'
 
-scripts/build.sh release
+scripts/build.sh bench
 # Symbol and readable name side by side.
 symbols="$(nm "$binary" | sed -n 's/^.* [tT] \($s11DevmemBench[A-Za-z0-9_]*\)$/\1/p')"
 names="$(paste <(printf '%s\n' "$symbols") <(printf '%s\n' "$symbols" | swift demangle))"
@@ -42,5 +42,5 @@ for function in $(sed -n 's/^[a-z][^ ]* *[0-9.]* *\([a-z0-9_]*\)$/\1/p' "$thresh
     fi
   done
 done
-"$binary" bench --thresholds "$thresholds" || status=1
+"$binary" --thresholds "$thresholds" || status=1
 exit "$status"

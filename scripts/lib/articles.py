@@ -7,7 +7,7 @@ In code (spans and blocks) of the articles
   - a make target, a file or folder of this package, an environment variable and a type or suite of tests exists;
   - an option of a command is one that the command knows: devmemctl by its --help, a script by its own text.
 
-Links lead to files and headings that exist. A number of instructions stands with the case of `devmemctl bench` that
+Links lead to files and headings that exist. A number of instructions stands with the case of `devmem-bench` that
 it is of, "28 instructions (`fast_path`)" or a row of a table that begins with `fast_path`, and is what
 Benchmarks/Thresholds/instructions.txt allows, or up to SLACK less.
 
@@ -28,8 +28,9 @@ RECORDS = ("docs/decisions/", "docs/performance-peers.md", "CHANGELOG.md")
 THRESHOLDS = "Benchmarks/Thresholds/instructions.txt"
 # A budget is a little above the count, which differs by parts of an instruction from machine to machine.
 SLACK = 0.5
-# What these targets hand to `devmemctl`.
-SUBCOMMANDS = {"demo": "demo", "doctor": "doctor", "bench": "bench"}
+# Whose options these targets take: subcommands of `devmemctl`, and a program of its own.
+BENCH = "devmem-bench"
+SUBCOMMANDS = {"demo": "demo", "doctor": "doctor", "bench": BENCH}
 TOP = ("scripts/", "Sources/", "Tests/", "docs/", "Benchmarks/", "Examples/", "CSystemShims/", ".ci/")
 # Made by a build, or the user's own.
 MADE = (".build/", "Sources/mine/")
@@ -87,10 +88,12 @@ class World:
     def options(self, subcommand):
         """The options that --help of a subcommand shows; its own subcommands are words of `subcommand`."""
         if subcommand not in self.help:
-            run = subprocess.run([DEVMEMCTL] + subcommand.split() + ["--help"], capture_output=True, text=True)
+            program = [f".build/debug/{BENCH}"] if subcommand == BENCH else [DEVMEMCTL] + subcommand.split()
+            run = subprocess.run(program + ["--help"], capture_output=True, text=True)
             known = set(re.findall(r"(?<!\w)--[a-z][a-z0-9-]*", run.stdout)) | {"--help"}
             # An unknown word shows the help of the command above it.
-            is_there = f"USAGE: devmemctl {subcommand} " in run.stdout
+            usage = BENCH if subcommand == BENCH else f"devmemctl {subcommand}"
+            is_there = f"USAGE: {usage} " in run.stdout
             self.help[subcommand] = known if is_there else None
         return self.help[subcommand]
 
@@ -164,8 +167,8 @@ def list_faults(world):
         if f"\n| `{product}` |" not in read("README.md"):
             yield f"README.md: the table of products lacks {product}"
     layout = read("README.md").partition("## Layout")[2]
-    named = re.findall(r"^(Sources/[\w*]+)", layout, re.MULTILINE)
-    named += re.findall(r"(?<= with )Sources/\w+", layout)
+    named = re.findall(r"^(Sources/[\w*-]+)", layout, re.MULTILINE)
+    named += re.findall(r"(?<= with )Sources/[\w-]+", layout)
     patterns = [re.compile(name.replace("*", r"\w*") + "$") for name in named]
     for folder in sorted({"/".join(path.split("/")[:2]) for path in world.files if path.startswith("Sources/")}):
         if not any(pattern.match(folder) for pattern in patterns):

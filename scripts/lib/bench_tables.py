@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tables of docs/performance.md from what `devmemctl bench` says.
+"""Writes the tables of docs/performance.md from what `devmem-bench` says.
 
   python3 scripts/lib/bench_tables.py LIST JSON
 
-LIST is a file with the output of `devmemctl bench --list`, JSON one with that of `--instructions --json`. Each table
+LIST is a file with the output of `devmem-bench --list`, JSON one with that of `--instructions --json`. Each table
 stands between <!-- bench: GROUP --> and <!-- bench: end -->; all that stands there is replaced.
 """
 

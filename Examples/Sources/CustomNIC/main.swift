@@ -2,8 +2,7 @@
 // A ring of a card of your own: the card has buffers as tokens, 64 bits that fit a descriptor.
 import Devmem
 
-/// What a real driver maps. This card fills what was posted, the last first, and repeats itself
-/// once.
+/// What a real driver maps. This card fills what was posted, last first, and repeats itself once.
 struct Ring {
   var posted: [(address: DeviceAddress, token: UInt64)] = []
   var completed: [(token: UInt64, byteCount: Int)] = []

@@ -3,8 +3,7 @@
 import Devmem
 import Foundation
 
-/// One core's work: an actor whose thread owns the pool, so that no lock and no atomic is on its
-/// path.
+/// One core's work: an actor whose thread owns the pool: no lock and no atomic is on its path.
 actor Core: SingleThreadActor {
   nonisolated let executor: SingleThreadExecutor
   private let pool: PagePool

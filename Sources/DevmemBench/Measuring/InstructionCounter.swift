@@ -16,7 +16,7 @@ public final class InstructionCounter {
   /// A counter that runs a copy of this program's own file.
   ///
   /// A copy without debug information, which valgrind reads first and older ones stumble over.
-  /// - Parameter arguments: those with which the program runs one loop once, e.g. `bench --loop`; a
+  /// - Parameter arguments: those with which the program runs one loop once, e.g. `--loop`; a
   ///   case's name and a number of operations are appended.
   /// - Throws: ``BenchError/counting(_:)``.
   public init(arguments: [String]) throws {

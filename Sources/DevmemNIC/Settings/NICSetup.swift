@@ -91,6 +91,13 @@ public final class NICSetup: Sendable {
     try Self.check(queues, rules, interface)
     var card = try SharedNICSettings(interface)
     try card.requireReceive()
+    if isKept, let obstacle = card.file.obstacle {
+      throw DevmemError(
+        .settingRefused, "keeping \(interface) set up for device memory", interface: interface,
+        underlying: obstacle,
+        remedy: "What was found could not be written down for whoever puts it back: let this"
+          + " program write to \(NICRecordFile.sharedFolder).")
+    }
     let request = Request(
       number: try card.file.newNumber(claims: !isKept), isKept: isKept, queues: queues,
       rules: rules)
@@ -144,6 +151,8 @@ public final class NICSetup: Sendable {
   /// ``restoreKept(on:)``, or the next boot.
   ///
   /// - Returns: ``warnings``.
+  /// - Throws: as ``init(_:queues:rules:)``; ``DevmemError/Code/settingRefused`` where it could not
+  ///   be written down for whoever restores.
   package static func keep(
     _ interface: NetworkInterface, queues: [UInt32], rules: [SteeringRule]
   ) throws(DevmemError) -> [String] {

@@ -113,7 +113,7 @@ extension DevmemReceiver {
       }
       packet.fragments.append(
         PayloadFragment(
-          storage: .device(fragment), offset: Int(message.offset),
+          storage: .device(fragment), start: Int(message.offset),
           byteCount: Int(message.byteCount)))
       counts.deviceFragments += 1
       counts.deviceByteCount += Int(message.byteCount)

@@ -36,7 +36,7 @@ struct LinearWindow: ~Copyable {
   mutating func post() -> Bool {
     guard !posted.isFull else { return true }
     while !posted.isFull, let netmem = pool.allocate() {
-      posted.append(PayloadFragment(linear: netmem, offset: 0, byteCount: iovByteCount))
+      posted.append(PayloadFragment(linear: netmem, offsetInIOV: 0, byteCount: iovByteCount))
     }
     vectors.removeAll()
     var rest = byteCount
@@ -61,9 +61,10 @@ struct LinearWindow: ~Copyable {
       guard let netmem = current.take() else { preconditionFailure("more bytes than were posted") }
       let count = min(rest, iovByteCount - used)
       if used + count == iovByteCount {
-        fragments.append(PayloadFragment(linear: netmem, offset: used, byteCount: count))
+        fragments.append(PayloadFragment(linear: netmem, offsetInIOV: used, byteCount: count))
       } else {
-        fragments.append(PayloadFragment(linear: netmem.share(), offset: used, byteCount: count))
+        fragments.append(
+          PayloadFragment(linear: netmem.share(), offsetInIOV: used, byteCount: count))
         used += count
         current = consume netmem
       }

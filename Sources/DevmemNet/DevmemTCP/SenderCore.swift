@@ -82,7 +82,7 @@ final class SenderCore: @unchecked Sendable {
     // The header goes first, as a fragment.
     let headerByteCount = packet.headerByteCount
     if let header = packet.takeHeader(), headerByteCount > 0 {
-      headerList.append(PayloadFragment(netmem: header, offset: 0, byteCount: headerByteCount))
+      headerList.append(PayloadFragment(netmem: header, offsetInIOV: 0, byteCount: headerByteCount))
       while let fragment = packet.popFirstFragment() { headerList.append(fragment) }
       window.open(&headerList)
     } else {
@@ -157,7 +157,7 @@ final class SenderCore: @unchecked Sendable {
         guard byteCount > 0 else { return true }
         if way == .device {
           vectors.append(
-            bufferOffset: fragment.bufferOffset + UInt64(skipped), byteCount: byteCount)
+            bufferOffset: fragment.offset + UInt64(skipped), byteCount: byteCount)
         } else {
           unsafe vectors.append(
             base: fragment.cpuAddress, offset: skipped, byteCount: byteCount)

@@ -184,7 +184,7 @@ public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
     while posted.count * iovByteCount < byteCount {
       guard let netmem = payloadPool.allocate() else { return false }
       guard unsafe netmem.cpuAddress != nil else { throw .noCPUMapping(.payload) }
-      posted.append(PayloadFragment(netmem: netmem, offset: 0, byteCount: iovByteCount))
+      posted.append(PayloadFragment(netmem: netmem, offsetInIOV: 0, byteCount: iovByteCount))
     }
     return true
   }
@@ -223,7 +223,7 @@ public struct HeaderSplitReceiver: ~Copyable, PacketReceiver {
     while rest > 0, let fragment = posted.popFirst() {
       let count = min(rest, iovByteCount)
       packet.fragments.append(
-        PayloadFragment(storage: fragment.takeStorage(), offset: 0, byteCount: count))
+        PayloadFragment(storage: fragment.takeStorage(), start: 0, byteCount: count))
       rest -= count
     }
   }

@@ -63,7 +63,7 @@ struct FragmentList: ~Copyable, @unchecked Sendable {
     guard let last = popLast() else { return }
     let byteCount = payloadByteCount - count * last.byteCount
     let storage = last.takeStorage()
-    append(PayloadFragment(storage: storage, offset: 0, byteCount: byteCount))
+    append(PayloadFragment(storage: storage, start: 0, byteCount: byteCount))
   }
 
   /// Ends all fragments: their buffers go back to their pools.

@@ -19,12 +19,12 @@ extension PayloadFragment {
     }
   }
 
-  /// Where the bytes begin, from the start of their dma-buf or mapping: what another process that
-  /// has imported the dma-buf needs to find them.
-  public var bufferOffset: UInt64 {
+  /// Where the bytes begin, in bytes from the start of their dma-buf or mapping, as
+  /// `Netmem.offset`: what another process that has imported the dma-buf needs to find them.
+  public var offset: UInt64 {
     switch storage {
-    case .netmem(let netmem): netmem.offset + UInt64(offset)
-    case .device: UInt64(offset)
+    case .netmem(let netmem): netmem.offset + UInt64(start)
+    case .device: UInt64(start)
     }
   }
 
@@ -32,8 +32,8 @@ extension PayloadFragment {
   /// network card's own address for it is, only the kernel knows.
   public var deviceAddress: DeviceAddress {
     switch storage {
-    case .netmem(let netmem): netmem.deviceAddress.advanced(by: offset)
-    case .device: DeviceAddress(UInt64(offset), kind: .bufferOffset)
+    case .netmem(let netmem): netmem.deviceAddress.advanced(by: start)
+    case .device: DeviceAddress(UInt64(start), kind: .bufferOffset)
     }
   }
 
@@ -56,10 +56,10 @@ extension PayloadFragment {
     switch storage {
     case .netmem(let netmem):
       guard let base = unsafe netmem.cpuAddress else { return nil }
-      return unsafe base + offset
+      return unsafe base + start
     case .device(let fragment):
       guard let base = unsafe fragment.returns.cpuBase else { return nil }
-      return unsafe base + offset
+      return unsafe base + start
     }
   }
 

@@ -29,27 +29,28 @@ public struct PayloadFragment: ~Copyable, Sendable {
   let isLinear: Bool
   /// Where the bytes begin: in the pool's buffer, `0 ..< netmem.byteCount`; for
   /// ``Placement/device``, from the start of the dma-buf.
-  package let offset: Int
+  let start: Int
   /// How many bytes.
   public let byteCount: Int
 
-  /// A fragment of `netmem`.
+  /// A fragment of `netmem`, from that byte of the buffer on.
   /// - Precondition: the range lies in the buffer.
-  public init(netmem: consuming Netmem, offset: Int, byteCount: Int) {
-    Self.check(netmem, offset, byteCount)
-    self.init(storage: .netmem(netmem), offset: offset, byteCount: byteCount)
+  public init(netmem: consuming Netmem, offsetInIOV: Int, byteCount: Int) {
+    Self.check(netmem, offsetInIOV, byteCount)
+    self.init(storage: .netmem(netmem), start: offsetInIOV, byteCount: byteCount)
   }
 
   /// A fragment of bytes that came outside of the bound memory.
-  init(linear netmem: consuming Netmem, offset: Int, byteCount: Int) {
-    Self.check(netmem, offset, byteCount)
-    self.init(storage: .netmem(netmem), isLinear: true, offset: offset, byteCount: byteCount)
+  init(linear netmem: consuming Netmem, offsetInIOV: Int, byteCount: Int) {
+    Self.check(netmem, offsetInIOV, byteCount)
+    self.init(
+      storage: .netmem(netmem), isLinear: true, start: offsetInIOV, byteCount: byteCount)
   }
 
-  init(storage: consuming Storage, isLinear: Bool = false, offset: Int, byteCount: Int) {
+  init(storage: consuming Storage, isLinear: Bool = false, start: Int, byteCount: Int) {
     self.storage = storage
     self.isLinear = isLinear
-    self.offset = offset
+    self.start = start
     self.byteCount = byteCount
   }
 

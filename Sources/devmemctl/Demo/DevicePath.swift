@@ -96,12 +96,11 @@ final class DevicePath: DemoPath {
     payloadByteCount += packet.payloadByteCount
     while let fragment = packet.popFirstFragment() {
       if channel.isFull { try channel.flush(reclaim) }
-      let (offset, byteCount) = (fragment.offset, fragment.byteCount)
+      let (start, byteCount) = (fragment.offset, fragment.byteCount)
       guard let netmem = fragment.takeNetmem() else {
         throw CommandError("a fragment of a plain socket is not of a pool")
       }
       if netmem.kind == .device { deviceByteCount += byteCount }
-      let start = netmem.offset + UInt64(offset)
       channel.append(token: netmem.detach().rawValue, offset: start, byteCount: byteCount)
     }
   }

@@ -149,7 +149,8 @@ final class MallocPath: DemoPath {
 
   private func receive(vectorCount: Int) throws -> Int {
     let count = try CommandError.wrapping("receiving the comparison") { () throws(Errno) in
-      try unsafe connection.receive(into: UnsafeBufferPointer(rebasing: vectors[..<vectorCount]))
+      try unsafe connection.descriptor.receive(
+        into: UnsafeBufferPointer(rebasing: vectors[..<vectorCount]))
     }
     guard count > 0 else { throw CommandError("the comparison's stream ended early") }
     return count

@@ -83,7 +83,8 @@ struct NICGuardCommand: ParsableCommand {
   /// While a process is being killed, its binding may end later than its socket to us: tries for
   /// ten seconds.
   private static func restore(_ setup: NICSetup) throws(DevmemError) {
-    for _ in 0..<100 {
+    let deadline = Deadline(milliseconds: 10_000)
+    while deadline.milliseconds > 0 {
       do throws(DevmemError) {
         return try setup.restore()
       } catch {

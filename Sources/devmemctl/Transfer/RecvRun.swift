@@ -104,7 +104,7 @@ enum RecvRun {
     Terminal.error.noteLine("listening on \(local)")
     try Interruption.wait(for: listener.descriptor.rawValue, Int16(POLLIN))
     return try CommandError.wrapping("accepting a connection on \(local)") { () throws(Errno) in
-      let descriptor = try listener.accept().descriptor.duplicate()
+      let descriptor = try listener.acceptDescriptor()
       try descriptor.setBlocking(false)
       return descriptor
     }

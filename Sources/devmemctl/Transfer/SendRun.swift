@@ -102,7 +102,7 @@ enum SendRun {
         }
       }
       guard count > 0 else { return }
-      packet.append(PayloadFragment(netmem: netmem, offset: 0, byteCount: count))
+      packet.append(PayloadFragment(netmem: netmem, offsetInIOV: 0, byteCount: count))
     }
   }
 
@@ -171,16 +171,16 @@ enum SendRun {
   private static func attempt(
     _ remote: TCPEndpoint, _ options: SendCommand, _ interface: NetworkInterface
   ) throws(Errno) -> OwnedFileDescriptor? {
-    let socket = try TCPSocket.beginConnecting(
+    let socket = try OwnedFileDescriptor.beginConnecting(
       to: remote, from: options.from.map { TCPEndpoint(address: $0, port: 0) },
       interface: interface.name)
     do {
-      try Interruption.wait(for: socket.descriptor.rawValue, Int16(POLLOUT))
+      try Interruption.wait(for: socket.rawValue, Int16(POLLOUT))
     } catch {
       return nil
     }
     try socket.finishConnecting()
-    return try socket.descriptor.duplicate()
+    return socket
   }
 
   /// The endpoints that an address or a name stands for.

@@ -36,7 +36,7 @@ struct DevmemHoldTests {
     #expect(receiver.tokensOwed == held.count)
     #expect(try rig.areIntact(held))
     // No two of them share a byte.
-    #expect(Set(held.compactMap(\.bufferOffset)).count == held.count)
+    #expect(Set(held.compactMap(\.offset)).count == held.count)
 
     var random = SeededGenerator(seed: 42)
     held.shuffle(using: &random)

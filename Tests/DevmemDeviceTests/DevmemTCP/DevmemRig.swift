@@ -56,7 +56,7 @@ final class DevmemRig {
   func accept(from listener: TCPSocket? = nil, isBlocking: Bool = false) throws
     -> OwnedFileDescriptor
   {
-    let socket = try (listener ?? self.listener).accept().descriptor.duplicate()
+    let socket = try (listener ?? self.listener).acceptDescriptor()
     try socket.setBlocking(isBlocking)
     return socket
   }
@@ -154,9 +154,9 @@ final class HeldFragment: @unchecked Sendable {
     }
   }
 
-  var bufferOffset: UInt64? {
+  var offset: UInt64? {
     switch fragment {
-    case .some(let fragment): return fragment.bufferOffset
+    case .some(let fragment): return fragment.offset
     case .none: return nil
     }
   }

@@ -191,7 +191,7 @@ struct DevmemTransferTests {
                 }
               }
             }
-            packet.append(PayloadFragment(netmem: netmem, offset: 0, byteCount: 4096))
+            packet.append(PayloadFragment(netmem: netmem, offsetInIOV: 0, byteCount: 4096))
           }
           #expect(try sender.send(&packet) == .sent)
         }
@@ -232,7 +232,7 @@ struct DevmemTransferTests {
         let count = try unsafe block.withUnsafeMutableBytes { bytes in
           let vector = unsafe IOVector(baseAddress: bytes.baseAddress, byteCount: bytes.count)
           let count = try unsafe withUnsafePointer(to: vector) {
-            try unsafe socket.receive(into: UnsafeBufferPointer(start: $0, count: 1))
+            try unsafe socket.descriptor.receive(into: UnsafeBufferPointer(start: $0, count: 1))
           }
           let got = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<count])
           if unsafe DevmemRig.pattern.firstDifference(in: got, at: received) != nil {

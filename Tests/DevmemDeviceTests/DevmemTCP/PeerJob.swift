@@ -90,7 +90,7 @@ enum PeerSend {
             }
           }
         }
-        packet.append(PayloadFragment(netmem: netmem, offset: start, byteCount: size))
+        packet.append(PayloadFragment(netmem: netmem, offsetInIOV: start, byteCount: size))
         sent += size
       }
       try sender.sendAll(&packet)
@@ -114,7 +114,7 @@ enum PeerSend {
           let vector = unsafe IOVector(
             baseAddress: place.baseAddress! + done, byteCount: size - done)
           done += try unsafe withUnsafePointer(to: vector) {
-            try unsafe socket.send(UnsafeBufferPointer(start: $0, count: 1))
+            try unsafe socket.descriptor.send(UnsafeBufferPointer(start: $0, count: 1))
           }
         }
       }

@@ -25,7 +25,7 @@ enum PlainPeer {
         let vector = unsafe IOVector(
           baseAddress: UnsafeMutableRawPointer(mutating: piece.baseAddress), byteCount: piece.count)
         return try unsafe withUnsafePointer(to: vector) {
-          try unsafe socket.send(UnsafeBufferPointer(start: $0, count: 1))
+          try unsafe socket.descriptor.send(UnsafeBufferPointer(start: $0, count: 1))
         }
       }
       rest = rest.dropFirst(sent)
@@ -35,7 +35,7 @@ enum PlainPeer {
   /// Says that there is no more, and waits until who receives ends the connection.
   static func finish(_ socket: TCPSocket) throws {
     try socket.finishSending()
-    _ = try socket.wait(for: .readable, milliseconds: 60_000)
+    _ = try socket.descriptor.wait(for: .readable, milliseconds: 60_000)
   }
 
   /// Connects, sends all bytes and ends.
@@ -63,7 +63,7 @@ enum PlainPeer {
       let count = try unsafe piece.withUnsafeMutableBytes { bytes in
         let vector = unsafe IOVector(baseAddress: bytes.baseAddress, byteCount: bytes.count)
         return try unsafe withUnsafePointer(to: vector) {
-          try unsafe socket.receive(into: UnsafeBufferPointer(start: $0, count: 1))
+          try unsafe socket.descriptor.receive(into: UnsafeBufferPointer(start: $0, count: 1))
         }
       }
       guard count > 0 else { return all }

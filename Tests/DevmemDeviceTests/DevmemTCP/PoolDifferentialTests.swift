@@ -67,7 +67,7 @@ struct PoolDifferentialTests {
       let start = streamOffset
       let job = PeerJob { try PeerSend.plain(count, over: socket, from: start) }
       streamOffset = try rig.drain(&receiver, from: start, to: start + count) { fragment, offset in
-        try model.take(fragment.bufferOffset / 4096)
+        try model.take(fragment.offset / 4096)
         held.append(HeldFragment(fragment, at: offset))
       }
       try job.join()
@@ -75,7 +75,7 @@ struct PoolDifferentialTests {
       let keeps = Int.random(in: 0...min(held.count, 500), using: &random)
       while held.count > keeps {
         let fragment = held.removeLast()
-        try model.end(fragment.bufferOffset! / 4096)
+        try model.end(fragment.offset! / 4096)
         fragment.end()
       }
       try receiver.flush()

@@ -43,7 +43,7 @@ struct DevmemReceiverPlainTests {
         let count = try unsafe rest.withUnsafeMutableBytes { bytes in
           let vector = unsafe IOVector(baseAddress: bytes.baseAddress, byteCount: bytes.count)
           return try unsafe withUnsafePointer(to: vector) {
-            try unsafe far.send(UnsafeBufferPointer(start: $0, count: 1))
+            try unsafe far.descriptor.send(UnsafeBufferPointer(start: $0, count: 1))
           }
         }
         rest.removeFirst(count)

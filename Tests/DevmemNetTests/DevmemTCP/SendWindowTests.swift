@@ -29,7 +29,7 @@ struct SendWindowTests {
   private static func packet(_ count: Int, _ pool: PagePool) throws -> Packet {
     var packet = Packet(fragmentCapacity: max(count, 1))
     for _ in 0..<count {
-      packet.append(PayloadFragment(netmem: try pool.take(), offset: 0, byteCount: 100))
+      packet.append(PayloadFragment(netmem: try pool.take(), offsetInIOV: 0, byteCount: 100))
     }
     return packet
   }

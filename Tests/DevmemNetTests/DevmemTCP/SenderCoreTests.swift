@@ -31,7 +31,7 @@ struct SenderCoreTests {
           bytes.storeBytes(of: piece[index], toByteOffset: index + 3, as: UInt8.self)
         }
       }
-      packet.append(PayloadFragment(netmem: netmem, offset: 3, byteCount: piece.count))
+      packet.append(PayloadFragment(netmem: netmem, offsetInIOV: 3, byteCount: piece.count))
     }
     return packet
   }
@@ -114,11 +114,11 @@ struct SenderCoreTests {
     let buffer = try DMABuf.memoryFile(byteCount: 1 << 16)
     let carving = try DMABufCarving(buffer, addressing: .bufferOffset)
     let pool = try PagePool(provider: DMABufMemoryProvider(carving))
-    try flow.far.setZerocopy(true)
+    try flow.far.descriptor.setZerocopy(true)
     let core = try Self.core(flow.far, buffer: buffer, carving: carving)
     for _ in 0..<2 {
       var packet = Packet(fragmentCapacity: 4)
-      packet.append(PayloadFragment(netmem: try pool.take(), offset: 0, byteCount: 10))
+      packet.append(PayloadFragment(netmem: try pool.take(), offsetInIOV: 0, byteCount: 10))
       let error = #expect(throws: DevmemError.self) { _ = try core.send(&packet) }
       #expect(error?.code == .notBound)
       #expect(error?.underlying == .EINVAL)
@@ -139,7 +139,7 @@ struct SenderCoreTests {
     let pool = try PagePool(provider: DMABufMemoryProvider(carving))
     let core = try Self.core(flow.far, buffer: buffer, carving: carving)
     var packet = Packet(fragmentCapacity: 4)
-    packet.append(PayloadFragment(netmem: try pool.take(), offset: 0, byteCount: 10))
+    packet.append(PayloadFragment(netmem: try pool.take(), offsetInIOV: 0, byteCount: 10))
     SystemCallSeam.forcing(errno, on: .devmemSend) {
       let error = #expect(throws: DevmemError.self) { _ = try core.send(&packet) }
       #expect(error?.code == code)
@@ -155,7 +155,7 @@ struct SenderCoreTests {
       provider: try ListProvider(iovCount: 4, kind: .device, hasCPUMapping: false))
     let core = try Self.core(flow.far)
     var packet = Packet(fragmentCapacity: 4)
-    packet.append(PayloadFragment(netmem: try pool.take(), offset: 0, byteCount: 10))
+    packet.append(PayloadFragment(netmem: try pool.take(), offsetInIOV: 0, byteCount: 10))
     let error = #expect(throws: DevmemError.self) { _ = try core.send(&packet) }
     #expect(error?.code == .foreignMemory)
     #expect(packet.fragmentCount == 1)

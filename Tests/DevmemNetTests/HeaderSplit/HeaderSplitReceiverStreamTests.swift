@@ -115,7 +115,7 @@ struct HeaderSplitReceiverStreamTests {
       packet.withFragment(at: position) { fragment in
         #expect(fragment.kind == .device)
         #expect(fragment.placement == .pool)
-        #expect(fragment.offset == 0)
+        #expect(fragment.offset % 1024 == 0)
         #expect(fragment.byteCount == (position < 2 ? 1024 : 952))
       }
     }

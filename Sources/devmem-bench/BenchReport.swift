@@ -6,23 +6,22 @@ import DevmemBench
 struct BenchReport {
   let results: [BenchResult]
 
-  var json: JSONValue {
-    .array(
-      results.map { result in
-        var members: [(key: String, value: JSONValue)] = [
-          ("case", .string(result.name)), ("nsPerOp", .number(Self.rounded(result.nsPerOp))),
-          ("nsMin", .number(Self.rounded(result.nsMin))),
-          ("nsMax", .number(Self.rounded(result.nsMax))),
-          ("cyclesPerOp", .number(Self.rounded(result.cyclesPerOp))),
-        ]
-        if let count = result.instructionsPerOp {
-          members.append(("instructionsPerOp", .number(count)))
-        }
-        if let ratio = result.ratio, let other = result.comparedTo {
-          members += [("ratio", .number(Self.rounded(ratio))), ("comparedTo", .string(other))]
-        }
-        return .object(members)
-      })
+  /// On one line. Names of cases need no escapes.
+  var json: String {
+    let objects = results.map { result in
+      var members = [
+        "\"case\":\"\(result.name)\"", "\"nsPerOp\":\(Self.rounded(result.nsPerOp))",
+        "\"nsMin\":\(Self.rounded(result.nsMin))", "\"nsMax\":\(Self.rounded(result.nsMax))",
+        "\"cyclesPerOp\":\(Self.rounded(result.cyclesPerOp))",
+      ]
+      if let count = result.instructionsPerOp { members.append("\"instructionsPerOp\":\(count)") }
+      if let ratio = result.ratio, let other = result.comparedTo {
+        members.append("\"ratio\":\(Self.rounded(ratio))")
+        members.append("\"comparedTo\":\"\(other)\"")
+      }
+      return "{\(members.joined(separator: ","))}"
+    }
+    return "[\(objects.joined(separator: ","))]"
   }
 
   var table: String {

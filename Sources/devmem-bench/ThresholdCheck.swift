@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ArgumentParser
 import DevmemBench
 import Glibc
 
@@ -9,7 +10,7 @@ enum ThresholdCheck {
   static func run(file: String, filter: String?) throws -> Bool {
     let thresholds = try Thresholds(text: try contents(of: file))
     let cases = BenchCase.matching(filter)
-    let counter = try InstructionCounter(arguments: ["bench", "--loop"])
+    let counter = try InstructionCounter(arguments: ["--loop"])
     var isGood = true
     for entry in thresholds.entries {
       guard let benchCase = cases.first(where: { $0.name == entry.name }),
@@ -17,13 +18,13 @@ enum ThresholdCheck {
       else { continue }
       let numbers = "\(entry.name): \(text(count)) instructions, budget \(text(entry.budget))"
       switch Thresholds.verdict(count, budget: entry.budget) {
-      case .exact: try Terminal.output.writeLine(numbers)
-      case .below: try Terminal.output.writeLine("\(numbers): lower the budget in \(file)")
+      case .exact: try Output.writeLine(numbers)
+      case .below: try Output.writeLine("\(numbers): lower the budget in \(file)")
       case .above:
-        try Terminal.output.writeLine("\(numbers): ABOVE")
+        try Output.writeLine("\(numbers): ABOVE")
         isGood = false
       case .implausible:
-        try Terminal.output.writeLine("\(numbers): too few to be true, the loop was optimised away")
+        try Output.writeLine("\(numbers): too few to be true, the loop was optimised away")
         isGood = false
       }
     }
@@ -34,7 +35,7 @@ enum ThresholdCheck {
 
   private static func contents(of path: String) throws -> String {
     guard let file = unsafe fopen(path, "r") else {
-      throw CommandError("--thresholds \(path): \(errorText(errno))")
+      throw ValidationError("--thresholds \(path): \(errnoText())")
     }
     defer { unsafe fclose(file) }
     var bytes: [UInt8] = []

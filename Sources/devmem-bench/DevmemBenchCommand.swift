@@ -2,10 +2,13 @@
 
 import ArgumentParser
 import DevmemBench
+import Glibc
 
-struct BenchCommand: ParsableCommand {
+/// The program behind `make bench` and `make check`; no product.
+@main
+struct DevmemBenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bench",
+    commandName: "devmem-bench",
     abstract: "Measure the page pool and the allocator beneath it.",
     discussion: """
       Times are medians of runs that are interleaved with those of the other cases. They compare \
@@ -51,21 +54,19 @@ struct BenchCommand: ParsableCommand {
   }
 
   func run() throws {
-    try reportingErrors {
-      if !loop.isEmpty {
-        let (benchCase, count) = try parsedLoop()
-        try benchCase.run(count: count)
-      } else if list {
-        try Terminal.output.write(BenchReport.list(of: BenchCase.matching(filter)))
-      } else if footprint {
-        try Terminal.output.write(BenchReport.text(of: try Footprint.measure()))
-      } else if let thresholds {
-        guard try ThresholdCheck.run(file: thresholds, filter: filter) else {
-          throw ExitCode.failure
-        }
-      } else {
-        try measure()
+    if !loop.isEmpty {
+      let (benchCase, count) = try parsedLoop()
+      try benchCase.run(count: count)
+    } else if list {
+      try Output.write(BenchReport.list(of: BenchCase.matching(filter)))
+    } else if footprint {
+      try Output.write(BenchReport.text(of: try Footprint.measure()))
+    } else if let thresholds {
+      guard try ThresholdCheck.run(file: thresholds, filter: filter) else {
+        throw ExitCode.failure
       }
+    } else {
+      try measure()
     }
   }
 
@@ -73,7 +74,7 @@ struct BenchCommand: ParsableCommand {
     let cases = BenchCase.matching(filter)
     var results = try BenchRunner(repeatCount: repeats).run(cases, progress: Self.show)
     if instructions {
-      let counter = try InstructionCounter(arguments: ["bench", "--loop"])
+      let counter = try InstructionCounter(arguments: ["--loop"])
       for position in results.indices {
         Self.show("counting \(results[position].name)")
         results[position].instructionsPerOp = try counter.count(cases[position])
@@ -81,13 +82,13 @@ struct BenchCommand: ParsableCommand {
     }
     Self.show("")
     let report = BenchReport(results: results)
-    try Terminal.output.write(json ? report.json.text + "\n" : report.table)
+    try Output.write(json ? report.json + "\n" : report.table)
   }
 
   /// The step that is under way, on one line for a person who waits.
   private static func show(_ step: String) {
-    guard Terminal.error.isInteractive else { return }
-    Terminal.error.note("\r\u{1B}[K\(step)")
+    guard isatty(STDERR_FILENO) == 1 else { return }
+    try? Output.write("\r\u{1B}[K\(step)", to: STDERR_FILENO)
   }
 
   private func parsedLoop() throws -> (BenchCase, Int) {
@@ -97,3 +98,22 @@ struct BenchCommand: ParsableCommand {
     return (benchCase, count)
   }
 }
+
+/// Standard output, where a result that does not get there is a failure.
+enum Output {
+  static func write(_ text: String, to descriptor: Int32 = STDOUT_FILENO) throws {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+      let count = unsafe rest.withUnsafeBytes {
+        unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
+      }
+      if count < 0, errno != EINTR { throw BenchError.writing(errnoText()) }
+      rest = rest.dropFirst(max(0, count))
+    }
+  }
+
+  static func writeLine(_ text: String) throws { try write(text + "\n") }
+}
+
+/// What the C library says of the last failure.
+func errnoText() -> String { unsafe String(cString: strerror(errno)) }
