@@ -32,6 +32,7 @@ test: ## check, then both tiers of tests
 	@$(MAKE) test-host
 	@$(MAKE) test-misuse
 	@$(MAKE) examples
+	@$(MAKE) test-environments
 	@$(MAKE) test-storm
 	@$(MAKE) test-device
 	@scripts/forced-calls.sh
@@ -69,7 +70,7 @@ test-tsan: ## storms, allocator and pool under ThreadSanitizer
 	@scripts/test-tsan.sh
 
 .PHONY: soak
-soak: ## random operations of everything against a holder map; MINUTES=10
+soak: ## random operations of everything against a holder map, MINUTES=10; then a million false messages of each kind
 	@MINUTES=$(MINUTES) scripts/soak.sh
 
 .PHONY: test-device
@@ -77,7 +78,7 @@ test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there i
 	@scripts/test-device.sh
 
 .PHONY: test-environments
-test-environments: ## the tool without privileges, memory, files, /proc, …; ARGS=--vm for the virtual machine
+test-environments: ## the tool and the examples without privileges, memory, files, /proc, …; ARGS=--vm for the virtual machine
 	@scripts/test-environments.sh $(ARGS)
 
 .PHONY: demo doctor bench bench-latency bench-peers bench-layouts bench-kernel

@@ -59,6 +59,7 @@ if [ "$place" = vm ]; then
   NCDEVMEM="$(Tests/KernelModules/build.sh ncdevmem)"
 fi
 scripts/build.sh debug
+scripts/build.sh release
 scripts/examples.sh build
 binary="$(swift build --show-bin-path)/swift-devmemPackageTests.xctest"
 [ -x "$binary" ] || die "no test binary at $binary; run: make build"
@@ -67,7 +68,7 @@ odd="$PWD/.build/a place with ümlauts"
 into="$results"
 [ "$place" = host ] || into="$odd/results"
 job=(env "PATH=$PATH:/usr/sbin:/sbin" "DEVMEMSIM_MODULE=$DEVMEMSIM_MODULE" "NCDEVMEM=$NCDEVMEM"
-  "DEVMEM_FORCED_CALLS=$into/device.forced"
+  "DEVMEM_FORCED_CALLS=$into/device.forced" "DEVICE_TESTS_FILTER=${DEVICE_TESTS_FILTER:-}"
   scripts/lib/watch-kernel.sh "$into/device.kernel"
   scripts/lib/device-tier.sh "$into"
   "$binary" --testing-library swift-testing --no-parallel --filter "${DEVICE_TESTS_FILTER:-DevmemDeviceTests}"

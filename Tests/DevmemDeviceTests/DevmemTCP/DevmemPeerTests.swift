@@ -152,7 +152,7 @@ struct DevmemPeerTests {
         + ["--connect-timeout", "600"])
     var peer: TCPSocket?
     if isConnected {
-      try #require(try listener.wait(for: .readable, milliseconds: 60_000))
+      try #require(listener.descriptor.wait(for: .readable, milliseconds: 60_000))
       peer = try listener.accept()
     }
     try waitForStandstill(of: tool, sendingTo: peer)
