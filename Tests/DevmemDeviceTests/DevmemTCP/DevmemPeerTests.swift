@@ -152,7 +152,8 @@ struct DevmemPeerTests {
         + ["--connect-timeout", "600"])
     var peer: TCPSocket?
     if isConnected {
-      try #require(listener.descriptor.wait(for: .readable, milliseconds: 60_000))
+      let isThere = try listener.descriptor.wait(for: .readable, milliseconds: 60_000)
+      try #require(isThere)
       peer = try listener.accept()
     }
     try waitForStandstill(of: tool, sendingTo: peer)
