@@ -33,6 +33,7 @@ let package = Package(
     .systemLibrary(name: "CLibnuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
     .systemLibrary(name: "CLibmnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CLibURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .target(name: "CThreads"),
     .target(name: "CBenchSupport"),
     .target(
@@ -55,6 +56,12 @@ let package = Package(
       name: "DevmemNet",
       dependencies: ["Devmem", "DevmemNIC", "DevmemSystem"],
       swiftSettings: rules),
+    // A wire of its own: who links Devmem or DevmemNet needs no liburing.
+    .target(name: "CURingShims", dependencies: ["CLibURing"]),
+    .target(
+      name: "DevmemURing",
+      dependencies: ["CURingShims", "Devmem", "DevmemNIC", "DevmemNet", "DevmemSystem"],
+      swiftSettings: rules),
     .target(name: "DevmemTesting", dependencies: ["DevmemPagePool"], swiftSettings: rules),
     .target(
       name: "DevmemBench",
@@ -70,7 +77,7 @@ let package = Package(
     .executableTarget(
       name: "devmemctl",
       dependencies: [
-        "Devmem", "DevmemNIC", "DevmemNet", "DevmemSystem", "CLibcrypto",
+        "Devmem", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing", "CLibcrypto",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
@@ -119,6 +126,13 @@ let package = Package(
       dependencies: ["DevmemNet", "Devmem", "DevmemSystem", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
+      name: "DevmemURingTests",
+      dependencies: [
+        "CTestSupport", "Devmem", "DevmemNet", "DevmemSystem", "DevmemURing", "DevmemTestSupport",
+        "devmemctl",
+      ],
+      swiftSettings: rules),
+    .testTarget(
       name: "DevmemBenchTests", dependencies: ["DevmemBench", "DevmemTestSupport"],
       swiftSettings: rules),
     .testTarget(
@@ -130,8 +144,8 @@ let package = Package(
     .testTarget(
       name: "DevmemDeviceTests",
       dependencies: [
-        "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemTestSupport",
-        "DevmemCardOwner", "devmemctl", "CTestSupport",
+        "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing",
+        "DevmemTestSupport", "DevmemCardOwner", "devmemctl", "CTestSupport",
       ],
       swiftSettings: rules),
   ],

@@ -5,7 +5,7 @@
 #
 #   scripts/install-deps.sh GROUP...
 #
-#   build   the headers of libdrm, libnuma, libmnl and libcrypto, pkg-config
+#   build   the headers of libdrm, libnuma, libmnl, liburing and libcrypto, pkg-config
 #   check   the disassembler, the instruction counter and the shell linter of `make check`
 #   vm      QEMU and what boots a Debian kernel in it
 #   peers   DPDK, mimalloc and jemalloc, which `make bench-peers` measures beside this library
@@ -51,6 +51,7 @@ for group in "$@"; do
       lacks libdrm-dev pkg-config --exists libdrm
       lacks libnuma-dev pkg-config --exists numa
       lacks libmnl-dev pkg-config --exists libmnl
+      lacks liburing-dev pkg-config --exists liburing
       lacks libssl-dev pkg-config --exists libcrypto
       ;;
     check)

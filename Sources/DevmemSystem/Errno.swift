@@ -102,6 +102,10 @@ extension Errno {
   package static let EADDRINUSE = Errno(rawValue: Glibc.EADDRINUSE)
   /// Connection reset by peer.
   package static let ECONNRESET = Errno(rawValue: Glibc.ECONNRESET)
+  /// Socket operation on non-socket.
+  package static let ENOTSOCK = Errno(rawValue: Glibc.ENOTSOCK)
+  /// Operation canceled: of a request of an io_uring whose thread has ended.
+  package static let ECANCELED = Errno(rawValue: Glibc.ECANCELED)
   /// Transport endpoint is not connected.
   package static let ENOTCONN = Errno(rawValue: Glibc.ENOTCONN)
   /// No buffer space available.

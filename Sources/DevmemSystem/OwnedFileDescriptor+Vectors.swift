@@ -62,6 +62,18 @@ extension OwnedFileDescriptor {
 }
 
 extension SystemProcess {
+  /// Waits until a descriptor that somebody else owns can be read (`poll(2)`).
+  ///
+  /// - Parameter milliseconds: -1 waits for ever. Signals do not prolong it.
+  /// - Returns: false after the time.
+  /// - Throws: nothing that is expected.
+  package static func waitUntilReadable(
+    _ number: Int32, milliseconds: Int32
+  ) throws(Errno) -> Bool {
+    try system_wait(
+      number, interest: TCPSocket.Interest.readable.rawValue, milliseconds: milliseconds)
+  }
+
   /// Lets the calling thread rest (`poll(2)` of nothing).
   ///
   /// - Parameter milliseconds: how long, 0 or more; signals do not prolong it.

@@ -28,6 +28,8 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case epollCreate, epollAdd, epollRemove, epollWait
   case devmemReceive, devmemReturnTokens, devmemSend
   case xdpOpen, xdpRegisterMemory
+  // io_uring
+  case uringOpen, uringEnter, uringCancel, uringRegisterBuffers, uringUnregisterBuffers
   // Network interfaces and netlink
   case interfaceIndex, interfaceName
   case ethtoolOpen, ethtoolDriver, ethtoolReceiveQueues, ethtoolIndirection

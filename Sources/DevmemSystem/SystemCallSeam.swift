@@ -124,7 +124,7 @@ package enum SystemCallSeam {
 
   /// The errno that this call has to fail with, or nil to make it.
   @inline(__always)
-  static func forced(_ call: SystemCall) -> Errno? {
+  package static func forced(_ call: SystemCall) -> Errno? {
     // Relaxed: a thread sees its own store, and other threads have nothing to see.
     if armedThreadCount.load(ordering: .relaxed) == 0 { return nil }
     return scripted(call)

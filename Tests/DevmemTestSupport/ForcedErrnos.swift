@@ -123,7 +123,10 @@ public enum ForcedErrnos {
 
   /// The kernel lets go whatever it answers, and nobody is told.
   private static func releases(_ call: SystemCall) -> Bool {
-    [.close, .unmap, .unlockByte, .drmCloseHandle, .netlinkClose].contains(call)
+    [
+      .close, .unmap, .unlockByte, .drmCloseHandle, .netlinkClose, .uringCancel,
+      .uringUnregisterBuffers,
+    ].contains(call)
   }
 
   private static func errnoOf(_ error: any Error) -> Errno? {

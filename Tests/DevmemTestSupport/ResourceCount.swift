@@ -12,8 +12,8 @@ public struct ResourceCount: Equatable, Sendable, CustomStringConvertible {
   /// What the open descriptors refer to (/proc/self/fd), sorted; without those of libdispatch's
   /// event loop, which starts when it likes.
   public let descriptors: [String]
-  /// Bytes mapped of memory files, dma-bufs, huge pages and DRM cards: not the program's own files,
-  /// nor what malloc maps as it likes.
+  /// Bytes mapped of memory files, dma-bufs, huge pages, DRM cards and rings: not the program's own
+  /// files, nor what malloc maps as it likes.
   public let mappedByteCount: Int
   /// Claims of ``MemoryRegistry``.
   public let claimCount: Int
@@ -32,7 +32,10 @@ public struct ResourceCount: Equatable, Sendable, CustomStringConvertible {
     var line: UnsafeMutablePointer<CChar>?
     var capacity = 0
     defer { unsafe free(line) }
-    let marks = [" /memfd:", "/dmabuf", "/anon_hugepage", "/dev/dri/", "/drm mm object", "dmabuf:"]
+    let marks = [
+      " /memfd:", "/dmabuf", "/anon_hugepage", "/dev/dri/", "/drm mm object", "dmabuf:",
+      "anon_inode:[io_uring]",
+    ]
     var byteCount = 0
     while unsafe getline(&line, &capacity, maps) > 0 {
       guard let text = unsafe line, marks.contains(where: { unsafe strstr(text, $0) != nil })

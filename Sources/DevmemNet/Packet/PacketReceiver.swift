@@ -51,6 +51,7 @@ public protocol PacketReceiver: ~Copyable {
   /// `packet` is empty.
   mutating func receive(into packet: inout Packet) throws(Failure) -> ReceiveOutcome
 
-  /// The socket's number, for polling. Borrowed: valid while the receiver lives.
+  /// The number to poll: the socket's, or that of the io_uring that receives for it. Borrowed:
+  /// valid while the receiver lives.
   var descriptorNumber: Int32 { get }
 }

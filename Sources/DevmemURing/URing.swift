@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CURingShims
+internal import DevmemSystem
+
+/// An io_uring with exactly one owner (`io_uring_setup(2)`, over liburing): requests go in, and
+/// completions come out. Closed when it ends.
+///
+/// Made without `IORING_SETUP_SINGLE_ISSUER`: it may move between threads, and what the kernel does
+/// for its requests it does on the thread that submitted them, whenever that returns from the
+/// kernel. When that thread ends the kernel cancels them (`ECANCELED`): submit them anew.
+///
+/// What is lent to the kernel for a request has to be got back before the ring ends: the kernel
+/// cancels what is under way some time after the ring was closed.
+///
+/// Thread rules: one at a time, any thread. Not for a forked child.
+@safe
+package struct URing: ~Copyable, @unchecked Sendable {
+  // SAFETY: made by init, used by this value alone, and closed in deinit.
+  let ring: OpaquePointer
+
+  deinit { unsafe curing_ring_close(ring) }
+
+  /// A completion (`struct io_uring_cqe`).
+  struct Completion {
+    /// What the request was submitted with.
+    let userData: UInt64
+    /// Bytes, or `-errno`.
+    let result: Int32
+    let flags: UInt32
+
+    /// The number of the buffer that the kernel picked, nil where it picked none.
+    var bufferNumber: UInt16? {
+      flags & CURING_COMPLETION_BUFFER == 0 ? nil : UInt16(truncatingIfNeeded: flags >> 16)
+    }
+
+    /// Whether the request goes on: false in its last completion.
+    var isFollowed: Bool { flags & CURING_COMPLETION_MORE != 0 }
+  }
+
+  /// Makes a ring.
+  /// - Parameters:
+  ///   - submissionCount: requests that may be submitted at once, 1 to 32768.
+  ///   - completionCount: completions that may wait, at least as many. More are kept by the kernel,
+  ///     but end what goes on by itself.
+  /// - Throws: ``URingError``: `.disabled`, `.filtered`, `.kernelUnsupported`, `.descriptorLimit`,
+  ///   `.memoryLimit`.
+  package init(submissionCount: Int, completionCount: Int) throws(URingError) {
+    do throws(Errno) {
+      unsafe ring = try uring_open(
+        submissionCount: submissionCount, completionCount: completionCount)
+    } catch {
+      throw .opening(error, disabled: URingError.disabledSetting())
+    }
+  }
+
+  /// The descriptor to poll: readable when there are completions. Borrowed.
+  package var descriptorNumber: Int32 { unsafe curing_ring_descriptor(ring) }
+
+  /// Submits what was prepared, without waiting.
+  func submit() throws(Errno) { try unsafe uring_enter(ring, waits: false) }
+
+  /// Submits what was prepared, and waits until there is a completion.
+  func waitForCompletion() throws(Errno) { try unsafe uring_enter(ring, waits: true) }
+
+  /// Takes the next completion off, nil where there is none. Without a system call.
+  func popCompletion() -> Completion? {
+    var completion = curing_completion()
+    guard unsafe curing_ring_next(ring, &completion) == 1 else { return nil }
+    return Completion(
+      userData: completion.user_data, result: completion.result, flags: completion.flags)
+  }
+
+  /// Prepares a receive that goes on by itself (`IORING_RECV_MULTISHOT`), into buffers of `group`.
+  /// - Precondition: fewer requests are prepared than the ring submits at once.
+  func prepareReceive(_ socket: borrowing OwnedFileDescriptor, group: UInt16, userData: UInt64) {
+    let result = unsafe curing_ring_receive(ring, socket.rawValue, group, userData)
+    precondition(result == 0, "more requests prepared than the ring has room for")
+  }
+
+  /// Ends the requests with this `userData`, and returns when they have ended.
+  func cancel(userData: UInt64) { unsafe uring_cancel(ring, userData: userData) }
+
+  /// Takes a group of buffers back from the kernel, which writes to none of them any more after
+  /// this, whatever is under way.
+  func unregisterBuffers(group: UInt16) { unsafe uring_unregisterBuffers(ring, group: group) }
+}

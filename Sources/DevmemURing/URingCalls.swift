@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CURingShims
+internal import DevmemSystem
+
+// One function per call into the kernel, through the seam of the tests. As in DevmemSystem, EINTR
+// is retried.
+
+@inline(__always)
+@discardableResult
+private func perform(_ call: SystemCall, _ body: () -> Int32) throws(Errno) -> Int {
+  while true {
+    let error: Errno
+    if let forced = SystemCallSeam.forced(call) {
+      error = forced
+    } else {
+      let result = body()
+      if result >= 0 { return Int(result) }
+      error = Errno(rawValue: 0 - result)
+    }
+    if error != .EINTR { throw error }
+  }
+}
+
+/// For what the kernel lets go whatever it answers: made even when the seam forces an errno, never
+/// retried, and nobody is told.
+@inline(__always)
+private func performReleasing(_ call: SystemCall, _ body: () -> Int32) {
+  _ = SystemCallSeam.forced(call)
+  _ = body()
+}
+
+func uring_open(submissionCount: Int, completionCount: Int) throws(Errno) -> OpaquePointer {
+  var ring: OpaquePointer?
+  try perform(.uringOpen) {
+    unsafe curing_ring_open(UInt32(submissionCount), UInt32(completionCount), &ring)
+  }
+  guard let ring = unsafe ring else { fatalError("curing_ring_open made no ring") }
+  return unsafe ring
+}
+
+func uring_enter(_ ring: OpaquePointer, waits: Bool) throws(Errno) {
+  try perform(.uringEnter) { unsafe curing_ring_enter(ring, waits ? 1 : 0) }
+}
+
+func uring_cancel(_ ring: OpaquePointer, userData: UInt64) {
+  performReleasing(.uringCancel) { unsafe curing_ring_cancel(ring, userData) }
+}
+
+func uring_registerBuffers(
+  _ ring: OpaquePointer, _ memory: UnsafeMutableRawPointer, entryCount: Int, group: UInt16
+) throws(Errno) {
+  try perform(.uringRegisterBuffers) {
+    unsafe curing_buffers_register(ring, memory, UInt32(entryCount), group)
+  }
+}
+
+func uring_unregisterBuffers(_ ring: OpaquePointer, group: UInt16) {
+  performReleasing(.uringUnregisterBuffers) { unsafe curing_buffers_unregister(ring, group) }
+}

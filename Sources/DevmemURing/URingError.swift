@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import DevmemSystem
+
+/// Why something over io_uring failed: a code to act on, the kernel's errno, what was being done,
+/// and the way out.
+package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomStringConvertible {
+  /// What went wrong.
+  package enum Code: String, CaseIterable, Hashable, Sendable {
+    /// The administrator has switched io_uring off (`kernel.io_uring_disabled`).
+    case disabled
+    /// A filter of system calls, mostly a container's, refuses io_uring.
+    case filtered
+    /// This kernel has no io_uring, or does not know what was asked of it.
+    case kernelUnsupported
+    /// Too many open files.
+    case descriptorLimit
+    /// The kernel has too little memory, or the process may not lock so much (RLIMIT_MEMLOCK).
+    case memoryLimit
+    /// The CPU cannot write the memory that was to be received into.
+    case unwritable
+    /// A number of a configuration is out of its range.
+    case invalidConfiguration
+    /// The descriptor is not a connected socket.
+    case notASocket
+    /// The peer, or the path to it, has gone.
+    case connectionLost
+    /// Another failure; see `underlying`.
+    case systemCall
+  }
+
+  /// What went wrong.
+  package let code: Code
+  /// The kernel's answer; nil where we refused before asking it.
+  package let underlying: Errno?
+  /// What was being done.
+  package let operation: String
+  /// The way out, as a command where there is one; nil where there is none.
+  package let remedy: String?
+
+  init(_ code: Code, _ operation: String, underlying: Errno? = nil, remedy: String? = nil) {
+    self.code = code
+    self.underlying = underlying
+    self.operation = operation
+    self.remedy = remedy
+  }
+
+  package var carriedErrno: Errno? { underlying }
+
+  /// One line: operation, code, errno and the remedy.
+  package var description: String { line(operation, code: code.rawValue, remedy: remedy) }
+
+  // MARK: Translation
+
+  /// `kernel.io_uring_disabled` (Linux 6.6): 0, 1 or 2, nil where there is no such setting.
+  static func disabledSetting() -> Int? {
+    guard let text = try? SystemFile.text(at: "/proc/sys/kernel/io_uring_disabled") else {
+      return nil
+    }
+    return Int(text.filter(\.isNumber))
+  }
+
+  /// Making a ring.
+  /// - Parameter disabled: the setting ``disabledSetting()``.
+  static func opening(_ errno: Errno, disabled: Int?) -> URingError {
+    let operation = "making an io_uring"
+    switch (errno, disabled) {
+    case (.EPERM, 2?):
+      return URingError(
+        .disabled, operation, underlying: errno,
+        remedy: "io_uring is switched off for everybody: sudo sysctl kernel.io_uring_disabled=0")
+    case (.EPERM, 1?):
+      return URingError(
+        .disabled, operation, underlying: errno,
+        remedy: "io_uring is switched off for all but root and the group of"
+          + " kernel.io_uring_group: run with sudo, or sudo sysctl kernel.io_uring_disabled=0")
+    case (.EPERM, _), (.EACCES, _):
+      return URingError(
+        .filtered, operation, underlying: errno,
+        remedy: "A filter of system calls or a security module refuses io_uring_setup(2), as"
+          + " container runtimes' do: run the container with a profile that allows it (docker run"
+          + " --security-opt seccomp=FILE), or receive without io_uring.")
+    case (.ENOSYS, _):
+      return URingError(
+        .kernelUnsupported, operation, underlying: errno,
+        remedy: "This kernel has no io_uring (CONFIG_IO_URING), or a filter of system calls says"
+          + " so: receive without io_uring.")
+    default:
+      return step(operation, errno)
+    }
+  }
+
+  /// Lending a group of buffers to the kernel (`IORING_REGISTER_PBUF_RING`).
+  static func registeringBuffers(_ errno: Errno) -> URingError {
+    let operation = "registering buffers with an io_uring"
+    guard errno == .EINVAL else { return step(operation, errno) }
+    return URingError(
+      .kernelUnsupported, operation, underlying: errno,
+      remedy: "The kernel must be Linux 6.1 or newer: receive without io_uring.")
+  }
+
+  /// What ended a receive, or kept it from beginning.
+  static func receiving(_ errno: Errno) -> URingError {
+    let operation = "receiving by io_uring"
+    switch errno {
+    case .ECONNRESET, .EPIPE, .ETIMEDOUT, .EHOSTUNREACH, .ENETUNREACH, .ENETDOWN, .ECONNREFUSED:
+      return URingError(.connectionLost, operation, underlying: errno)
+    case .ENOTCONN, .ENOTSOCK:
+      return URingError(
+        .notASocket, operation, underlying: errno, remedy: "Give it a connected TCP socket.")
+    case .EFAULT:
+      return URingError(
+        .unwritable, operation, underlying: errno,
+        remedy: "Give the receiver a pool whose memory the CPU may write: a dma-buf that was"
+          + " imported for reading alone cannot be received into.")
+    case .EINVAL, .EOPNOTSUPP:
+      return URingError(
+        .kernelUnsupported, operation, underlying: errno,
+        remedy: "The kernel must be Linux 6.1 or newer, and the socket a stream: receive without"
+          + " io_uring.")
+    default:
+      return step(operation, errno)
+    }
+  }
+
+  /// Any step: the errnos that mean the same everywhere.
+  static func step(_ operation: String, _ errno: Errno) -> URingError {
+    switch errno {
+    case .EMFILE:
+      URingError(
+        .descriptorLimit, operation, underlying: errno,
+        remedy: "Close descriptors, or raise the limit: ulimit -n 65536")
+    case .ENFILE:
+      URingError(
+        .descriptorLimit, operation, underlying: errno,
+        remedy: "Raise the system's limit: echo 1048576 | sudo tee /proc/sys/fs/file-max")
+    case .ENOMEM:
+      URingError(
+        .memoryLimit, operation, underlying: errno,
+        remedy: "Raise the limit of locked memory (ulimit -l unlimited, or LimitMEMLOCK= of a"
+          + " systemd unit), ask for fewer buffers, or free memory.")
+    default:
+      URingError(.systemCall, operation, underlying: errno)
+    }
+  }
+
+  /// A number of a configuration.
+  static func check(
+    _ name: String, _ value: Int, in range: ClosedRange<Int>
+  ) throws(URingError) {
+    guard !range.contains(value) else { return }
+    throw URingError(
+      .invalidConfiguration, "\(name) \(value)",
+      remedy: "Use \(range.lowerBound) to \(range.upperBound).")
+  }
+}
