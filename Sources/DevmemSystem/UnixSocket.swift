@@ -197,7 +197,7 @@ public struct ReceivedDescriptors: ~Copyable, Sendable {
   public var count: Int { numbers.count }
 
   /// The next one, in the order in which they were sent; nil when all are taken.
-  public mutating func takeNext() -> OwnedFileDescriptor? {
+  public mutating func popFirst() -> OwnedFileDescriptor? {
     guard let number = numbers.popFirst() else { return nil }
     return OwnedFileDescriptor(owning: number)
   }

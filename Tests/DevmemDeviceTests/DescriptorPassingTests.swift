@@ -22,7 +22,7 @@ import Testing
       let socket = try UnixSocket.connect(path: "@devmem-passing-\(getppid())")
       var message = try socket.receive(byteLimit: 16, descriptorLimit: 1)
       precondition(message.bytes == [1, 2, 3, 4])
-      let imported = try DMABuf.imported(message.descriptors.takeNext()!)
+      let imported = try DMABuf.imported(message.descriptors.popFirst()!)
       precondition(imported.byteCount == 1 << 20)
       precondition(imported.name == "passed")
       let mismatches = try imported.mismatchedPageCount(Pattern(11))

@@ -28,7 +28,7 @@ import Testing
         let (left, right) = try UnixSocket.pair()
         try buffer.sendDescriptor(over: left)
         var message = try right.receive(byteLimit: 1, descriptorLimit: 1)
-        _ = message.descriptors.takeNext()
+        _ = message.descriptors.popFirst()
         _ = consume claim
       }
     }

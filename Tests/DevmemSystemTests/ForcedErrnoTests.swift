@@ -39,7 +39,7 @@ import Testing
         _ = try server.peer()
         _ = try server.receive(byteLimit: 8)
         var message = try right.receive(byteLimit: 8, descriptorLimit: 2)
-        _ = message.descriptors.takeNext()
+        _ = message.descriptors.popFirst()
       }
     }
     ForcedErrnos.expectCleanVerdict(result)

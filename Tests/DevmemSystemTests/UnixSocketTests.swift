@@ -15,7 +15,7 @@ import Testing
     try left.send([1, 2, 3], descriptors: [file.descriptor.rawValue])
     var message = try right.receive(byteLimit: 8, descriptorLimit: 1)
     #expect(message.bytes == [1, 2, 3])
-    let descriptor = message.descriptors.takeNext()!
+    let descriptor = message.descriptors.popFirst()!
     #expect(try descriptor.identity() == file.identity)
     #expect(fcntl(descriptor.rawValue, F_GETFD) == FD_CLOEXEC)
     #expect(message.descriptors.count == 0)
@@ -33,7 +33,7 @@ import Testing
       byteLimit: 1, descriptorLimit: UnixSocket.descriptorCountLimit)
     #expect(message.descriptors.count == numbers.count)
     for index in numbers.indices {
-      let file = try MemoryFile(adopting: message.descriptors.takeNext()!)
+      let file = try MemoryFile(adopting: message.descriptors.popFirst()!)
       #expect(file.identity == files[index % 3].identity)
     }
     #expect(throws: Errno.EINVAL) { try left.send([9], descriptors: numbers + [numbers[0]]) }
@@ -61,7 +61,7 @@ import Testing
       try left.send([1], descriptors: [number, number])
       do {
         var message = try right.receive(byteLimit: 1, descriptorLimit: 2)
-        _ = message.descriptors.takeNext()
+        _ = message.descriptors.popFirst()
       }
       let now = try ResourceCount.now()
       precondition(now == held, "an untaken descriptor is left")

@@ -23,7 +23,7 @@ import Testing
         let (left, right) = try UnixSocket.pair()
         try buffer.sendDescriptor(over: left)
         var message = try right.receive(byteLimit: 1, descriptorLimit: 1)
-        let received = try DMABuf.importedMemoryFile(message.descriptors.takeNext()!)
+        let received = try DMABuf.importedMemoryFile(message.descriptors.popFirst()!)
         try received.withBytes(.write) { unsafe $0[0] = 1 }
         _ = try buffer.extents
         _ = consume claim

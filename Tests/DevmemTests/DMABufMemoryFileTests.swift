@@ -68,7 +68,7 @@ import Testing
     try buffer.sendDescriptor(over: left, message: [1, 2, 3])
     var message = try right.receive(byteLimit: 16, descriptorLimit: 1)
     #expect(message.bytes == [1, 2, 3])
-    let received = try DMABuf.importedMemoryFile(message.descriptors.takeNext()!)
+    let received = try DMABuf.importedMemoryFile(message.descriptors.popFirst()!)
     #expect(received.identity == buffer.identity)
     #expect(received.isExported == false)
     try buffer.withBytes(.write) {

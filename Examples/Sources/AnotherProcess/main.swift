@@ -7,7 +7,7 @@ if CommandLine.arguments.count == 2 {
   let socket = try UnixSocket.connect(path: CommandLine.arguments[1])
   var message = try socket.receive(byteLimit: 2, descriptorLimit: 1)
   let (isExported, offset) = (message.bytes[0] == 1, Int(message.bytes[1]) * 4096)
-  let descriptor = message.descriptors.takeNext()!
+  let descriptor = message.descriptors.popFirst()!
   let shared = try isExported ? DMABuf.imported(descriptor) : .importedMemoryFile(descriptor)
   let value = try shared.withBytes { $0.integer(at: offset, as: UInt64.self) }
   print("another process read \(value) at \(offset) of memory from \(shared.exporter)")

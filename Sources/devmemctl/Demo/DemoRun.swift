@@ -93,8 +93,9 @@ enum DemoRun {
     _ options: DemoOptions, _ device: DevicePath, _ malloc: MallocPath, _ sender: DemoSender
   ) throws -> DemoTimings {
     var timings = DemoTimings()
+    // Every byte goes both ways; it counts as one when it has.
     var bar = ProgressBar(
-      total: 2 * options.byteCount,
+      total: options.byteCount,
       isShown: options.showsProgress && Terminal.error.isInteractive)
     defer { bar.finish() }
     let slices = DemoTimings.slices(
@@ -104,7 +105,7 @@ enum DemoRun {
       func time(_ way: DemoSender.Path, _ path: any DemoPath, done: Int) throws -> Duration {
         let start = ContinuousClock.now
         try sender.send(way, offset: slice.lowerBound, byteCount: slice.count)
-        try path.transfer(byteCount: slice.count) { bar.update(done + $0) }
+        try path.transfer(byteCount: slice.count) { bar.update((done + $0) / 2) }
         return ContinuousClock.now - start
       }
       // What the other way has done by then.

@@ -81,6 +81,6 @@ struct MessageBuffer: ~Copyable {
     byteCount = 0
     var message = try unsafe socket.receive(into: storage, descriptorLimit: 1)
     byteCount = message.byteCount
-    return message.descriptors.takeNext()
+    return message.descriptors.popFirst()
   }
 }

@@ -42,7 +42,7 @@ import Testing
     func receive() throws -> (DMABuf, [String: Any]) {
       var message = try socket.receive(byteLimit: 4096, descriptorLimit: 1)
       let line = try JSONSerialization.jsonObject(with: Data(message.bytes)) as? [String: Any]
-      guard let descriptor = message.descriptors.takeNext(), let line else { throw Errno.EINVAL }
+      guard let descriptor = message.descriptors.popFirst(), let line else { throw Errno.EINVAL }
       return (try DMABuf.imported(descriptor), line)
     }
   }
