@@ -33,7 +33,12 @@ final class ImporterProcess {
   func send(_ buffer: DMABuf) throws {
     var hello = MessageHeader(.hello, count: 0, flag: buffer.isExported ? 1 : 0)
     let bytes = unsafe withUnsafeBytes(of: &hello) { unsafe Array($0) }
-    try buffer.sendDescriptor(over: socket, message: bytes)
+    do throws(DevmemError) {
+      try buffer.sendDescriptor(over: socket, message: bytes)
+    } catch {
+      guard error.code == .peerClosed else { throw error }
+      throw CommandError("the importer process (\(processID)) went away", .EPIPE)
+    }
     var answer = MessageBuffer()
     _ = try receive(.ready, &answer)
   }
