@@ -114,9 +114,18 @@ package struct DMABufDescriptor: ~Copyable, Sendable {
 
   /// Who exported the dma-buf and what it is called, or nil if the descriptor is not a dma-buf.
   ///
-  /// - Throws: what `open(2)` answers for /proc/self/fdinfo: `ENOENT` without /proc, `EMFILE`.
+  /// Without /proc nobody says who exported it: the exporter's name is "unknown" then.
+  ///
+  /// - Throws: what `open(2)` answers for /proc/self/fdinfo: `EMFILE`.
   package func information() throws(Errno) -> Information? {
-    let text = try SystemFile.text(at: "/proc/self/fdinfo/\(descriptor.rawValue)")
+    let text: String
+    do throws(Errno) {
+      text = try SystemFile.text(at: "/proc/self/fdinfo/\(descriptor.rawValue)")
+    } catch {
+      guard error == .ENOENT else { throw error }
+      guard system_isDMABuf(descriptor.rawValue) else { return nil }
+      return Information(exporterName: "unknown", name: nil, byteCount: try byteCount())
+    }
     var fields: [Substring: Substring] = [:]
     for line in text.split(separator: "\n") {
       guard let colon = line.firstIndex(of: ":") else { continue }

@@ -255,6 +255,19 @@ func system_dmabufSync(_ number: Int32, flags: UInt64) throws(Errno) {
   try perform(.dmabufSync, .retriesAgain) { csystem_dmabuf_sync(number, flags) }
 }
 
+/// Whether a descriptor is a dma-buf's, where nothing else says so: a sync without a direction does
+/// nothing, and only a dma-buf says that the direction is wrong (`EINVAL`, dma_buf_ioctl in
+/// drivers/dma-buf/dma-buf.c); other files do not know the call.
+func system_isDMABuf(_ number: Int32) -> Bool {
+  do {
+    // EBADF of a descriptor that only names a file (O_PATH).
+    try perform(.dmabufSync, [.retriesAgain, .mayBeOfAnotherKind]) { csystem_dmabuf_sync(number, 0) }
+  } catch {
+    return error == .EINVAL
+  }
+  return false
+}
+
 func system_dmabufSetName(_ number: Int32, _ name: String) throws(Errno) {
   try perform(.dmabufSetName) { unsafe csystem_dmabuf_set_name(number, name) }
 }
