@@ -3,7 +3,6 @@
 import DevmemPagePool
 
 func misuse(_ provider: any MemoryProvider, _ iovs: Span<NetIOVReference>) {
-  // expected-error: 'MemoryProviderAccess' initializer is inaccessible due to 'internal' protection
-  // level
+  // expected-error: 'MemoryProviderAccess' initializer is inaccessible due to 'internal'
   provider.release(iovs, MemoryProviderAccess())
 }

@@ -4,6 +4,5 @@ import DevmemPagePool
 
 func misuse(_ pool: PagePool) -> PagePool {
   // expected-error: 'PagePool.Ownership' initializer is inaccessible due to 'fileprivate'
-  // protection level
   PagePool.Ownership(pool).claim()
 }

@@ -14,6 +14,5 @@ actor Receiver: SingleThreadActor {
 
 func misuse(_ receiver: Receiver) async -> Bool {
   // expected-error: non-Sendable type 'PagePool' of property 'pool' cannot exit actor-isolated
-  // context
   await receiver.pool.allocate() == nil
 }
