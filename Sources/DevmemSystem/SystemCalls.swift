@@ -261,7 +261,9 @@ func system_dmabufSync(_ number: Int32, flags: UInt64) throws(Errno) {
 func system_isDMABuf(_ number: Int32) -> Bool {
   do {
     // EBADF of a descriptor that only names a file (O_PATH).
-    try perform(.dmabufSync, [.retriesAgain, .mayBeOfAnotherKind]) { csystem_dmabuf_sync(number, 0) }
+    try perform(.dmabufSync, [.retriesAgain, .mayBeOfAnotherKind]) {
+      csystem_dmabuf_sync(number, 0)
+    }
   } catch {
     return error == .EINVAL
   }
