@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
-#include "CURingShims.h"
+#include "CURingRing.h"
 
 #include <errno.h>
-#include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct curing_ring {
-  struct io_uring uring;
-};
 
 const uint32_t CURING_COMPLETION_BUFFER = IORING_CQE_F_BUFFER;
 const uint32_t CURING_COMPLETION_MORE = IORING_CQE_F_MORE;
@@ -18,13 +13,17 @@ const uint32_t CURING_COMPLETION_MORE = IORING_CQE_F_MORE;
 _Static_assert(IORING_CQE_BUFFER_SHIFT == 16, "a buffer's number is the upper half of the flags");
 _Static_assert(sizeof(struct io_uring_buf) == 16, "an entry of a group of buffers");
 
-int curing_ring_open(uint32_t entries, uint32_t completions, struct curing_ring **ring) {
+int curing_ring_open(
+  uint32_t entries, uint32_t completions, int is_zero_copy, struct curing_ring **ring) {
   struct curing_ring *made = calloc(1, sizeof *made);
   if (!made) return -ENOMEM;
   struct io_uring_params params = {
     .flags = IORING_SETUP_CQSIZE,
     .cq_entries = completions,
   };
+  if (is_zero_copy) {
+    params.flags |= IORING_SETUP_CQE32 | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+  }
   int result = io_uring_queue_init_params(entries, &made->uring, &params);
   if (result < 0) {
     free(made);
@@ -42,7 +41,8 @@ void curing_ring_close(struct curing_ring *ring) {
 int curing_ring_descriptor(const struct curing_ring *ring) { return ring->uring.ring_fd; }
 
 int curing_ring_enter(struct curing_ring *ring, int waits) {
-  return waits ? io_uring_submit_and_wait(&ring->uring, 1) : io_uring_submit(&ring->uring);
+  if (waits) return io_uring_submit_and_wait(&ring->uring, 1);
+  return io_uring_submit_and_get_events(&ring->uring);
 }
 
 int curing_ring_cancel(struct curing_ring *ring, uint64_t user_data) {
@@ -62,6 +62,8 @@ int curing_ring_next(struct curing_ring *ring, struct curing_completion *complet
   completion->user_data = entry->user_data;
   completion->result = entry->res;
   completion->flags = entry->flags;
+  // struct io_uring_zcrx_cqe, the second half.
+  completion->offset = ring->uring.flags & IORING_SETUP_CQE32 ? entry->big_cqe[0] : 0;
   io_uring_cqe_seen(&ring->uring, entry);
   return 1;
 }

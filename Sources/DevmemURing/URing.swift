@@ -6,14 +6,19 @@ internal import DevmemSystem
 /// An io_uring with exactly one owner (`io_uring_setup(2)`, over liburing): requests go in, and
 /// completions come out. Closed when it ends.
 ///
-/// Made without `IORING_SETUP_SINGLE_ISSUER`: it may move between threads, and what the kernel does
-/// for its requests it does on the thread that submitted them, whenever that returns from the
-/// kernel. When that thread ends the kernel cancels them (`ECANCELED`): submit them anew.
+/// It may move between threads, and what the kernel does for its requests it does on the thread
+/// that submitted them, whenever that returns from the kernel. When that thread ends the kernel
+/// cancels them (`ECANCELED`): submit them anew.
 ///
 /// What is lent to the kernel for a request has to be got back before the ring ends: the kernel
 /// cancels what is under way some time after the ring was closed.
 ///
-/// Thread rules: one at a time, any thread. Not for a forked child.
+/// A ring for zero-copy receive is its maker's alone instead (`IORING_SETUP_SINGLE_ISSUER`), and
+/// the kernel does nothing for its requests but in ``submit()`` and ``waitForCompletion()``
+/// (`IORING_SETUP_DEFER_TASKRUN`), on whatever thread it ends.
+///
+/// Thread rules: one at a time, any thread; for zero-copy receive, the thread that made it, but it
+/// may end on any. Not for a forked child.
 @safe
 package struct URing: ~Copyable, @unchecked Sendable {
   // SAFETY: made by init, used by this value alone, and closed in deinit.
@@ -28,6 +33,8 @@ package struct URing: ~Copyable, @unchecked Sendable {
     /// Bytes, or `-errno`.
     let result: Int32
     let flags: UInt32
+    /// Of a zero-copy receive: where the bytes are, with the area's number in the upper 16 bits.
+    let offset: UInt64
 
     /// The number of the buffer that the kernel picked, nil where it picked none.
     var bufferNumber: UInt16? {
@@ -43,12 +50,15 @@ package struct URing: ~Copyable, @unchecked Sendable {
   ///   - submissionCount: requests that may be submitted at once, 1 to 32768.
   ///   - completionCount: completions that may wait, at least as many. More are kept by the kernel,
   ///     but end what goes on by itself.
+  ///   - isZeroCopy: whether it is for zero-copy receive.
   /// - Throws: ``URingError``: `.disabled`, `.filtered`, `.kernelUnsupported`, `.descriptorLimit`,
   ///   `.memoryLimit`.
-  package init(submissionCount: Int, completionCount: Int) throws(URingError) {
+  package init(
+    submissionCount: Int, completionCount: Int, isZeroCopy: Bool = false
+  ) throws(URingError) {
     do throws(Errno) {
       unsafe ring = try uring_open(
-        submissionCount: submissionCount, completionCount: completionCount)
+        submissionCount: submissionCount, completionCount: completionCount, isZeroCopy: isZeroCopy)
     } catch {
       throw .opening(error, disabled: URingError.disabledSetting())
     }
@@ -68,13 +78,25 @@ package struct URing: ~Copyable, @unchecked Sendable {
     var completion = curing_completion()
     guard unsafe curing_ring_next(ring, &completion) == 1 else { return nil }
     return Completion(
-      userData: completion.user_data, result: completion.result, flags: completion.flags)
+      userData: completion.user_data, result: completion.result, flags: completion.flags,
+      offset: completion.offset)
   }
 
   /// Prepares a receive that goes on by itself (`IORING_RECV_MULTISHOT`), into buffers of `group`.
   /// - Precondition: fewer requests are prepared than the ring submits at once.
   func prepareReceive(_ socket: borrowing OwnedFileDescriptor, group: UInt16, userData: UInt64) {
     let result = unsafe curing_ring_receive(ring, socket.rawValue, group, userData)
+    precondition(result == 0, "more requests prepared than the ring has room for")
+  }
+
+  /// Prepares a zero-copy receive that goes on by itself (`IORING_OP_RECV_ZC`).
+  /// - Precondition: as ``prepareReceive(_:group:userData:)``.
+  func prepareZeroCopyReceive(
+    _ socket: borrowing OwnedFileDescriptor, into area: borrowing ZeroCopyArea, userData: UInt64
+  ) {
+    let result = unsafe withUnsafePointer(to: area.instance) {
+      unsafe curing_zerocopy_receive(ring, socket.rawValue, $0, userData)
+    }
     precondition(result == 0, "more requests prepared than the ring has room for")
   }
 

@@ -30,10 +30,13 @@ private func performReleasing(_ call: SystemCall, _ body: () -> Int32) {
   _ = body()
 }
 
-func uring_open(submissionCount: Int, completionCount: Int) throws(Errno) -> OpaquePointer {
+func uring_open(
+  submissionCount: Int, completionCount: Int, isZeroCopy: Bool
+) throws(Errno) -> OpaquePointer {
   var ring: OpaquePointer?
   try perform(.uringOpen) {
-    unsafe curing_ring_open(UInt32(submissionCount), UInt32(completionCount), &ring)
+    unsafe curing_ring_open(
+      UInt32(submissionCount), UInt32(completionCount), isZeroCopy ? 1 : 0, &ring)
   }
   guard let ring = unsafe ring else { fatalError("curing_ring_open made no ring") }
   return unsafe ring
@@ -57,4 +60,31 @@ func uring_registerBuffers(
 
 func uring_unregisterBuffers(_ ring: OpaquePointer, group: UInt16) {
   performReleasing(.uringUnregisterBuffers) { unsafe curing_buffers_unregister(ring, group) }
+}
+
+func uring_query() throws(Errno) -> curing_zerocopy_capabilities {
+  var capabilities = curing_zerocopy_capabilities()
+  try perform(.uringQuery) { unsafe curing_zerocopy_query(&capabilities) }
+  return capabilities
+}
+
+func uring_registerArea(
+  _ ring: OpaquePointer, _ area: UnsafeMutableRawBufferPointer,
+  refill: UnsafeMutableRawBufferPointer, entryCount: Int
+) throws(Errno) -> curing_zerocopy {
+  var instance = unsafe curing_zerocopy()
+  try perform(.uringRegisterArea) {
+    unsafe curing_zerocopy_register(
+      ring, area.baseAddress, area.count, refill.baseAddress, refill.count, UInt32(entryCount),
+      &instance)
+  }
+  return unsafe instance
+}
+
+func uring_flushRefill(
+  _ ring: OpaquePointer, _ instance: curing_zerocopy
+) throws(Errno) {
+  try perform(.uringFlushRefill) {
+    unsafe withUnsafePointer(to: instance) { unsafe curing_zerocopy_flush(ring, $0) }
+  }
 }

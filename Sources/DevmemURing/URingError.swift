@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Devmem
 package import DevmemSystem
 
 /// Why something over io_uring failed: a code to act on, the kernel's errno, what was being done,
@@ -19,6 +20,10 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
     case memoryLimit
     /// The CPU cannot write the memory that was to be received into.
     case unwritable
+    /// The kernel cannot pin the memory for zero-copy receive: a dma-buf's own mapping.
+    case notPinnable
+    /// This user may not do it.
+    case permissionDenied
     /// A number of a configuration is out of its range.
     case invalidConfiguration
     /// The descriptor is not a connected socket.
@@ -97,6 +102,49 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
     return URingError(
       .kernelUnsupported, operation, underlying: errno,
       remedy: "The kernel must be Linux 6.1 or newer: receive without io_uring.")
+  }
+
+  /// Asking for zero-copy receive (`IORING_REGISTER_QUERY`).
+  static func querying(_ errno: Errno) -> URingError {
+    let operation = "asking the kernel for zero-copy receive"
+    switch errno {
+    case .EINVAL, .EOPNOTSUPP:
+      return URingError(
+        .kernelUnsupported, operation, underlying: errno,
+        remedy: "This kernel has no zero-copy receive that can be asked for"
+          + " (CONFIG_IO_URING_ZCRX): use provided buffers, which any kernel since Linux 6.1 has.")
+    case .EPERM, .EACCES, .ENOSYS:
+      let refusal = opening(errno, disabled: disabledSetting())
+      return URingError(
+        refusal.code, operation, underlying: errno, remedy: refusal.remedy)
+    default:
+      return step(operation, errno)
+    }
+  }
+
+  /// Registering memory for zero-copy receive (`IORING_REGISTER_ZCRX_IFQ`).
+  static func registeringArea(_ errno: Errno, source: DMABuf.CPUMapping.Source) -> URingError {
+    let operation = "registering memory for zero-copy receive"
+    switch errno {
+    case .EFAULT:
+      return URingError(
+        .notPinnable, operation, underlying: errno,
+        remedy: source == .memoryFile
+          ? "The kernel cannot pin this memory."
+          : "The kernel cannot pin a dma-buf's own mapping: give it the process's buffer that made"
+            + " the dma-buf, whose CPU mapping is of the memory file (DMABuf.udmabuf).")
+    case .EPERM, .EACCES:
+      return URingError(
+        .permissionDenied, operation, underlying: errno,
+        remedy: "Run as root, with sudo (CAP_NET_ADMIN), or use provided buffers.")
+    case .EINVAL, .EOPNOTSUPP:
+      return URingError(
+        .kernelUnsupported, operation, underlying: errno,
+        remedy: "This kernel takes no memory without a network device (ZCRX_REG_NODEV): use"
+          + " provided buffers.")
+    default:
+      return step(operation, errno)
+    }
   }
 
   /// What ended a receive, or kept it from beginning.

@@ -5,7 +5,6 @@ import DevmemNet
 import DevmemSystem
 import DevmemTestSupport
 import DevmemURing
-import Dispatch
 import Glibc
 import Testing
 
@@ -37,32 +36,7 @@ final class Stream {
 
   /// Sends so many bytes that follow from the seed on a thread of their own, then the end.
   func startSending(byteCount: Int, seed: UInt64) -> SentStream {
-    let sent = SentStream()
-    let client = client
-    let worker = Worker()
-    worker.start {
-      var hash = SHA256()
-      var random = SeededGenerator(seed: seed)
-      // Stretches of one block from random places: made quickly, and no two streams are alike.
-      let block = (0..<1 << 20).map { _ in UInt8.random(in: 0...255, using: &random) }
-      var rest = byteCount
-      while rest > 0 {
-        let count = min(rest, Int.random(in: 1...200_000, using: &random))
-        let start = Int.random(in: 0...block.count - count, using: &random)
-        let bytes = Array(block[start..<start + count])
-        unsafe bytes.withUnsafeBytes { unsafe hash.update($0) }
-        var sentCount = 0
-        while sentCount < count {
-          guard let more = try? client.send(Array(bytes[sentCount...])) else { return sent.stop() }
-          sentCount += more
-        }
-        rest -= count
-      }
-      try? client.finishSending()
-      sent.finish(hash.finalize())
-    }
-    worker.stop()
-    return sent
+    SentStream(client, byteCount: byteCount, seed: seed)
   }
 
   /// Waits until the kernel has received so many bytes that nobody has taken.
@@ -78,30 +52,33 @@ final class Stream {
   }
 }
 
-/// The digest of what a thread has sent, when it is done.
-final class SentStream: @unchecked Sendable {
-  private let done = DispatchSemaphore(value: 0)
-  private var digest: [UInt8] = []
+/// A sender and the digest of what it has sent.
+final class SentStream {
+  private final class Digest: @unchecked Sendable { var hash = SHA256() }
+  private let sender: RandomSender
+  private let digest = Digest()
 
-  fileprivate func finish(_ digest: [UInt8]) {
-    self.digest = digest
-    done.signal()
+  init(_ socket: TCPSocket, byteCount: Int, seed: UInt64) {
+    sender = unsafe RandomSender(socket, byteCount: byteCount, seed: seed) { [digest] bytes in
+      unsafe digest.hash.update(bytes)
+    }
   }
 
-  /// The peer takes nothing any more.
-  fileprivate func stop() { done.signal() }
-
-  /// The digest, empty where the peer did not take everything; waits for the thread. Once.
+  /// Waits for the sender. Once.
   func awaitDigest() -> [UInt8] {
-    done.wait()
-    return digest
+    sender.wait()
+    var finished = SHA256()
+    swap(&finished, &digest.hash)
+    return finished.finalize()
   }
 }
 
 /// A fragment where Swift wants something that can be copied.
 final class HeldFragment: @unchecked Sendable {
   private var fragment: PayloadFragment?
+
   init(_ fragment: consuming PayloadFragment) { self.fragment = consume fragment }
+
   /// Ends the fragment, on the calling thread.
   func drop() { fragment = nil }
 }

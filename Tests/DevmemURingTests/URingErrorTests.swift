@@ -57,6 +57,12 @@ struct URingErrorTests {
       (.receiving(.EINVAL), .kernelUnsupported),
       (.receiving(.EFAULT), .unwritable),
       (.receiving(.ENOTCONN), .notASocket),
+      (.querying(.EINVAL), .kernelUnsupported),
+      (.querying(.EOPNOTSUPP), .kernelUnsupported),
+      (.registeringArea(.EFAULT, source: .dmaBuf), .notPinnable),
+      (.registeringArea(.EPERM, source: .memoryFile), .permissionDenied),
+      (.registeringArea(.EINVAL, source: .memoryFile), .kernelUnsupported),
+      (.registeringArea(.ENOMEM, source: .memoryFile), .memoryLimit),
     ]
     for (error, code) in errors {
       #expect(error.code == code, "\(error)")
@@ -64,6 +70,28 @@ struct URingErrorTests {
     }
     #expect(URingError.receiving(.ECONNRESET).code == .connectionLost)
     #expect(URingError.receiving(.EIO).code == .systemCall)
+  }
+
+  @Test("zero-copy receive is there as the kernel says, or refused with what to use instead")
+  func zeroCopy() throws {
+    let memory = try DMABuf.memoryFile(byteCount: 65536)
+    let stream = try Stream(iovCount: 4)
+    var isExpected = false
+    do throws(URingError) {
+      isExpected = try ZeroCopyCapabilities.query().hasNoDevice
+    } catch {
+      #expect(error.code == .kernelUnsupported, "\(error)")
+    }
+    do {
+      _ = try ZeroCopyReceiver(stream: stream.client.descriptor.duplicate(), memory: memory)
+      #expect(isExpected)
+    } catch let error as URingError {
+      #expect(
+        isExpected ? error.code == .permissionDenied : error.code == .kernelUnsupported, "\(error)")
+      #expect(error.remedy?.contains("provided buffers") == true, "\(error)")
+    }
+    // Whatever happened, nobody has the memory.
+    _ = try DMABufCarving(memory)
   }
 
   @Test("numbers that make no receiver are refused before the kernel is asked")

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An io_uring: making it, submitting to it, waiting for it, and buffers that the kernel picks from
-// (io_uring_setup(2), io_uring_enter(2), io_uring_register(2)), over liburing 2.3.
-// Why C: liburing's rings are inline functions with the barriers that they need.
+// An io_uring: making it, submitting to it, waiting for it, buffers that the kernel picks from, and
+// zero-copy receive (io_uring_setup(2), io_uring_enter(2), io_uring_register(2)), over liburing.
+// Why C: liburing's rings are inline functions with the barriers that they need; version 2.3 knows
+// nothing of zero-copy receive, whose structures (include/uapi/linux/io_uring/zcrx.h of Linux 7.3)
+// are declared in CURingZeroCopy.c with asserts of their sizes.
 //
 // Functions return >= 0 or -errno. One thread at a time, but any.
 #pragma once
@@ -22,6 +24,8 @@ struct curing_completion {
   uint64_t user_data;
   int32_t result;
   uint32_t flags;
+  /// Of a zero-copy receive: where the bytes are, with the area's number in the upper 16 bits.
+  uint64_t offset;
 };
 
 /// Of `flags`: the upper half is a buffer's number; more will come of this request.
@@ -32,7 +36,13 @@ extern const uint32_t CURING_COMPLETION_MORE;
 /// of two (Linux 5.5). The caller owns what `*ring` then points to. -EPERM where
 /// /proc/sys/kernel/io_uring_disabled or a filter of system calls forbids it, -ENOSYS in a kernel
 /// without io_uring, -EMFILE, -ENFILE, -ENOMEM (before Linux 5.12 also: above RLIMIT_MEMLOCK).
-int curing_ring_open(uint32_t entries, uint32_t completions, struct curing_ring **ring);
+///
+/// With `is_zero_copy` the ring can receive by zero copy: completions are twice as large, only the
+/// thread that made the ring may use it, and the kernel does what there is to do in that thread's
+/// calls of curing_ring_enter (IORING_SETUP_CQE32, SINGLE_ISSUER, DEFER_TASKRUN; Linux 6.1, -EINVAL
+/// before).
+int curing_ring_open(
+  uint32_t entries, uint32_t completions, int is_zero_copy, struct curing_ring **ring);
 
 /// Unmaps and closes. What is under way is cancelled by the kernel some time later: who lent it
 /// memory cancels first and takes the memory back (curing_buffers_unregister).
@@ -41,9 +51,9 @@ void curing_ring_close(struct curing_ring *ring);
 /// The descriptor to poll: readable when there are completions. Owned by the ring.
 int curing_ring_descriptor(const struct curing_ring *ring);
 
-/// Submits what was prepared, and waits for one completion if `waits`. Returns how many requests
-/// the kernel took. -EINTR when a signal came first, -EAGAIN and -EBUSY when the kernel lacks
-/// memory for requests or completions.
+/// Submits what was prepared, does what there is to do, and waits for one completion if `waits`.
+/// Returns how many requests the kernel took. -EINTR when a signal came first, -EAGAIN and -EBUSY
+/// when the kernel lacks memory for requests or completions.
 int curing_ring_enter(struct curing_ring *ring, int waits);
 
 /// Ends all requests with this `user_data`, and returns when they have ended (Linux 6.0). -ENOENT
@@ -79,6 +89,61 @@ void curing_buffers_add(
 
 /// Lets the kernel see `count` buffers more.
 void curing_buffers_publish(void *memory, uint32_t count);
+
+/// What this kernel knows of zero-copy receive (struct io_uring_query_zcrx); all 0 before
+/// curing_zerocopy_query.
+struct curing_zerocopy_capabilities {
+  uint64_t register_flags;
+  uint64_t area_flags;
+  uint32_t control_count;
+  uint32_t features;
+  uint32_t refill_header_byte_count;
+};
+
+/// Of `register_flags`: without a network device, all bytes copied.
+extern const uint64_t CURING_ZEROCOPY_NODEV;
+
+/// Asks the kernel (IORING_REGISTER_QUERY, which needs no ring). -EINVAL from a kernel that cannot
+/// be asked, -EOPNOTSUPP from one that does not know zero-copy receive, -EPERM and -ENOSYS as
+/// curing_ring_open.
+int curing_zerocopy_query(struct curing_zerocopy_capabilities *capabilities);
+
+/// An instance of zero-copy receive, and its refill ring, by which buffers go to the kernel. The
+/// addresses are inside the memory that it was registered with.
+struct curing_zerocopy {
+  uint32_t *head;
+  uint32_t *tail;
+  void *entries;
+  uint32_t mask;
+  uint32_t identifier;
+  uint64_t area_token;
+};
+
+/// Bytes of memory for a refill ring of so many entries.
+size_t curing_zerocopy_refill_byte_count(
+  const struct curing_zerocopy_capabilities *capabilities, uint32_t entries);
+
+/// Registers memory to receive into, without a network device (IORING_REGISTER_ZCRX_IFQ with
+/// ZCRX_REG_NODEV). All of its pages are the kernel's at first. Both pieces of memory are aligned
+/// to a page, and stay as they are until the ring is closed; `entries` is a power of two, at most
+/// 32768. -EFAULT for memory that cannot be pinned (a dma-buf's own mapping), -EPERM, -EINVAL,
+/// -EOPNOTSUPP, -ENOMEM (also: above RLIMIT_MEMLOCK).
+int curing_zerocopy_register(
+  struct curing_ring *ring, void *area, size_t area_byte_count, void *refill,
+  size_t refill_byte_count, uint32_t entries, struct curing_zerocopy *zerocopy);
+
+/// Writes a buffer into the refill ring: 0, or -EBUSY where that is full.
+int curing_zerocopy_push(
+  const struct curing_zerocopy *zerocopy, uint64_t offset, uint32_t byte_count);
+
+/// Has the kernel take everything out of the refill ring (ZCRX_CTRL_FLUSH_RQ).
+int curing_zerocopy_flush(struct curing_ring *ring, const struct curing_zerocopy *zerocopy);
+
+/// Prepares a zero-copy receive that goes on until it is told otherwise. -EBUSY where the
+/// submission queue is full.
+int curing_zerocopy_receive(
+  struct curing_ring *ring, int socket, const struct curing_zerocopy *zerocopy,
+  uint64_t user_data);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Zero-copy receive, which liburing 2.3 and Debian 12's headers do not have. The structures are
+// those of include/uapi/linux/io_uring/{zcrx,query}.h and io_uring.h in Linux 7.3.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "CURingRing.h"
+
+enum {
+  REGISTER_ZCRX_IFQ = 32,   // IORING_REGISTER_ZCRX_IFQ
+  REGISTER_QUERY = 35,      // IORING_REGISTER_QUERY
+  REGISTER_ZCRX_CTRL = 36,  // IORING_REGISTER_ZCRX_CTRL
+  QUERY_ZCRX = 1,           // IO_URING_QUERY_ZCRX
+  REGION_OF_USER = 1,       // IORING_MEM_REGION_TYPE_USER
+  CONTROL_FLUSH_RQ = 0,     // ZCRX_CTRL_FLUSH_RQ
+  OP_RECV_ZC = 58,          // IORING_OP_RECV_ZC
+};
+
+const uint64_t CURING_ZEROCOPY_NODEV = 2;  // ZCRX_REG_NODEV
+
+struct query_header {
+  uint64_t next_entry;
+  uint64_t query_data;
+  uint32_t query_op;
+  uint32_t size;
+  int32_t result;
+  uint32_t reserved[3];
+};
+_Static_assert(sizeof(struct query_header) == 40, "struct io_uring_query_hdr");
+
+struct query_zcrx {
+  uint64_t register_flags;
+  uint64_t area_flags;
+  uint32_t control_count;
+  uint32_t features;
+  uint32_t refill_header_byte_count;
+  uint32_t refill_header_alignment;
+  uint64_t reserved;
+};
+_Static_assert(sizeof(struct query_zcrx) == 40, "struct io_uring_query_zcrx");
+
+struct region {
+  uint64_t user_addr;
+  uint64_t size;
+  uint32_t flags;
+  uint32_t id;
+  uint64_t mmap_offset;
+  uint64_t reserved[4];
+};
+_Static_assert(sizeof(struct region) == 64, "struct io_uring_region_desc");
+
+struct area_registration {
+  uint64_t addr;
+  uint64_t len;
+  uint64_t rq_area_token;
+  uint32_t flags;
+  uint32_t dmabuf_fd;
+  uint64_t reserved[2];
+};
+_Static_assert(sizeof(struct area_registration) == 48, "struct io_uring_zcrx_area_reg");
+
+struct registration {
+  uint32_t if_idx;
+  uint32_t if_rxq;
+  uint32_t rq_entries;
+  uint32_t flags;
+  uint64_t area_ptr;
+  uint64_t region_ptr;
+  struct {
+    uint32_t head;
+    uint32_t tail;
+    uint32_t rqes;
+    uint32_t reserved;
+    uint64_t reserved_too[2];
+  } offsets;
+  uint32_t zcrx_id;
+  uint32_t rx_buf_len;
+  uint64_t event_desc;
+  uint64_t reserved[2];
+};
+_Static_assert(sizeof(struct registration) == 96, "struct io_uring_zcrx_ifq_reg");
+_Static_assert(offsetof(struct registration, zcrx_id) == 64, "struct io_uring_zcrx_ifq_reg");
+
+struct control {
+  uint32_t zcrx_id;
+  uint32_t op;
+  uint64_t reserved[2];
+  uint64_t arguments[6];
+};
+_Static_assert(sizeof(struct control) == 72, "struct zcrx_ctrl");
+
+struct refill_entry {
+  uint64_t off;
+  uint32_t len;
+  uint32_t padding;
+};
+_Static_assert(sizeof(struct refill_entry) == 16, "struct io_uring_zcrx_rqe");
+
+// The instance's number stands in the same four bytes.
+_Static_assert(offsetof(struct io_uring_sqe, splice_fd_in) == 44, "zcrx_ifq_idx of an entry");
+
+static int call_register(int ring, unsigned operation, void *argument, unsigned count) {
+  long result = syscall(__NR_io_uring_register, ring, operation, argument, count);
+  return result < 0 ? -errno : (int)result;
+}
+
+int curing_zerocopy_query(struct curing_zerocopy_capabilities *capabilities) {
+  struct query_zcrx answer = {0};
+  struct query_header header = {
+    .query_data = (uintptr_t)&answer,
+    .query_op = QUERY_ZCRX,
+    .size = sizeof answer,
+  };
+  int result = call_register(-1, REGISTER_QUERY, &header, 0);
+  if (result < 0) return result;
+  if (header.result < 0) return header.result;
+  *capabilities = (struct curing_zerocopy_capabilities){
+    .register_flags = answer.register_flags,
+    .area_flags = answer.area_flags,
+    .control_count = answer.control_count,
+    .features = answer.features,
+    .refill_header_byte_count = answer.refill_header_byte_count,
+  };
+  return 0;
+}
+
+size_t curing_zerocopy_refill_byte_count(
+  const struct curing_zerocopy_capabilities *capabilities, uint32_t entries) {
+  // The kernel says where the entries begin; a page for what is before them is always enough.
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  size_t header = (capabilities->refill_header_byte_count + page - 1) / page * page;
+  size_t bytes = (header ? header : page) + entries * sizeof(struct refill_entry);
+  return (bytes + page - 1) / page * page;
+}
+
+int curing_zerocopy_register(
+  struct curing_ring *ring, void *area, size_t area_byte_count, void *refill,
+  size_t refill_byte_count, uint32_t entries, struct curing_zerocopy *zerocopy) {
+  struct region region = {
+    .user_addr = (uintptr_t)refill,
+    .size = refill_byte_count,
+    .flags = REGION_OF_USER,
+  };
+  struct area_registration memory = {
+    .addr = (uintptr_t)area,
+    .len = area_byte_count,
+  };
+  struct registration registration = {
+    .rq_entries = entries,
+    .flags = (uint32_t)CURING_ZEROCOPY_NODEV,
+    .area_ptr = (uintptr_t)&memory,
+    .region_ptr = (uintptr_t)&region,
+  };
+  int result = call_register(ring->uring.ring_fd, REGISTER_ZCRX_IFQ, &registration, 1);
+  if (result < 0) return result;
+  char *base = refill;
+  *zerocopy = (struct curing_zerocopy){
+    .head = (uint32_t *)(base + registration.offsets.head),
+    .tail = (uint32_t *)(base + registration.offsets.tail),
+    .entries = base + registration.offsets.rqes,
+    .mask = registration.rq_entries - 1,
+    .identifier = registration.zcrx_id,
+    .area_token = memory.rq_area_token,
+  };
+  return 0;
+}
+
+int curing_zerocopy_push(
+  const struct curing_zerocopy *zerocopy, uint64_t offset, uint32_t byte_count) {
+  uint32_t tail = *zerocopy->tail;
+  uint32_t head = __atomic_load_n(zerocopy->head, __ATOMIC_ACQUIRE);
+  if (tail - head > zerocopy->mask) return -EBUSY;
+  struct refill_entry *entry = (struct refill_entry *)zerocopy->entries + (tail & zerocopy->mask);
+  *entry = (struct refill_entry){
+    .off = offset | zerocopy->area_token,
+    .len = byte_count,
+  };
+  // The kernel reads the entry after the tail.
+  __atomic_store_n(zerocopy->tail, tail + 1, __ATOMIC_RELEASE);
+  return 0;
+}
+
+int curing_zerocopy_flush(struct curing_ring *ring, const struct curing_zerocopy *zerocopy) {
+  struct control control = {
+    .zcrx_id = zerocopy->identifier,
+    .op = CONTROL_FLUSH_RQ,
+  };
+  return call_register(ring->uring.ring_fd, REGISTER_ZCRX_CTRL, &control, 0);
+}
+
+int curing_zerocopy_receive(
+  struct curing_ring *ring, int socket, const struct curing_zerocopy *zerocopy,
+  uint64_t user_data) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(&ring->uring);
+  if (!entry) return -EBUSY;
+  io_uring_prep_rw(OP_RECV_ZC, entry, socket, NULL, 0, 0);
+  entry->ioprio |= IORING_RECV_MULTISHOT;
+  entry->splice_fd_in = (int32_t)zerocopy->identifier;
+  io_uring_sqe_set_data64(entry, user_data);
+  return 0;
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devmem
+import DevmemNet
+import DevmemSystem
+import DevmemTestSupport
+import DevmemURing
+import Testing
+
+@testable import devmemctl
+
+/// io_uring's zero-copy receive without a network device, over loopback, into a udmabuf.
+@Suite("Zero-copy receive without a card", .serialized) struct ZeroCopyReceiverTests {
+  /// A TCP connection over loopback and the memory to receive into.
+  private final class Connection {
+    let memory: DMABuf
+    let client: TCPSocket
+    let server: OwnedFileDescriptor
+
+    init(bufferCount: Int, listensOn address: String = "127.0.0.1") throws {
+      memory = try DMABuf.udmabuf(byteCount: bufferCount * 4096, name: "zcrx")
+      let listener = try TCPSocket.listen(on: TCPEndpoint(address: address, port: 0))
+      client = try TCPSocket.connect(to: TCPEndpoint(address: address, port: listener.port))
+      server = try listener.acceptDescriptor()
+    }
+
+    func receiver(
+      _ configuration: ZeroCopyReceiver.Configuration = .init()
+    ) throws -> ZeroCopyReceiver {
+      try ZeroCopyReceiver(
+        stream: server.duplicate(), memory: memory, configuration: configuration)
+    }
+  }
+
+  private final class Digest: @unchecked Sendable {
+    var hash = SHA256()
+
+    /// The digest so far; begins anew.
+    func take() -> [UInt8] {
+      var finished = SHA256()
+      swap(&finished, &hash)
+      return finished.finalize()
+    }
+
+    func update(_ fragment: borrowing PayloadFragment) throws {
+      try fragment.withBytes { bytes in
+        unsafe bytes.withUnsafeBytes { unsafe hash.update($0) }
+      }
+    }
+  }
+
+  @Test("the kernel says that it receives without a device, with what else it knows")
+  func capabilities() throws {
+    let capabilities = try ZeroCopyCapabilities.query()
+    #expect(capabilities.hasNoDevice)
+    // FLUSH_RQ is the first control operation.
+    #expect(capabilities.controlCount >= 1)
+  }
+
+  @Test("one byte comes through every layer", arguments: ["127.0.0.1", "::1"])
+  func oneByte(address: String) throws {
+    let connection = try Connection(bufferCount: 16, listensOn: address)
+    try connection.memory.withCPUAccess(.readWrite) {
+      var receiver = try connection.receiver()
+      var packet = receiver.makePacket()
+      try connection.client.send([42])
+      #expect(try receiver.receive(into: &packet) == .packet)
+      #expect(packet.payloadByteCount == 1 && packet.fragmentCount == 1)
+      let fragment = packet.popFirstFragment()!
+      #expect(fragment.kind == .device && fragment.placement == .pool)
+      #expect(fragment.offset < UInt64(connection.memory.byteCount))
+      let byte = try fragment.withBytes { unsafe $0.unsafeLoad(as: UInt8.self) }
+      #expect(byte == 42)
+      // It is in the dma-buf, at the fragment's offset.
+      let mapping = try #require(connection.memory.cpuMapping)
+      #expect(unsafe mapping.bytes[Int(fragment.offset)] == 42)
+      #expect(receiver.heldCount == 1)
+      try connection.client.finishSending()
+      #expect(try receiver.receive(into: &packet) == .endOfStream)
+      #expect(try receiver.receive(into: &packet) == .endOfStream)
+      // Still as it was.
+      #expect(try fragment.withBytes { unsafe $0.unsafeLoad(as: UInt8.self) } == 42)
+    }
+  }
+
+  @Test("64 MiB arrive as they were sent, held, and ended on other threads in random order")
+  func transfer() throws {
+    let byteCount = 64 << 20
+    let connection = try Connection(bufferCount: 1024)
+    let sent = Digest()
+    let received = Digest()
+    let sender = unsafe RandomSender(connection.client, byteCount: byteCount, seed: 5) { bytes in
+      unsafe sent.hash.update(bytes)
+    }
+    let workers = [Worker(), Worker()]
+    defer { for worker in workers { worker.stop() } }
+    var random = SeededGenerator(seed: 6)
+    var held: [HeldFragment] = []
+    try connection.memory.withCPUAccess(.readWrite) {
+      var receiver = try connection.receiver()
+      var packet = receiver.makePacket()
+      loop: while true {
+        switch try receiver.receive(into: &packet) {
+        case .packet:
+          while let fragment = packet.popFirstFragment() {
+            try received.update(fragment)
+            held.append(HeldFragment(fragment, at: 0))
+          }
+          while held.count > 600 {
+            held.swapAt(Int.random(in: 0..<held.count, using: &random), held.count - 1)
+            let fragment = held.removeLast()
+            workers.randomElement(using: &random)!.start { fragment.end() }
+          }
+        case .exhausted:
+          // Those that are on their way: their threads are slower than this one.
+          for worker in workers { worker.run {} }
+        case .wouldBlock: Issue.record("the receiver waits")
+        case .endOfStream: break loop
+        }
+      }
+      sender.wait()
+      #expect(received.take() == sent.take())
+      #expect(receiver.statistics.byteCount == byteCount)
+      for fragment in held { workers[0].start { fragment.end() } }
+      for worker in workers { worker.run {} }
+    }
+  }
+
+  @Test("an area that is exhausted again and again in one connection costs no byte")
+  func exhaustion() throws {
+    let byteCount = 16 << 20
+    let connection = try Connection(bufferCount: 16)
+    let sent = Digest()
+    let received = Digest()
+    let sender = unsafe RandomSender(connection.client, byteCount: byteCount, seed: 7) { bytes in
+      unsafe sent.hash.update(bytes)
+    }
+    try connection.memory.withCPUAccess(.readWrite) {
+      var receiver = try connection.receiver()
+      var packet = receiver.makePacket()
+      var held: [HeldFragment] = []
+      loop: while true {
+        switch try receiver.receive(into: &packet) {
+        case .packet:
+          while let fragment = packet.popFirstFragment() {
+            try received.update(fragment)
+            held.append(HeldFragment(fragment, at: 0))
+          }
+        case .exhausted(let role):
+          #expect(role == .payload)
+          // The kernel said so with none left to speak of, not after the first one.
+          #expect(held.count >= 12)
+          held.removeAll()
+        case .wouldBlock: Issue.record("the receiver waits")
+        case .endOfStream: break loop
+        }
+      }
+      sender.wait()
+      #expect(received.take() == sent.take())
+      #expect(receiver.statistics.byteCount == byteCount)
+      #expect(receiver.statistics.stalls >= byteCount / (16 * 4096))
+      #expect(receiver.statistics.starved >= 100)
+    }
+  }
+
+  @Test("where a call does not wait, the ring's descriptor says when there is more")
+  func polling() throws {
+    let connection = try Connection(bufferCount: 64)
+    try connection.memory.withCPUAccess(.readWrite) {
+      var receiver = try connection.receiver(.init(waits: false))
+      var packet = receiver.makePacket()
+      #expect(try receiver.receive(into: &packet) == .wouldBlock)
+      #expect(try !receiver.wait(milliseconds: 0))
+      for count in [1, 5000, 10] {
+        try connection.client.send([UInt8](repeating: 3, count: count))
+        var receivedCount = 0
+        while receivedCount < count {
+          try #require(try receiver.wait(milliseconds: 60_000))
+          if try receiver.receive(into: &packet) == .packet {
+            receivedCount += packet.payloadByteCount
+          }
+        }
+        #expect(receivedCount == count)
+        packet.removeAll()
+        #expect(try receiver.receive(into: &packet) == .wouldBlock)
+      }
+    }
+  }
+
+  @Test("a dma-buf's own mapping cannot be pinned, and the error names the memory to give")
+  func importedMemory() throws {
+    let connection = try Connection(bufferCount: 16)
+    let exported = try DMABuf.udmabuf(byteCount: 65536)
+    let imported = try exported.asImported()
+    try #require(imported.cpuMapping?.source == .dmaBuf)
+    do {
+      _ = try ZeroCopyReceiver(stream: connection.server.duplicate(), memory: imported)
+      Issue.record("it was taken")
+    } catch let error as URingError {
+      #expect(error.code == .notPinnable && error.underlying == .EFAULT, "\(error)")
+      #expect(error.remedy?.contains("memory file") == true, "\(error)")
+    }
+  }
+
+  @Test("memory that is received into is bound, until the last fragment has ended")
+  func claim() throws {
+    let connection = try Connection(bufferCount: 16)
+    var fragment: PayloadFragment?
+    do {
+      var receiver = try connection.receiver()
+      var packet = receiver.makePacket()
+      try connection.client.send([1])
+      #expect(try receiver.receive(into: &packet) == .packet)
+      fragment = packet.popFirstFragment()
+      #expect(throws: DevmemError.self) { try DMABufCarving(connection.memory) }
+    }
+    #expect(throws: DevmemError.self) { try DMABufCarving(connection.memory) }
+    fragment = nil
+    _ = fragment
+    _ = try DMABufCarving(connection.memory)
+  }
+
+  @Test("no descriptor, mapping or claim is lost when a call fails")
+  func forced() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      let memory = try DMABuf.udmabuf(byteCount: 65536)
+      // Where the kernel does not say on which node the memory lies, a pool does without.
+      ForcedErrnos.printVerdict(
+        with: [.EINTR, .EPERM, .ENOMEM, .EINVAL, .EIO],
+        tolerates: { $0.call == .numaNodeOf }
+      ) {
+        let listener = try TCPSocket.listen()
+        let client = try TCPSocket.connect(port: listener.port)
+        var receiver = try ZeroCopyReceiver(
+          stream: listener.acceptDescriptor(), memory: memory, configuration: .init(waits: false))
+        var packet = receiver.makePacket()
+        let first = try receiver.receive(into: &packet)
+        try client.send([UInt8](repeating: 3, count: 100))
+        let isReadable = try receiver.wait(milliseconds: 60_000)
+        let second = try receiver.receive(into: &packet)
+        packet.removeAll()
+        // Gives the buffer back.
+        let third = try receiver.receive(into: &packet)
+        precondition(first == .wouldBlock && isReadable && second == .packet)
+        precondition(third == .wouldBlock)
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+}
