@@ -134,7 +134,12 @@ import Testing
   @Test("questions to /proc leave nothing behind, whichever call fails")
   func questions() async {
     let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
-      ForcedErrnos.printVerdict {
+      // Without /proc a dma-buf is asked itself: its is the second file, and the first that is read.
+      ForcedErrnos.printVerdict(tolerates: { forced in
+        forced.errno == .ENOENT
+          && (forced.call == .open && forced.occurrence == 2
+            || forced.call == .read && forced.occurrence <= 2)
+      }) {
         let file = try MemoryFile(name: "forced", byteCount: 4096)
         let mapping = try file.mapPopulated()
         _ = try unsafe PageMap().entries(of: mapping.baseAddress, pageCount: 1)

@@ -91,7 +91,10 @@ extension NICRecord {
   ///
   /// - Returns: nil for a text that no such version has written.
   init?(_ text: String, boot: String) {
-    var lines = text.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+    // By bytes: of characters a line's end and the carriage return before it are one.
+    var lines = text.utf8.split(separator: UInt8(ascii: "\n")).map { line in
+      line.split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
+    }
     guard lines.count >= 2, lines[0].joined(separator: " ") == Self.title, lines[1].count == 2,
       lines[1][0] == "boot"
     else { return nil }
