@@ -134,7 +134,7 @@ import Testing
   @Test("questions to /proc leave nothing behind, whichever call fails")
   func questions() async {
     let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
-      // Without /proc a dma-buf is asked itself: its is the second file, and the first that is read.
+      // Without /proc a dma-buf is asked itself: its is the second file, the first that is read.
       ForcedErrnos.printVerdict(tolerates: { forced in
         forced.errno == .ENOENT
           && (forced.call == .open && forced.occurrence == 2
