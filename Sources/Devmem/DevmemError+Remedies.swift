@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import DevmemSystem
+package import DevmemSystem
 
 // The ways out, and the translation of errnos into codes: one function per kind of step.
 extension DevmemError {
@@ -16,7 +16,7 @@ extension DevmemError {
   }
 
   /// Any step: the errnos that mean the same everywhere.
-  static func step(_ operation: String, _ errno: Errno) -> DevmemError {
+  package static func step(_ operation: String, _ errno: Errno) -> DevmemError {
     switch errno {
     case .EMFILE:
       DevmemError(

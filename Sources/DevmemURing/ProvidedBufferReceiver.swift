@@ -46,24 +46,6 @@ package struct ProvidedBufferReceiver: ~Copyable, PacketReceiver {
     }
   }
 
-  /// What a receiver has done. All counts grow only.
-  package struct Statistics: Hashable, Sendable {
-    /// Calls that brought a packet.
-    package var packets = 0
-    /// Buffers that were filled, wholly or in part.
-    package var fragments = 0
-    /// Their bytes.
-    package var byteCount = 0
-    /// Requests that were begun: 1, and one more after each of `starved` and each cancellation.
-    package var requests = 0
-    /// Requests that the kernel ended because it had no buffer left (`ENOBUFS`).
-    package var starved = 0
-    /// Calls that found neither data nor a buffer to lend.
-    package var stalls = 0
-    /// Calls of the kernel to wait for data.
-    package var waits = 0
-  }
-
   /// The one group and the one request of the ring.
   private static let group: UInt16 = 0
   private static let request: UInt64 = 1
@@ -82,7 +64,7 @@ package struct ProvidedBufferReceiver: ~Copyable, PacketReceiver {
   /// What ended the stream; every later call throws it again.
   private var failure: URingError?
   /// What the receiver has done so far.
-  package private(set) var statistics = Statistics()
+  package private(set) var statistics = URingReceiverStatistics()
 
   deinit {
     if isLent { getBuffersBack() }
@@ -151,11 +133,7 @@ package struct ProvidedBufferReceiver: ~Copyable, PacketReceiver {
   /// - Parameter milliseconds: -1 waits for ever.
   /// - Returns: false after the time.
   package func wait(milliseconds: Int32) throws(URingError) -> Bool {
-    do throws(Errno) {
-      return try SystemProcess.waitUntilReadable(descriptorNumber, milliseconds: milliseconds)
-    } catch {
-      throw .receiving(error)
-    }
+    try ring.wait(milliseconds: milliseconds)
   }
 
   /// Receives what has come into `packet`, whose former contents end first.

@@ -67,6 +67,17 @@ package struct URing: ~Copyable, @unchecked Sendable {
   /// The descriptor to poll: readable when there are completions. Borrowed.
   package var descriptorNumber: Int32 { unsafe curing_ring_descriptor(ring) }
 
+  /// Waits until there is a completion (`poll(2)`).
+  /// - Parameter milliseconds: -1 waits for ever.
+  /// - Returns: false after the time.
+  func wait(milliseconds: Int32) throws(URingError) -> Bool {
+    do throws(Errno) {
+      return try SystemProcess.waitUntilReadable(descriptorNumber, milliseconds: milliseconds)
+    } catch {
+      throw .receiving(error)
+    }
+  }
+
   /// Submits what was prepared, without waiting.
   func submit() throws(Errno) { try unsafe uring_enter(ring, waits: false) }
 

@@ -174,14 +174,10 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
   /// Any step: the errnos that mean the same everywhere.
   static func step(_ operation: String, _ errno: Errno) -> URingError {
     switch errno {
-    case .EMFILE:
+    case .EMFILE, .ENFILE:
       URingError(
         .descriptorLimit, operation, underlying: errno,
-        remedy: "Close descriptors, or raise the limit: ulimit -n 65536")
-    case .ENFILE:
-      URingError(
-        .descriptorLimit, operation, underlying: errno,
-        remedy: "Raise the system's limit: echo 1048576 | sudo tee /proc/sys/fs/file-max")
+        remedy: DevmemError.step(operation, errno).remedy)
     case .ENOMEM:
       URingError(
         .memoryLimit, operation, underlying: errno,

@@ -36,24 +36,6 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
     }
   }
 
-  /// What a receiver has done. All counts grow only.
-  package struct Statistics: Hashable, Sendable {
-    /// Calls that brought a packet.
-    package var packets = 0
-    /// Buffers that were filled, wholly or in part.
-    package var fragments = 0
-    /// Their bytes.
-    package var byteCount = 0
-    /// Requests that were begun: 1, and one more after each of `starved`.
-    package var requests = 0
-    /// Requests that the kernel ended because it had no buffer left (`ENOMEM`).
-    package var starved = 0
-    /// Calls that found neither data nor a buffer that could be filled.
-    package var stalls = 0
-    /// Calls of the kernel to wait for data.
-    package var waits = 0
-  }
-
   /// The one request of the ring.
   private static let request: UInt64 = 1
   /// Completions that a ring keeps at most (`IORING_MAX_CQ_ENTRIES`).
@@ -72,7 +54,7 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
   /// What ended the stream; every later call throws it again.
   private var failure: URingError?
   /// What the receiver has done so far.
-  package private(set) var statistics = Statistics()
+  package private(set) var statistics = URingReceiverStatistics()
 
   deinit {
     // For the socket, which the request would keep open. On another thread the kernel refuses, and
@@ -134,11 +116,7 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
   /// - Parameter milliseconds: -1 waits for ever.
   /// - Returns: false after the time.
   package func wait(milliseconds: Int32) throws(URingError) -> Bool {
-    do throws(Errno) {
-      return try SystemProcess.waitUntilReadable(descriptorNumber, milliseconds: milliseconds)
-    } catch {
-      throw .receiving(error)
-    }
+    try ring.wait(milliseconds: milliseconds)
   }
 
   /// Receives what has come into `packet`, whose former contents end first.

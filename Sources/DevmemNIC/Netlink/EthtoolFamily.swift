@@ -102,6 +102,18 @@ package struct EthtoolFamily: ~Copyable, Sendable {
   }
 }
 
+/// What an interface answers about its settings, nil where it has no such settings.
+func known<Settings>(
+  _ settings: () throws(DevmemError) -> Settings
+) throws(DevmemError) -> Settings? {
+  do throws(DevmemError) {
+    return try settings()
+  } catch {
+    guard error.code == .settingUnsupported else { throw error }
+    return nil
+  }
+}
+
 extension DevmemError {
   /// What an answer of the ethtool family means.
   static func ethtool(

@@ -222,18 +222,6 @@ public struct NICCapabilities: Hashable, Sendable {
     }
   }
 
-  /// nil where the driver has no such settings.
-  private static func known<Settings>(
-    _ settings: () throws(DevmemError) -> Settings
-  ) throws(DevmemError) -> Settings? {
-    do throws(DevmemError) {
-      return try settings()
-    } catch {
-      guard error.code == .settingUnsupported else { throw error }
-      return nil
-    }
-  }
-
   private static func refusal(
     _ bind: () throws(DevmemError) -> UInt32
   ) -> DevmemError? {

@@ -159,12 +159,8 @@ extension NICSetup {
   private static let hashingFeature = "rx-hashing"
 
   private static func hasTable(_ card: inout SharedNICSettings) throws(DevmemError) -> Bool {
-    do throws(DevmemError) {
-      return try !card.ethtool.rss(of: card.interface).indirection.isEmpty
-    } catch {
-      guard error.code == .settingUnsupported else { throw error }
-      return false
-    }
+    let rss = try known { () throws(DevmemError) in try card.ethtool.rss(of: card.interface) }
+    return rss.map { !$0.indirection.isEmpty } ?? false
   }
 
   /// Inserts the rules. What the card cannot do harms nobody: such flows come by other queues, and

@@ -15,30 +15,18 @@ package struct NICSnapshot: Hashable, Sendable {
   package init(of interface: NetworkInterface) throws(DevmemError) {
     var ethtool = try EthtoolFamily()
     rings = try ethtool.rings(of: interface)
-    let known = try Self.known { () throws(DevmemError) in try ethtool.channels(of: interface) }
-    if let known {
-      channels = known
+    let settings = try known { () throws(DevmemError) in try ethtool.channels(of: interface) }
+    if let settings {
+      channels = settings
     } else {
       channels = ChannelSettings(
         receiveQueueCount: try ethtool.receiveQueueCount(of: interface))
     }
     rss =
-      try Self.known { () throws(DevmemError) in try ethtool.rss(of: interface) }
+      try known { () throws(DevmemError) in try ethtool.rss(of: interface) }
       ?? RSSSettings.none
-    rules = try Self.known { () throws(DevmemError) in try ethtool.rules(of: interface) } ?? []
+    rules = try known { () throws(DevmemError) in try ethtool.rules(of: interface) } ?? []
     features = try ethtool.features(of: interface).active
-  }
-
-  /// nil where the card has no such settings.
-  private static func known<Settings>(
-    _ settings: () throws(DevmemError) -> Settings
-  ) throws(DevmemError) -> Settings? {
-    do throws(DevmemError) {
-      return try settings()
-    } catch {
-      guard error.code == .settingUnsupported else { throw error }
-      return nil
-    }
   }
 
   /// What is different from an earlier one, one line each: "hds-thresh 256, was 0".

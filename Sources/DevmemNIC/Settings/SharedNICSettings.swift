@@ -211,12 +211,9 @@ struct SharedNICSettings: ~Copyable, Sendable {
 
   /// Also of a card that does not tell its channels.
   mutating func receiveQueueCount() throws(DevmemError) -> Int {
-    do throws(DevmemError) {
-      return Int(try ethtool.channels(of: interface).current.receiveQueueCount)
-    } catch {
-      guard error.code == .settingUnsupported else { throw error }
-      return try ethtool.receiveQueueCount(of: interface)
-    }
+    let channels = try known { () throws(DevmemError) in try ethtool.channels(of: interface) }
+    if let channels { return Int(channels.current.receiveQueueCount) }
+    return try ethtool.receiveQueueCount(of: interface)
   }
 
   private mutating func spreadAsFound() throws(DevmemError) {

@@ -215,7 +215,7 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     _ storage: BatchStorage, _ count: Int, _ pool: PagePool.State.Reference?
   ) {
     if count > 0, let pool = unsafe pool {
-      if unsafe pool.pointee.key != 0 {
+      if unsafe pool.pointee.isShared {
         if !storage.mayBeShared { return unsafe PagePool.State.putHere(storage, count, pool) }
       } else if unsafe pool.pointee.queue.push(storage, count, to: pool) {
         return
@@ -258,7 +258,7 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     }
   }
 
-  /// Returns the buffers that are of the same pool as the first of the range, in one operation.
+  /// Puts the buffers that are of the same pool as the first of the range.
   /// - Returns: where the others begin.
   private static func putFirstPool(_ slots: AtomicSlot.Slot, _ range: Range<Int>) -> Int {
     func pool(of position: Int) -> PagePool.State.Reference {
@@ -272,12 +272,29 @@ public struct NetmemBatch: ~Copyable, @unchecked Sendable {
     }
     let first = unsafe slots + range.lowerBound
     let count = end - range.lowerBound
-    if unsafe target.pointee.key != 0 {
-      unsafe PagePool.State.putHere(first, count, target)
-    } else if unsafe target.pointee.isMine || !target.pointee.queue.push(first, count: count) {
-      // The owner itself, a closed pool, or one that wants to see each return.
-      unsafe putSingly(first, count)
-    }
+    unsafe putOfOnePool(first, count, target)
     return end
+  }
+
+  /// Buffers of one pool that nobody else holds, in one operation where that can be. Any thread.
+  static func putOfOnePool(
+    _ slots: AtomicSlot.Slot, _ count: Int, _ pool: PagePool.State.Reference
+  ) {
+    if unsafe pool.pointee.isShared {
+      return unsafe PagePool.State.putHere(slots, count, pool)
+    }
+    if unsafe pool.pointee.isMine {
+      let top = unsafe pool.pointee.beginReturn()
+      if unsafe pool.pointee.limit.isAtLeast(top + count) {
+        unsafe top.update(from: slots, count: count)
+        unsafe pool.pointee.top.publish(top + count)
+        return
+      }
+      unsafe pool.pointee.top.publish(top)
+    } else if unsafe pool.pointee.queue.push(slots, count: count) {
+      return
+    }
+    // A full cache, a closed pool, or one that wants to see each return.
+    unsafe putSingly(slots, count)
   }
 }

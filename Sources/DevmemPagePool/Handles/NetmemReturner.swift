@@ -66,23 +66,10 @@ public struct NetmemReturner: ~Copyable, @unchecked Sendable {
   static func putAll(_ slots: AtomicSlot.Slot, _ count: Int) {
     guard count > 0 else { return }
     // Mostly all are of one pool and have no other holders.
-    guard let pool = unsafe NetmemBatch.onlyPool(slots, count) else {
-      return unsafe NetmemBatch.putMixed(slots, count)
+    if let pool = unsafe NetmemBatch.onlyPool(slots, count) {
+      unsafe NetmemBatch.putOfOnePool(slots, count, pool)
+    } else {
+      unsafe NetmemBatch.putMixed(slots, count)
     }
-    if unsafe pool.pointee.key != 0 {
-      return unsafe PagePool.State.putHere(slots, count, pool)
-    }
-    if unsafe pool.pointee.isMine {
-      let top = unsafe pool.pointee.beginReturn()
-      if unsafe pool.pointee.limit.isAtLeast(top + count) {
-        unsafe top.update(from: slots, count: count)
-        unsafe pool.pointee.top.publish(top + count)
-        return
-      }
-      unsafe pool.pointee.top.publish(top)
-    } else if unsafe pool.pointee.queue.push(slots, count: count) {
-      return
-    }
-    unsafe NetmemBatch.putSingly(slots, count)
   }
 }

@@ -72,7 +72,8 @@ extension PagePool {
     /// By which thread-local storage finds a thread's part of a shared pool; 0 in a pool with one
     /// owner.
     @usableFromInline let key: UInt64
-    /// Whether this is a thread's part of a shared pool: the key is not 0.
+    /// Whether this is a thread's part of a shared pool: the key is not 0. Apart from the key, so
+    /// that a return to another kind of pool compares memory and loads nothing.
     let isShared: Bool
     /// Slots of the cache.
     let capacity: Int

@@ -134,7 +134,7 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
 
   // MARK: The end
 
-  override func shutDown() {
+  override func closeCaches() {
     let previous = unsafe state.pointee.owner.exchange(
       PagePool.State.Owner.closed, ordering: .acquiringAndReleasing)
     if previous == cthreads_self() || previous == PagePool.State.Owner.nobody {

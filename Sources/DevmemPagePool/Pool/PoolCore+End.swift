@@ -19,7 +19,7 @@ extension PoolCore {
     guard !isForked, !isClosing.exchange(true, ordering: .acquiringAndReleasing) else { return }
     ending.withLock { $0.closedAt = .now }
     closeWaiters()
-    shutDown()
+    closeCaches()
   }
 
   /// Buffers out of the provider.

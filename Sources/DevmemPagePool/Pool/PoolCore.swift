@@ -129,7 +129,7 @@ class PoolCore: @unchecked Sendable {
 
   /// Takes the right to allocate away from everybody and gives back what nobody holds, or leaves
   /// that to who is inside. Called once, with the pool's open pin held. Any thread.
-  func shutDown() { fatalError("a pool of no kind") }
+  func closeCaches() { fatalError("a pool of no kind") }
 
   /// Gives back what nobody holds, and then the open pin. Nobody is inside any more.
   func drain() { fatalError("a pool of no kind") }

@@ -175,7 +175,7 @@ extension SharedPoolCore {
     }
   }
 
-  /// Keeps the pool until `drop(pin)`, if it is open.
+  /// Keeps the pool until `unpin()`, if it is open.
   private func pinIfOpen() -> Bool {
     depot.withLock { depot in
       if depot.isClosed { return false }

@@ -242,7 +242,7 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
   override var inFlight: PagePool.InFlight { currentInFlight }
   override var statistics: PagePool.Statistics { currentStatistics }
 
-  override func shutDown() {
+  override func closeCaches() {
     depot.withLock { $0.isClosed = true }
     callBack(.everybody)
     var all = depot.withLock { depot in
