@@ -12,5 +12,5 @@
 @_exported public import enum DevmemSystem.PageSize
 @_exported public import struct DevmemSystem.SteeringRule
 @_exported public import struct DevmemSystem.TCPEndpoint
-@_exported public import class DevmemSystem.TCPSocket
+@_exported public import struct DevmemSystem.TCPSocket
 @_exported public import class DevmemSystem.UnixSocket

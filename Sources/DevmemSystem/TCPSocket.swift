@@ -27,11 +27,12 @@ package struct ZerocopyCompletion: Hashable, Sendable {
 
 /// A TCP socket over IPv4 or IPv6: listener or connection.
 ///
-/// What moves bytes takes the descriptor alone, whoever made it: see `OwnedFileDescriptor`. A
-/// connection that is to be somebody else's from the start comes from ``acceptDescriptor()``.
+/// It is closed where its last owner lets go of it. What moves bytes takes the descriptor alone,
+/// whoever made it (see `OwnedFileDescriptor`): ``takeDescriptor()`` gives it up, so that a
+/// connection has one owner from its first byte to its last and nothing is duplicated.
 ///
 /// All members may be called from any thread; sending and receiving are independent of each other.
-public final class TCPSocket: Sendable {
+public struct TCPSocket: ~Copyable, Sendable {
   /// Pieces in one call at most (`UIO_MAXIOV`).
   package static let vectorCountLimit = 1024
 
@@ -96,15 +97,12 @@ public final class TCPSocket: Sendable {
   /// Waits for the next connection to this listener.
   ///
   /// - Throws: `EINVAL` if it does not listen, `EMFILE`.
-  public func accept() throws(Errno) -> TCPSocket { TCPSocket(try acceptDescriptor()) }
-
-  /// Waits for the next connection to this listener, and gives its descriptor to the caller: what
-  /// a receiver or a sender takes.
-  ///
-  /// - Throws: as ``accept()``.
-  public func acceptDescriptor() throws(Errno) -> OwnedFileDescriptor {
-    try system_tcpAccept(descriptor.rawValue)
+  public func accept() throws(Errno) -> TCPSocket {
+    TCPSocket(try system_tcpAccept(descriptor.rawValue))
   }
+
+  /// Gives the descriptor to the caller: what a receiver or a sender takes.
+  public consuming func takeDescriptor() -> OwnedFileDescriptor { descriptor }
 
   /// Sends at once what is small (`TCP_NODELAY`).
   ///

@@ -4,24 +4,33 @@ import DevmemSystem
 import Testing
 
 @Suite struct TCPSocketTests {
-  private static func connection() throws -> (TCPSocket, TCPSocket) {
-    let listener = try TCPSocket.listen()
-    let client = try TCPSocket.connect(port: listener.port)
-    return (client, try listener.accept())
+  /// Both ends of a connection over loopback.
+  private struct Connection: ~Copyable {
+    let client: TCPSocket
+    let server: TCPSocket
+
+    init() throws(Errno) {
+      let listener = try TCPSocket.listen()
+      let near = try TCPSocket.connect(port: listener.port)
+      server = try listener.accept()
+      client = near
+    }
   }
 
   @Test("one call gathers what it sends and scatters what it receives")
   func scatter() throws {
-    let (client, server) = try Self.connection()
-    try client.setNoDelay(true)
+    let connection = try Connection()
+    try connection.client.setNoDelay(true)
     let out = try MemoryMapping.anonymous(byteCount: 8192)
     for index in 0..<8192 { unsafe out.bytes[index] = UInt8(truncatingIfNeeded: index &* 7) }
     let gathered = [
       unsafe IOVector(baseAddress: out.baseAddress + 4096, byteCount: 100),
       unsafe IOVector(baseAddress: out.baseAddress, byteCount: 50),
     ]
-    #expect(try unsafe gathered.withUnsafeBufferPointer { try client.descriptor.send($0) } == 150)
-    try client.finishSending()
+    #expect(
+      try unsafe gathered.withUnsafeBufferPointer { try connection.client.descriptor.send($0) }
+        == 150)
+    try connection.client.finishSending()
 
     let into = try MemoryMapping.anonymous(byteCount: 4096)
     let scattered = [
@@ -29,7 +38,7 @@ import Testing
       unsafe IOVector(baseAddress: into.baseAddress + 2000, byteCount: 200),
     ]
     let count = try unsafe scattered.withUnsafeBufferPointer {
-      try server.descriptor.receive(into: $0, waitsForAll: true)
+      try connection.server.descriptor.receive(into: $0, waitsForAll: true)
     }
     #expect(count == 150)
     let received = unsafe Array(into.bytes[1000..<1064]) + Array(into.bytes[2000..<2086])
@@ -37,18 +46,20 @@ import Testing
     #expect(received == expected)
     #expect(unsafe into.bytes[2086] == 0)
     #expect(
-      try unsafe scattered.withUnsafeBufferPointer { try server.descriptor.receive(into: $0) } == 0)
+      try unsafe scattered.withUnsafeBufferPointer {
+        try connection.server.descriptor.receive(into: $0)
+      } == 0)
   }
 
   @Test("bytes of an array are sent as they are, none as well")
   func bytes() throws {
-    let (client, server) = try Self.connection()
-    #expect(try client.send([]) == 0)
-    #expect(try client.send([1, 2, 3]) == 3)
+    let connection = try Connection()
+    #expect(try connection.client.send([]) == 0)
+    #expect(try connection.client.send([1, 2, 3]) == 3)
     let into = try MemoryMapping.anonymous(byteCount: 4096)
     let vector = unsafe IOVector(baseAddress: into.baseAddress, byteCount: 3)
     let count = try unsafe withUnsafePointer(to: vector) {
-      unsafe try server.descriptor.receive(
+      unsafe try connection.server.descriptor.receive(
         into: UnsafeBufferPointer(start: $0, count: 1), waitsForAll: true)
     }
     #expect(count == 3)
@@ -57,8 +68,8 @@ import Testing
 
   @Test("every zero-copy send is completed exactly once")
   func zerocopy() throws {
-    let (client, server) = try Self.connection()
-    try client.descriptor.setZerocopy(true)
+    let connection = try Connection()
+    try connection.client.descriptor.setZerocopy(true)
     let file = try MemoryFile(name: "zerocopy", byteCount: 64 << 10)
     let memory = try file.mapPopulated()
     let into = try MemoryMapping.anonymous(byteCount: 64 << 10)
@@ -67,12 +78,12 @@ import Testing
       unsafe memory.bytes[0] = UInt8(index)
       let vector = unsafe IOVector(baseAddress: memory.baseAddress, byteCount: memory.byteCount)
       let sent = try unsafe withUnsafePointer(to: vector) {
-        unsafe try client.descriptor.send(
+        unsafe try connection.client.descriptor.send(
           UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
       }
       let target = unsafe IOVector(baseAddress: into.baseAddress, byteCount: sent)
       let received = try unsafe withUnsafePointer(to: target) {
-        unsafe try server.descriptor.receive(
+        unsafe try connection.server.descriptor.receive(
           into: UnsafeBufferPointer(start: $0, count: 1), waitsForAll: true)
       }
       #expect(received == sent)
@@ -80,26 +91,26 @@ import Testing
     }
     var next: UInt32 = 0
     while next < UInt32(sendCount) {
-      #expect(try client.descriptor.wait(for: .completion, milliseconds: 10_000))
-      while let completion = try client.descriptor.readCompletion() {
+      #expect(try connection.client.descriptor.wait(for: .completion, milliseconds: 10_000))
+      while let completion = try connection.client.descriptor.readCompletion() {
         #expect(completion.first == next)
         #expect(completion.last >= completion.first)
         next = completion.last + 1
       }
     }
     #expect(next == UInt32(sendCount))
-    #expect(try client.descriptor.readCompletion() == nil)
+    #expect(try connection.client.descriptor.readCompletion() == nil)
   }
 
   @Test("a zero-copy send from a hole in the address space is EFAULT, not a trap")
   func fault() throws {
-    let (client, _) = try Self.connection()
-    try client.descriptor.setZerocopy(true)
+    let connection = try Connection()
+    try connection.client.descriptor.setZerocopy(true)
     let hole = try MemoryMapping.reserved(byteCount: 4096)
     let vector = unsafe IOVector(baseAddress: hole.baseAddress, byteCount: 4096)
     #expect(throws: Errno.EFAULT) {
       try unsafe withUnsafePointer(to: vector) {
-        unsafe try client.descriptor.send(
+        unsafe try connection.client.descriptor.send(
           UnsafeBufferPointer(start: $0, count: 1), isZerocopy: true)
       }
     }
@@ -153,22 +164,24 @@ import Testing
   @Test("a connection is ended without its descriptor: with a reset if something is unread")
   func endConnection() throws {
     for isUnread in [false, true] {
-      let (client, server) = try Self.connection()
+      let connection = try Connection()
       var byte: UInt8 = 1
       try unsafe withUnsafeMutablePointer(to: &byte) { byte in
         let vector = unsafe IOVector(baseAddress: byte, byteCount: 1)
         try unsafe withUnsafePointer(to: vector) { vector in
           let vectors = unsafe UnsafeBufferPointer(start: vector, count: 1)
           if isUnread {
-            #expect(try client.descriptor.send(vectors) == 1)
-            #expect(try server.descriptor.wait(for: .readable, milliseconds: 10_000))
+            #expect(try connection.client.descriptor.send(vectors) == 1)
+            #expect(try connection.server.descriptor.wait(for: .readable, milliseconds: 10_000))
           }
-          try server.descriptor.endConnection()
-          #expect(try client.descriptor.wait(for: .readable, milliseconds: 10_000))
+          try connection.server.descriptor.endConnection()
+          #expect(try connection.client.descriptor.wait(for: .readable, milliseconds: 10_000))
           if isUnread {
-            #expect(throws: Errno.ECONNRESET) { _ = try client.descriptor.receive(into: vectors) }
+            #expect(throws: Errno.ECONNRESET) {
+              _ = try connection.client.descriptor.receive(into: vectors)
+            }
           } else {
-            #expect(try client.descriptor.receive(into: vectors) == 0)
+            #expect(try connection.client.descriptor.receive(into: vectors) == 0)
           }
         }
       }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import DevmemSystem
+internal import DevmemSystem
 internal import Dispatch
 
 /// Sends bytes that follow from a seed, in pieces of random sizes, on a thread of its own, and then
@@ -11,7 +11,7 @@ package final class RandomSender: Sendable {
   /// Starts.
   /// - Parameter observe: called with all bytes, in order, on the sender's thread.
   package init(
-    _ socket: TCPSocket, byteCount: Int, seed: UInt64,
+    _ socket: SharedTCPSocket, byteCount: Int, seed: UInt64,
     observe: @escaping @Sendable (UnsafeRawBufferPointer) -> Void
   ) {
     let worker = Worker()
@@ -26,7 +26,7 @@ package final class RandomSender: Sendable {
   package func wait() { done.wait() }
 
   private static func send(
-    _ socket: TCPSocket, _ byteCount: Int, _ seed: UInt64,
+    _ socket: SharedTCPSocket, _ byteCount: Int, _ seed: UInt64,
     _ observe: (UnsafeRawBufferPointer) -> Void
   ) {
     var random = SeededGenerator(seed: seed)
@@ -40,7 +40,7 @@ package final class RandomSender: Sendable {
       unsafe bytes.withUnsafeBytes { unsafe observe($0) }
       var sentCount = 0
       while sentCount < count {
-        guard let more = try? socket.send(Array(bytes[sentCount...])) else { return }
+        guard let more = try? socket.socket.send(Array(bytes[sentCount...])) else { return }
         sentCount += more
       }
       rest -= count

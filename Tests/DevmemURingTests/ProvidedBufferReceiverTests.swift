@@ -110,7 +110,7 @@ struct ProvidedBufferReceiverTests {
       for count in [1, 4096, 4097, 10] {
         var received: [UInt8] = []
         let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
-        try stream.client.send(bytes)
+        try stream.client.socket.send(bytes)
         while received.count < count {
           try #require(try receiver.wait(milliseconds: 10_000))
           try #require(try receiver.receive(into: &packet) == .packet)
@@ -133,7 +133,7 @@ struct ProvidedBufferReceiverTests {
   @Test("the end of the stream puts all buffers back, and says so again")
   func end() throws {
     let stream = try Stream(iovCount: 16)
-    try stream.client.send([1, 2, 3])
+    try stream.client.socket.send([1, 2, 3])
     try stream.client.finishSending()
     try stream.buffer.withCPUAccess(.readWrite) {
       var receiver = try stream.receiver(.init(lentCount: 8))
@@ -152,7 +152,7 @@ struct ProvidedBufferReceiverTests {
     let stream = try Stream(iovCount: 16)
     var receiver = try stream.receiver(.init(lentCount: 8))
     var packet = receiver.makePacket()
-    let client = stream.client.descriptor.rawValue
+    let client = stream.client.socket.descriptor.rawValue
     var linger = linger(l_onoff: 1, l_linger: 0)
     let size = socklen_t(MemoryLayout<Glibc.linger>.size)
     #expect(unsafe setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, size) == 0)
@@ -186,7 +186,7 @@ struct ProvidedBufferReceiverTests {
           var packet = receiver.makePacket()
           // Few bytes at a time: the kernel takes a buffer for each, and does not run out of them.
           worker.start {
-            while !isOver.isSet { guard (try? client.send([2, 2])) != nil else { return } }
+            while !isOver.isSet { guard (try? client.socket.send([2, 2])) != nil else { return } }
           }
           for _ in 0...round % 10 { _ = try receiver.receive(into: &packet) }
           // The packet's buffers end with it, the lent ones with the receiver, the socket with
@@ -245,7 +245,7 @@ struct ProvidedBufferReceiverTests {
     guard var receiver = moved.receiver.take() else { fatalError("no receiver") }
     var packet = receiver.makePacket()
     var byteCount = 0
-    try stream.client.send([UInt8](repeating: 5, count: 10_000))
+    try stream.client.socket.send([UInt8](repeating: 5, count: 10_000))
     while byteCount < 10_000 {
       switch try receiver.receive(into: &packet) {
       case .packet: byteCount += packet.payloadByteCount

@@ -14,7 +14,7 @@ import Testing
 final class Stream {
   let pool: PagePool
   let buffer: DMABuf
-  let client: TCPSocket
+  let client: SharedTCPSocket
   private let server: OwnedFileDescriptor
 
   init(iovCount: Int, iovByteCount: Int = 4096) throws {
@@ -22,8 +22,8 @@ final class Stream {
     pool = try PagePool(
       provider: DMABufMemoryProvider(DMABufCarving(buffer, iovByteCount: iovByteCount)))
     let listener = try TCPSocket.listen()
-    client = try TCPSocket.connect(port: listener.port)
-    server = try listener.acceptDescriptor()
+    client = SharedTCPSocket(try .connect(port: listener.port))
+    server = try listener.accept().takeDescriptor()
   }
 
   /// A receiver on a second descriptor of the connection, which stays open without it.
@@ -58,7 +58,7 @@ final class SentStream {
   private let sender: RandomSender
   private let digest = Digest()
 
-  init(_ socket: TCPSocket, byteCount: Int, seed: UInt64) {
+  init(_ socket: SharedTCPSocket, byteCount: Int, seed: UInt64) {
     sender = unsafe RandomSender(socket, byteCount: byteCount, seed: seed) { [digest] bytes in
       unsafe digest.hash.update(bytes)
     }

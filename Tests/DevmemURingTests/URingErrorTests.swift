@@ -83,7 +83,7 @@ struct URingErrorTests {
       #expect(error.code == .kernelUnsupported, "\(error)")
     }
     do {
-      _ = try ZeroCopyReceiver(stream: stream.client.descriptor.duplicate(), memory: memory)
+      _ = try ZeroCopyReceiver(stream: stream.client.socket.descriptor.duplicate(), memory: memory)
       #expect(isExpected)
     } catch let error as URingError {
       #expect(
@@ -101,7 +101,7 @@ struct URingErrorTests {
       .init(lentCount: 0), .init(lentCount: 3), .init(lentCount: 1 << 16),
       .init(fragmentLimit: 0), .init(fragmentLimit: 1 << 20),
     ] {
-      let descriptor = try stream.client.descriptor.duplicate()
+      let descriptor = try stream.client.socket.descriptor.duplicate()
       do throws(URingError) {
         _ = try ProvidedBufferReceiver(
           stream: descriptor, payload: stream.pool, configuration: configuration)
@@ -119,7 +119,7 @@ struct URingErrorTests {
       let stream = try Stream(iovCount: 8)
       var receiver = try stream.receiver(.init(lentCount: count))
       var packet = receiver.makePacket()
-      try stream.client.send([1])
+      try stream.client.socket.send([1])
       #expect(try receiver.receive(into: &packet) == .packet)
     }
   }

@@ -67,11 +67,12 @@ import Testing
     ) {
       // What ipv6.disable=1 on the kernel's command line comes to.
       precondition(ctest_refuse_family(AF_INET6, EAFNOSUPPORT) == 0)
-      let (listener, local) = try RecvRun.listen(
+      let listener = try RecvRun.listen(
         on: TCPEndpoint(address: "::", port: 0), interface: "lo")
-      precondition(local.address == "0.0.0.0")
-      _ = try Self.connect(to: ["127.0.0.1"], listener.port)
-      _ = try listener.accept()
+      let port = listener.socket.port
+      precondition(listener.local.address == "0.0.0.0")
+      _ = try Self.connect(to: ["127.0.0.1"], port)
+      _ = try listener.socket.accept()
       do throws(CommandError) {
         _ = try RecvRun.listen(on: TCPEndpoint(address: "::1", port: 0), interface: nil)
         fatalError("listens on what is not there")
@@ -80,7 +81,7 @@ import Testing
         precondition(error.remedy?.contains("ipv6.disable=1") == true)
       }
       do {
-        _ = try Self.connect(to: ["::1"], listener.port)
+        _ = try Self.connect(to: ["::1"], port)
         fatalError("connected to what is not there")
       } catch let error as CommandError {
         precondition(error.description.contains("connecting to [::1]:"), "\(error)")

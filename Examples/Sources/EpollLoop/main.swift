@@ -14,7 +14,7 @@ let (poll, listener) = (try EventPoll(), try TCPSocket.listen())
 var (connections, ready, byteCount): ([Int32: Connection], [Int32], Int) = ([:], [], 0)
 for _ in 0..<100 {
   try TCPSocket.connect(port: listener.port).send([UInt8](repeating: 7, count: 10_000))
-  let socket = try listener.acceptDescriptor()
+  let socket = try listener.accept().takeDescriptor()
   let peer = try Connection(.init(unframed: socket, maximumByteCount: 4096, payload: pool))
   try poll.add(peer.receiver.descriptorNumber)
   connections[peer.receiver.descriptorNumber] = peer

@@ -65,22 +65,27 @@ enum DemoRun {
     {
       () throws(Errno) in try TCPSocket.listen()
     }
-    func connected() throws(CommandError) -> (TCPSocket, TCPSocket) {
+    func connect() throws(CommandError) -> TCPSocket {
       try CommandError.wrapping(
         "connecting to ourselves over 127.0.0.1:\(listener.port)", remedy: Self.loopbackRemedy
       ) { () throws(Errno) in
         let out = try TCPSocket.connect(port: listener.port)
         try out.setNoDelay(true)
-        return (out, try listener.accept())
+        return out
       }
     }
-    let (deviceOut, deviceIn) = try connected()
-    let (mallocOut, mallocIn) = try connected()
+    func accept() throws(CommandError) -> TCPSocket {
+      try CommandError.wrapping("accepting our own connection") { () throws(Errno) in
+        try listener.accept()
+      }
+    }
+    let deviceOut = try connect()
     let device = try DevicePath(
-      buffer: buffer, headers: headers, payload: payload, connection: deviceIn,
+      buffer: buffer, headers: headers, payload: payload, connection: accept(),
       importer: importer, payloadByteCount: options.payloadByteCount)
+    let mallocOut = try connect()
     let malloc = try MallocPath(
-      connection: mallocIn, payloadByteCount: options.payloadByteCount,
+      connection: accept(), payloadByteCount: options.payloadByteCount,
       outstandingByteLimit: options.bufferByteCount)
     let sender = try DemoSender(
       source: options.source, device: deviceOut, malloc: mallocOut,

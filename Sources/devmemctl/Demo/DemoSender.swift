@@ -30,19 +30,16 @@ final class DemoSender: Sendable {
   private let result = Result()
 
   init(
-    source: DemoSource, device: TCPSocket, malloc: TCPSocket, payloadByteCount: Int
+    source: DemoSource, device: consuming TCPSocket, malloc: consuming TCPSocket,
+    payloadByteCount: Int
   ) throws {
     let (near, far) = try CommandError.wrapping("making a pair of Unix sockets") {
       () throws(Errno) in try UnixSocket.pair()
     }
     orders = near
+    let connections = Connections(device.takeDescriptor(), malloc.takeDescriptor())
     thread = BackgroundThread { [result] in
-      defer {
-        // Whoever still waits for bytes learns that there will be none.
-        try? device.finishSending()
-        try? malloc.finishSending()
-      }
-      let digest = try Self.run(far, source, device, malloc, payloadByteCount)
+      let digest = try Self.run(far, source, connections, payloadByteCount)
       result.digest.withLock { $0 = digest }
     }
   }
@@ -68,24 +65,36 @@ final class DemoSender: Sendable {
     return result.digest.withLock { $0 }
   }
 
-  /// A descriptor of its own for a socket.
-  static func copy(of socket: TCPSocket) throws(CommandError) -> OwnedFileDescriptor {
-    try CommandError.wrapping("duplicating a socket's descriptor") { () throws(Errno) in
-      try socket.descriptor.duplicate()
+  /// The connections on their way to the thread.
+  private final class Connections: Sendable {
+    private let device: Mutex<OwnedFileDescriptor?>
+    private let malloc: Mutex<OwnedFileDescriptor?>
+
+    init(_ device: consuming OwnedFileDescriptor, _ malloc: consuming OwnedFileDescriptor) {
+      self.device = Mutex(device)
+      self.malloc = Mutex(malloc)
+    }
+
+    /// The sender over one of them, once.
+    func takeSender(_ path: Path) -> HeaderSplitSender {
+      switch path {
+      case .device: HeaderSplitSender(socket: device.withLock { $0.take()! })
+      case .malloc: HeaderSplitSender(socket: malloc.withLock { $0.take()! })
+      }
     }
   }
 
+  /// However it ends, it closes the connections: whoever still waits for bytes learns that there
+  /// will be none.
   private static func run(
-    _ orders: UnixSocket, _ source: DemoSource, _ device: TCPSocket, _ malloc: TCPSocket,
+    _ orders: UnixSocket, _ source: DemoSource, _ connections: Connections,
     _ payloadByteCount: Int
   ) throws -> [UInt8] {
-    let reader = try source.open()
     var toDevice = Stream(
-      sender: HeaderSplitSender(socket: try Self.copy(of: device)),
-      payloadByteCount: payloadByteCount)
+      sender: connections.takeSender(.device), payloadByteCount: payloadByteCount)
     var toMalloc = Stream(
-      sender: HeaderSplitSender(socket: try Self.copy(of: malloc)),
-      payloadByteCount: payloadByteCount)
+      sender: connections.takeSender(.malloc), payloadByteCount: payloadByteCount)
+    let reader = try source.open()
     var order = Order(path: 0, offset: 0, byteCount: 0)
     while true {
       let count = try unsafe withUnsafeMutableBytes(of: &order) {

@@ -21,14 +21,14 @@ final class DevicePath: DemoPath {
   private(set) var deviceByteCount = 0
 
   init(
-    buffer: DMABuf, headers: PagePool, payload: PagePool, connection: TCPSocket,
+    buffer: DMABuf, headers: PagePool, payload: PagePool, connection: consuming TCPSocket,
     importer: ImporterProcess, payloadByteCount: Int
   ) throws {
     self.buffer = buffer
     self.headers = headers
     self.payload = payload
     receiver = try HeaderSplitReceiver(
-      stream: try DemoSender.copy(of: connection),
+      stream: connection.takeDescriptor(),
       framing: DemoHeader.framing(maximumPayloadByteCount: payloadByteCount), headers: headers,
       payload: payload)
     packet = receiver.makePacket()

@@ -65,7 +65,7 @@ final class MallocPath: DemoPath {
 
   /// - Parameter outstandingByteLimit: what may be with the reader at a time, as much as the
   ///   dma-buf has.
-  init(connection: TCPSocket, payloadByteCount: Int, outstandingByteLimit: Int) throws {
+  init(connection: consuming TCPSocket, payloadByteCount: Int, outstandingByteLimit: Int) throws {
     self.outstandingByteLimit = outstandingByteLimit
     self.connection = connection
     self.payloadByteCount = payloadByteCount

@@ -70,12 +70,19 @@ enum RecvRun {
     return report
   }
 
+  /// A listener and where it listens.
+  struct Listener: ~Copyable {
+    let socket: TCPSocket
+    let local: TCPEndpoint
+  }
+
   /// Listens. Where the kernel has no IPv6, "::" is all of IPv4 alone, and that is said.
   static func listen(
     on local: TCPEndpoint, interface: String?
-  ) throws(CommandError) -> (TCPSocket, TCPEndpoint) {
+  ) throws(CommandError) -> Listener {
     do throws(Errno) {
-      return (try TCPSocket.listen(on: local, interface: interface, backlog: 1), local)
+      return Listener(
+        socket: try .listen(on: local, interface: interface, backlog: 1), local: local)
     } catch {
       guard error == .EAFNOSUPPORT, local.address == "::" else {
         throw CommandError("listening on \(local)", error)
@@ -83,10 +90,10 @@ enum RecvRun {
     }
     let fallback = TCPEndpoint(address: "0.0.0.0", port: local.port)
     Terminal.error.noteLine("this kernel has no IPv6 (ipv6.disable=1?): IPv4 alone")
-    let socket = try CommandError.wrapping("listening on \(fallback)") { () throws(Errno) in
-      try TCPSocket.listen(on: fallback, interface: interface, backlog: 1)
+    return try CommandError.wrapping("listening on \(fallback)") { () throws(Errno) in
+      Listener(
+        socket: try .listen(on: fallback, interface: interface, backlog: 1), local: fallback)
     }
-    return (socket, fallback)
   }
 
   /// Waits for the one connection.
@@ -98,13 +105,14 @@ enum RecvRun {
         "\(stack.card) is below \(stack.upper.joined(separator: ", ")): taking a connection by any"
           + " interface")
     }
-    let (listener, local) = try listen(
+    let listener = try listen(
       on: SendRun.endpoints(of: options.listen, port: options.transfer.port, "looking up")[0],
       interface: stack.listeningInterface)
-    Terminal.error.noteLine("listening on \(local)")
-    try Interruption.wait(for: listener.descriptor.rawValue, Int16(POLLIN))
-    return try CommandError.wrapping("accepting a connection on \(local)") { () throws(Errno) in
-      let descriptor = try listener.acceptDescriptor()
+    Terminal.error.noteLine("listening on \(listener.local)")
+    try Interruption.wait(for: listener.socket.descriptor.rawValue, Int16(POLLIN))
+    return try CommandError.wrapping("accepting a connection on \(listener.local)") {
+      () throws(Errno) in
+      let descriptor = try listener.socket.accept().takeDescriptor()
       try descriptor.setBlocking(false)
       return descriptor
     }

@@ -132,7 +132,7 @@ struct DevmemHoldTests {
     let rig = try DevmemRig()
     let port = rig.port
     let job = PeerJob { () -> Bool in
-      let socket = try PeerSend.connect(port, isIPv6: true)
+      let socket = SharedTCPSocket(try PeerSend.connect(port, isIPv6: true))
       do {
         try PeerSend.plain(64 << 20, over: socket)
         return false
@@ -171,7 +171,7 @@ struct DevmemHoldTests {
     let rig = try DevmemRig()
     let port = rig.port
     let byteCount = 2 << 20
-    let socket = try PeerJob { try PeerSend.connect(port, isIPv6: true) }.join()
+    let socket = try PeerJob { SharedTCPSocket(try PeerSend.connect(port, isIPv6: true)) }.join()
     var receiver = try rig.receiver()
     let first = PeerJob { try PeerSend.plain(1 << 20, over: socket) }
     var held: [HeldFragment] = []

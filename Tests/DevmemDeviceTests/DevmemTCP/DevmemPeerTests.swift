@@ -150,11 +150,11 @@ struct DevmemPeerTests {
       ["send", isConnected ? DevmemSim.peer.ipv4 : "10.45.0.77", "--bytes", "4G"]
         + ["--interface", DevmemSim.here.interface, "--port", "\(listener.port)"]
         + ["--connect-timeout", "600"])
-    var peer: TCPSocket?
+    var peer: SharedTCPSocket?
     if isConnected {
-      let isThere = try listener.descriptor.wait(for: .readable, milliseconds: 60_000)
+      let isThere = try listener.socket.descriptor.wait(for: .readable, milliseconds: 60_000)
       try #require(isThere)
-      peer = try listener.accept()
+      peer = SharedTCPSocket(try listener.socket.accept())
     }
     try waitForStandstill(of: tool, sendingTo: peer)
     let number = tool.process.processIdentifier
@@ -172,7 +172,7 @@ struct DevmemPeerTests {
   }
 
   /// Waits until a sender notes signals, and until nothing more comes to a peer that does not read.
-  private func waitForStandstill(of tool: ToolProcess, sendingTo peer: TCPSocket?) throws {
+  private func waitForStandstill(of tool: ToolProcess, sendingTo peer: SharedTCPSocket?) throws {
     let path = "/proc/\(tool.process.processIdentifier)/status"
     var isReady = false
     while !isReady, tool.process.isRunning {
@@ -189,7 +189,7 @@ struct DevmemPeerTests {
     while same < 10, tool.process.isRunning {
       usleep(100_000)
       // FIONREAD
-      try #require(unsafe ioctl(peer.descriptor.rawValue, 0x541B, &waiting) == 0)
+      try #require(unsafe ioctl(peer.socket.descriptor.rawValue, 0x541B, &waiting) == 0)
       same = waiting > 0 && waiting == before ? same + 1 : 0
       before = waiting
     }

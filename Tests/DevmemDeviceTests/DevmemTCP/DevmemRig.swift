@@ -24,7 +24,7 @@ final class DevmemRig {
   let linear: PagePool
   let port: UInt16
   let isIPv6: Bool
-  private let listener: TCPSocket
+  private let listener: SharedTCPSocket
 
   init(
     byteCount: Int = 16 << 20, queues: [UInt32] = [3], port: UInt16 = 5501, isIPv6: Bool = true
@@ -47,16 +47,17 @@ final class DevmemRig {
 
   deinit { binding.close() }
 
-  static func listen(_ port: UInt16, isIPv6: Bool) throws -> TCPSocket {
-    try TCPSocket.listen(
-      on: TCPEndpoint(address: DevmemSim.here.address(isIPv6: isIPv6), port: port))
+  static func listen(_ port: UInt16, isIPv6: Bool) throws -> SharedTCPSocket {
+    SharedTCPSocket(
+      try .listen(
+        on: TCPEndpoint(address: DevmemSim.here.address(isIPv6: isIPv6), port: port)))
   }
 
   /// The next connection, as a socket that does not block.
-  func accept(from listener: TCPSocket? = nil, isBlocking: Bool = false) throws
+  func accept(from listener: SharedTCPSocket? = nil, isBlocking: Bool = false) throws
     -> OwnedFileDescriptor
   {
-    let socket = try (listener ?? self.listener).acceptDescriptor()
+    let socket = try (listener ?? self.listener).socket.accept().takeDescriptor()
     try socket.setBlocking(isBlocking)
     return socket
   }

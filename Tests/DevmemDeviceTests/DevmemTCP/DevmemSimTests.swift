@@ -12,8 +12,9 @@ struct DevmemSimTests {
 
   /// A plain connection from the peer, over which some bytes come.
   private func transfer(port: UInt16, isIPv6: Bool = true) throws {
-    let listener = try TCPSocket.listen(
-      on: TCPEndpoint(address: DevmemSim.here.address(isIPv6: isIPv6), port: port))
+    let listener = SharedTCPSocket(
+      try .listen(
+        on: TCPEndpoint(address: DevmemSim.here.address(isIPv6: isIPv6), port: port)))
     let bytes = PlainPeer.pattern(byteCount, period: 251)
     let sender = Worker()
     defer { sender.stop() }
@@ -73,8 +74,8 @@ struct DevmemSimTests {
   @Test("channels and rings change while a flow goes on")
   func resizing() throws {
     let name = DevmemSim.here.interface
-    let listener = try TCPSocket.listen(
-      on: TCPEndpoint(address: DevmemSim.here.ipv6, port: 5404))
+    let listener = SharedTCPSocket(
+      try .listen(on: TCPEndpoint(address: DevmemSim.here.ipv6, port: 5404)))
     let block = PlainPeer.pattern(251 * 256, period: 251)
     let isOver = DrainFlag()
     let sender = Worker()

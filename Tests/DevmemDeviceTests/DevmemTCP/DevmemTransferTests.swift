@@ -179,7 +179,7 @@ struct DevmemTransferTests {
       let held = try DevmemSim.with(.delayCompletions, 200, at: DevmemSim.peer) { () -> Int in
         do {
           var sender = try DevmemSender(
-            stream: PeerSend.connect(port, isIPv6: true).descriptor.duplicate(), binding: binding,
+            stream: PeerSend.connect(port, isIPv6: true).takeDescriptor(), binding: binding,
             carving: carving)
           var packet = Packet(fragmentCapacity: 64)
           for index in 0..<64 {
@@ -219,7 +219,7 @@ struct DevmemTransferTests {
     let byteCount = 1 << 20
     let transmit = try NetdevBinding.transmit(rig.buffer, interface: rig.interface)
     let job = PeerJob { () -> Bool in
-      let socket = try PeerSend.connect(port, isIPv6: true)
+      let socket = SharedTCPSocket(try PeerSend.connect(port, isIPv6: true))
       let reader = Thread {
         try? PeerSend.plain(byteCount, over: socket)
         try? socket.finishSending()
@@ -232,7 +232,8 @@ struct DevmemTransferTests {
         let count = try unsafe block.withUnsafeMutableBytes { bytes in
           let vector = unsafe IOVector(baseAddress: bytes.baseAddress, byteCount: bytes.count)
           let count = try unsafe withUnsafePointer(to: vector) {
-            try unsafe socket.descriptor.receive(into: UnsafeBufferPointer(start: $0, count: 1))
+            try unsafe socket.socket.descriptor.receive(
+              into: UnsafeBufferPointer(start: $0, count: 1))
           }
           let got = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<count])
           if unsafe DevmemRig.pattern.firstDifference(in: got, at: received) != nil {

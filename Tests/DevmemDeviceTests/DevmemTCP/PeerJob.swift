@@ -66,7 +66,7 @@ enum PeerSend {
     var random = SeededGenerator(seed: seed)
     let pool = try PagePool(provider: DMABufMemoryProvider(carving))
     var sender = try DevmemSender(
-      stream: connect(port, isIPv6: isIPv6).descriptor.duplicate(), binding: binding,
+      stream: connect(port, isIPv6: isIPv6).takeDescriptor(), binding: binding,
       carving: carving,
       configuration: DevmemSender.Configuration(fragmentLimit: 256, callLimit: 16))
     var packet = Packet(fragmentCapacity: 64)
@@ -101,7 +101,7 @@ enum PeerSend {
   }
 
   /// The pattern from ordinary memory, by ordinary sends.
-  static func plain(_ byteCount: Int, over socket: TCPSocket, from start: Int = 0) throws {
+  static func plain(_ byteCount: Int, over socket: SharedTCPSocket, from start: Int = 0) throws {
     var block = [UInt8](repeating: 0, count: 64 << 10)
     var sent = 0
     while sent < byteCount {
@@ -114,7 +114,7 @@ enum PeerSend {
           let vector = unsafe IOVector(
             baseAddress: place.baseAddress! + done, byteCount: size - done)
           done += try unsafe withUnsafePointer(to: vector) {
-            try unsafe socket.descriptor.send(UnsafeBufferPointer(start: $0, count: 1))
+            try unsafe socket.socket.descriptor.send(UnsafeBufferPointer(start: $0, count: 1))
           }
         }
       }

@@ -9,23 +9,24 @@ enum PlainPeer {
   /// Connects to this process's end.
   ///
   /// - Parameter port: also the own one, as devmem.py's rules demand.
-  static func connect(toPort port: UInt16, isIPv6: Bool = true) throws -> TCPSocket {
+  static func connect(toPort port: UInt16, isIPv6: Bool = true) throws -> SharedTCPSocket {
     try DevmemSim.atPeer {
-      try TCPSocket.connect(
-        to: TCPEndpoint(address: DevmemSim.here.address(isIPv6: isIPv6), port: port),
-        from: TCPEndpoint(address: DevmemSim.peer.address(isIPv6: isIPv6), port: port))
+      SharedTCPSocket(
+        try .connect(
+          to: TCPEndpoint(address: DevmemSim.here.address(isIPv6: isIPv6), port: port),
+          from: TCPEndpoint(address: DevmemSim.peer.address(isIPv6: isIPv6), port: port)))
     }
   }
 
   /// Sends all bytes, as few calls as it takes.
-  static func send(_ bytes: [UInt8], over socket: TCPSocket) throws {
+  static func send(_ bytes: [UInt8], over socket: SharedTCPSocket) throws {
     var rest = bytes[...]
     while !rest.isEmpty {
       let sent = try unsafe rest.withUnsafeBytes { piece in
         let vector = unsafe IOVector(
           baseAddress: UnsafeMutableRawPointer(mutating: piece.baseAddress), byteCount: piece.count)
         return try unsafe withUnsafePointer(to: vector) {
-          try unsafe socket.descriptor.send(UnsafeBufferPointer(start: $0, count: 1))
+          try unsafe socket.socket.descriptor.send(UnsafeBufferPointer(start: $0, count: 1))
         }
       }
       rest = rest.dropFirst(sent)
@@ -33,9 +34,9 @@ enum PlainPeer {
   }
 
   /// Says that there is no more, and waits until who receives ends the connection.
-  static func finish(_ socket: TCPSocket) throws {
+  static func finish(_ socket: SharedTCPSocket) throws {
     try socket.finishSending()
-    _ = try socket.descriptor.wait(for: .readable, milliseconds: 60_000)
+    _ = try socket.socket.descriptor.wait(for: .readable, milliseconds: 60_000)
   }
 
   /// Connects, sends all bytes and ends.
@@ -46,17 +47,17 @@ enum PlainPeer {
   }
 
   /// Listens at an address of the peer.
-  static func listen(isIPv6: Bool = true) throws -> TCPSocket {
+  static func listen(isIPv6: Bool = true) throws -> SharedTCPSocket {
     try DevmemSim.atPeer {
-      try TCPSocket.listen(
-        on: TCPEndpoint(address: DevmemSim.peer.address(isIPv6: isIPv6), port: 0))
+      SharedTCPSocket(
+        try .listen(on: TCPEndpoint(address: DevmemSim.peer.address(isIPv6: isIPv6), port: 0)))
     }
   }
 
   /// Takes one connection and reads to its end. As `Data`, which is quick to compare in a debug
   /// build, too.
-  static func receiveAll(_ listener: TCPSocket) throws -> Data {
-    let socket = try listener.accept()
+  static func receiveAll(_ listener: SharedTCPSocket) throws -> Data {
+    let socket = try listener.socket.accept()
     var all = Data()
     var piece = [UInt8](repeating: 0, count: 65536)
     while true {

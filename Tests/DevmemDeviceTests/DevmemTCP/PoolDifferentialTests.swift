@@ -47,7 +47,7 @@ struct PoolDifferentialTests {
     let rig = try DevmemRig(byteCount: 4 << 20)
     let port = rig.port
     var random = SeededGenerator(seed: seed)
-    let socket = try PeerJob { try PeerSend.connect(port, isIPv6: true) }.join()
+    let socket = try PeerJob { SharedTCPSocket(try PeerSend.connect(port, isIPv6: true)) }.join()
     var receiver = try rig.receiver(
       DevmemReceiver.Configuration(fragmentLimit: 1024, byteLimit: 1 << 20, tokenLimit: 900))
     var family = try DevmemNet.NetdevFamily()

@@ -290,7 +290,7 @@ private final class OrdinaryTraffic: Sendable {
     var isEnding = false
   }
   private let state = Mutex(State())
-  private let listener: TCPSocket
+  private let listener: SharedTCPSocket
   private let job: Mutex<PeerJob<Void>?>
   private let port: UInt16
   private let noSignal = Int32(MSG_NOSIGNAL)
@@ -307,21 +307,25 @@ private final class OrdinaryTraffic: Sendable {
   }
 
   init(connections: Int, port: UInt16) throws {
-    let listener = try TCPSocket.listen(
-      on: TCPEndpoint(address: DevmemSim.here.ipv4, port: port), backlog: connections)
+    let listener = SharedTCPSocket(
+      try .listen(
+        on: TCPEndpoint(address: DevmemSim.here.ipv4, port: port), backlog: connections))
     self.listener = listener
     self.port = port
     job = Mutex(nil)
     Thread.detachNewThread { [self] in
       for _ in 0..<connections {
-        guard let socket = try? listener.accept() else { return note("accepting failed") }
+        guard let socket = try? SharedTCPSocket(listener.socket.accept())
+        else { return note("accepting failed") }
         Thread.detachNewThread { [self] in echo(socket) }
       }
     }
     job.withLock {
       $0 = PeerJob { [self] in
         let endpoint = TCPEndpoint(address: DevmemSim.here.ipv4, port: port)
-        let sockets = try (0..<connections).map { _ in try TCPSocket.connect(to: endpoint) }
+        let sockets = try (0..<connections).map { _ in
+          SharedTCPSocket(try .connect(to: endpoint))
+        }
         var round: UInt8 = 0
         while !state.withLock({ $0.isEnding }) {
           round &+= 1
@@ -368,9 +372,9 @@ private final class OrdinaryTraffic: Sendable {
   }
 
   /// At the peer.
-  private func exchange(_ socket: TCPSocket, _ index: Int, _ round: UInt8) {
+  private func exchange(_ socket: SharedTCPSocket, _ index: Int, _ round: UInt8) {
     let bytes = [UInt8](repeating: round &+ UInt8(index), count: 700)
-    let number = socket.descriptor.rawValue
+    let number = socket.socket.descriptor.rawValue
     guard unsafe send(number, bytes, bytes.count, noSignal) == bytes.count
     else { return note("connection \(index): sending: \(Errno(rawValue: errno))") }
     var back = [UInt8](repeating: 0, count: bytes.count)
@@ -385,8 +389,8 @@ private final class OrdinaryTraffic: Sendable {
   }
 
   /// Here.
-  private func echo(_ socket: TCPSocket) {
-    let number = socket.descriptor.rawValue
+  private func echo(_ socket: SharedTCPSocket) {
+    let number = socket.socket.descriptor.rawValue
     var bytes = [UInt8](repeating: 0, count: 4096)
     while true {
       let count = unsafe recv(number, &bytes, bytes.count, 0)

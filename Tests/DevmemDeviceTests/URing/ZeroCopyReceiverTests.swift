@@ -14,14 +14,15 @@ import Testing
   /// A TCP connection over loopback and the memory to receive into.
   private final class Connection {
     let memory: DMABuf
-    let client: TCPSocket
+    let client: SharedTCPSocket
     let server: OwnedFileDescriptor
 
     init(bufferCount: Int, listensOn address: String = "127.0.0.1") throws {
       memory = try DMABuf.udmabuf(byteCount: bufferCount * 4096, name: "zcrx")
       let listener = try TCPSocket.listen(on: TCPEndpoint(address: address, port: 0))
-      client = try TCPSocket.connect(to: TCPEndpoint(address: address, port: listener.port))
-      server = try listener.acceptDescriptor()
+      client = SharedTCPSocket(
+        try .connect(to: TCPEndpoint(address: address, port: listener.port)))
+      server = try listener.accept().takeDescriptor()
     }
 
     func receiver(
@@ -63,7 +64,7 @@ import Testing
     try connection.memory.withCPUAccess(.readWrite) {
       var receiver = try connection.receiver()
       var packet = receiver.makePacket()
-      try connection.client.send([42])
+      try connection.client.socket.send([42])
       #expect(try receiver.receive(into: &packet) == .packet)
       #expect(packet.payloadByteCount == 1 && packet.fragmentCount == 1)
       let fragment = packet.popFirstFragment()!
@@ -172,7 +173,7 @@ import Testing
       #expect(try receiver.receive(into: &packet) == .wouldBlock)
       #expect(try !receiver.wait(milliseconds: 0))
       for count in [1, 5000, 10] {
-        try connection.client.send([UInt8](repeating: 3, count: count))
+        try connection.client.socket.send([UInt8](repeating: 3, count: count))
         var receivedCount = 0
         while receivedCount < count {
           try #require(try receiver.wait(milliseconds: 60_000))
@@ -209,7 +210,7 @@ import Testing
     do {
       var receiver = try connection.receiver()
       var packet = receiver.makePacket()
-      try connection.client.send([1])
+      try connection.client.socket.send([1])
       #expect(try receiver.receive(into: &packet) == .packet)
       fragment = packet.popFirstFragment()
       #expect(throws: DevmemError.self) { try DMABufCarving(connection.memory) }
@@ -232,7 +233,8 @@ import Testing
         let listener = try TCPSocket.listen()
         let client = try TCPSocket.connect(port: listener.port)
         var receiver = try ZeroCopyReceiver(
-          stream: listener.acceptDescriptor(), memory: memory, configuration: .init(waits: false))
+          stream: listener.accept().takeDescriptor(), memory: memory,
+          configuration: .init(waits: false))
         var packet = receiver.makePacket()
         let first = try receiver.receive(into: &packet)
         try client.send([UInt8](repeating: 3, count: 100))

@@ -12,7 +12,7 @@ import Testing
 @Suite("DevmemReceiver on a plain flow")
 struct DevmemReceiverPlainTests {
   /// A connection over loopback and a pool of host buffers.
-  struct Flow {
+  final class Flow {
     let near: TCPSocket
     let far: TCPSocket
     let pool: PagePool
@@ -37,7 +37,7 @@ struct DevmemReceiverPlainTests {
 
     func write(_ bytes: [UInt8]) throws { try Self.write(bytes, to: far) }
 
-    static func write(_ bytes: [UInt8], to far: TCPSocket) throws {
+    static func write(_ bytes: [UInt8], to far: borrowing TCPSocket) throws {
       var rest = bytes
       while !rest.isEmpty {
         let count = try unsafe rest.withUnsafeMutableBytes { bytes in
@@ -133,7 +133,7 @@ struct DevmemReceiverPlainTests {
     var waiting = try blocking.receiver()
     let worker = Worker()
     defer { worker.stop() }
-    let far = blocking.far
+    let far = TCPSocket(try blocking.far.descriptor.duplicate())
     worker.start { try? Flow.write([1, 2, 3], to: far) }
     #expect(try waiting.receive(into: &packet) == .packet)
     #expect(try packet.payloadBytes() == [1, 2, 3])

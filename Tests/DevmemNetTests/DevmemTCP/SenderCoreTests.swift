@@ -12,7 +12,7 @@ import Testing
 @Suite("SenderCore")
 struct SenderCoreTests {
   fileprivate static func core(
-    _ socket: TCPSocket, buffer: DMABuf? = nil, carving: DMABufCarving? = nil
+    _ socket: borrowing TCPSocket, buffer: DMABuf? = nil, carving: DMABufCarving? = nil
   ) throws -> SenderCore {
     SenderCore(
       socket: try socket.descriptor.duplicate(), bindingID: 77, binding: nil, buffer: buffer,
