@@ -284,7 +284,8 @@ int csystem_socket_read_completion(int fd, struct csystem_socket_completion *com
 
 int csystem_socket_wait(int fd, int interest, int milliseconds) {
   struct pollfd entry = {.fd = fd};
-  entry.events = interest == 1 ? POLLIN : interest == 2 ? POLLOUT : 0;
+  if (interest == 1 || interest == 3) entry.events |= POLLIN;
+  if (interest == 2 || interest == 3) entry.events |= POLLOUT;
   int count = poll(&entry, 1, milliseconds);
   return count < 0 ? -errno : count;
 }

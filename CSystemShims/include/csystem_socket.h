@@ -92,8 +92,8 @@ int64_t csystem_socket_receive(
 /// One completion from the error queue (MSG_ERRQUEUE; never blocks). 1 if there was one, 0 if none.
 int csystem_socket_read_completion(int fd, struct csystem_socket_completion *completion);
 
-/// poll(2) for readability (1), writability (2) or the error queue alone (0). 1 when ready, 0 after
-/// `milliseconds` (-1: no limit).
+/// poll(2) for readability (1), writability (2), either (3) or the error queue alone (0). 1 when
+/// ready, 0 after `milliseconds` (-1: no limit).
 int csystem_socket_wait(int fd, int interest, int milliseconds);
 
 #ifdef __cplusplus

@@ -54,6 +54,10 @@ public struct DevmemError: Error, Hashable, Sendable, CarriesErrno {
     case unreadable
     /// The other end of a socket has gone.
     case peerClosed
+    /// The process at the other end of a socket says why it failed: see `cause`.
+    case peerFailed
+    /// A message of the process at the other end of a socket makes no sense.
+    case peerConfused
     /// A number of a configuration is out of its range.
     case invalidConfiguration
 

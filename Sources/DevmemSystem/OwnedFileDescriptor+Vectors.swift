@@ -74,6 +74,13 @@ extension SystemProcess {
       number, interest: TCPSocket.Interest.readable.rawValue, milliseconds: milliseconds)
   }
 
+  /// Waits until a socket that somebody else owns can be read or written. As above.
+  package static func waitUntilReadableOrWritable(
+    _ number: Int32, milliseconds: Int32
+  ) throws(Errno) -> Bool {
+    try system_wait(number, interest: 3, milliseconds: milliseconds)
+  }
+
   /// Lets the calling thread rest (`poll(2)` of nothing).
   ///
   /// - Parameter milliseconds: how long, 0 or more; signals do not prolong it.

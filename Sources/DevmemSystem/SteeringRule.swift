@@ -20,9 +20,9 @@ public struct SteeringRule: Hashable, Sendable {
   /// One end of a flow; what is nil is not looked at.
   public struct Endpoint: Hashable, Sendable {
     /// The address, of the rule's family.
-    public var address: IPAddress?
+    package var address: IPAddress?
     /// The port.
-    public var port: UInt16?
+    package var port: UInt16?
 
     /// Any, unless said otherwise.
     public init(address: IPAddress? = nil, port: UInt16? = nil) {
@@ -32,15 +32,15 @@ public struct SteeringRule: Hashable, Sendable {
   }
 
   /// Which protocol; nil for a rule that was read and is for neither TCP nor UDP.
-  public let transport: Transport?
+  package let transport: Transport?
   /// The sender.
-  public let source: Endpoint
+  package let source: Endpoint
   /// The receiver, which is this machine.
-  public let destination: Endpoint
+  package let destination: Endpoint
   /// The receive queue that it goes to.
   ///
   /// Of a rule that was read it may also be a number that means "drop", or one of the driver's.
-  public let queue: UInt64
+  package let queue: UInt64
   /// The RSS context that spreads the flow over queues, from `queue` on; 0 is none.
   package let context: UInt32
   /// Where in the table the rule is, lower ones being looked at first; nil for one that is not

@@ -53,7 +53,7 @@ public struct TCPSocket: ~Copyable, Sendable {
   ///   - port: 0 lets the kernel choose; ``port`` says which.
   ///   - backlog: connections that may wait to be accepted.
   /// - Throws: `EADDRINUSE`, `EACCES`, `EMFILE`.
-  public static func listen(port: UInt16 = 0, backlog: Int = 16) throws(Errno) -> TCPSocket {
+  package static func listen(port: UInt16 = 0, backlog: Int = 16) throws(Errno) -> TCPSocket {
     try listen(on: .loopback(port: port), backlog: backlog)
   }
 
@@ -76,7 +76,7 @@ public struct TCPSocket: ~Copyable, Sendable {
   /// Connects to 127.0.0.1.
   ///
   /// - Throws: `ECONNREFUSED`, `ETIMEDOUT`, `EMFILE`.
-  public static func connect(port: UInt16) throws(Errno) -> TCPSocket {
+  package static func connect(port: UInt16) throws(Errno) -> TCPSocket {
     try connect(to: .loopback(port: port))
   }
 

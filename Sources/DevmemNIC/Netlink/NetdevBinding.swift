@@ -17,7 +17,7 @@ internal import Synchronization
 /// All members may be called from any thread.
 public final class NetdevBinding: Sendable {
   /// What the device does with the memory.
-  public enum Direction: Hashable, Sendable {
+  package enum Direction: Hashable, Sendable {
     /// Writes payload that arrives on these queues (`bind-rx`).
     case receive(queues: [UInt32])
     /// Reads what is sent (`bind-tx`).
@@ -31,7 +31,7 @@ public final class NetdevBinding: Sendable {
   /// The network device.
   public let interface: NetworkInterface
   /// What the device does with the memory.
-  public let direction: Direction
+  package let direction: Direction
   /// The memory; kept alive by this object.
   public let buffer: DMABuf
 

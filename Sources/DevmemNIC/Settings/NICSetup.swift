@@ -45,7 +45,7 @@ internal import Synchronization
 /// the network namespace in which the object was made.
 public final class NICSetup: Sendable {
   /// The network card.
-  public let interface: NetworkInterface
+  package let interface: NetworkInterface
   /// The receive queues that it was set up for.
   package let queues: [UInt32]
   /// What the card does not have and a receiver can do without, one sentence each: it takes no

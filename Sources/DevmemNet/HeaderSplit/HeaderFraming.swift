@@ -3,9 +3,9 @@
 /// How a stream is cut into packets: a header of fixed size that says how long the payload is.
 public struct HeaderFraming: Sendable {
   /// Size of every header in bytes, 1 or more.
-  public let headerByteCount: Int
+  package let headerByteCount: Int
   /// The largest payload that is accepted, in bytes.
-  public let maximumPayloadByteCount: Int
+  package let maximumPayloadByteCount: Int
   let payloadByteCount: @Sendable (RawSpan) -> Int?
 
   /// A framing rule.

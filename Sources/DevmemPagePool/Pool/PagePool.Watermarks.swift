@@ -15,14 +15,14 @@ extension PagePool {
     }
 
     /// Number of held buffers at or below which the pressure is over, 0 or more.
-    public var low: Int
+    package var low: Int
     /// Number of held buffers from which on there is pressure; above `low`.
-    public var high: Int
+    package var high: Int
     /// Called once at each crossing: `.high` on the thread that allocates, inside the allocation,
     /// up to a refill late; `.low` on the thread whose return crossed the mark. It may return
     /// buffers, close the pool and drop references to it; it must not allocate from the pool or
     /// wait for another thread that uses it.
-    public var onCrossing: @Sendable (Level) -> Void
+    package var onCrossing: @Sendable (Level) -> Void
 
     /// Marks, and what to call at them. A pool is only made with `0 <= low < high`.
     public init(low: Int, high: Int, onCrossing: @escaping @Sendable (Level) -> Void) {

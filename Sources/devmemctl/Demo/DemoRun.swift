@@ -25,8 +25,9 @@ enum DemoRun {
       configuration: PagePool.Configuration(node: options.node, name: "headers"))
 
     let importer = try ImporterProcess(limit: options.importerSeconds)
-    try importer.send(buffer)
-    let (device, malloc, sender) = try connect(options, buffer, headers, payload, importer)
+    let lender = try importer.lend(buffer, of: payload)
+    let (device, malloc, sender) = try connect(
+      options, buffer, headers, payload, lender, importer.patience)
     let timings: DemoTimings
     do {
       timings = try transfer(options, device, malloc, sender)
@@ -37,7 +38,7 @@ enum DemoRun {
 
     let sent = try sender.finish()
     try device.finish()
-    let seen = try importer.result()
+    let seen = try importer.result(of: lender)
     let seenInMalloc = try malloc.finish()
     guard sent == seenInMalloc else {
       throw CommandError("the comparison saw other bytes than were sent: it compares nothing")
@@ -57,7 +58,7 @@ enum DemoRun {
   /// Two real TCP connections over loopback, and who is at their ends.
   private static func connect(
     _ options: DemoOptions, _ buffer: DMABuf, _ headers: PagePool, _ payload: PagePool,
-    _ importer: ImporterProcess
+    _ lender: FragmentLender, _ patience: PeerWait
   ) throws -> (DevicePath, MallocPath, DemoSender) {
     // Receive buffers stay as they are: setting SO_RCVBUF would switch the kernel's own tuning off,
     // which goes further (tcp_rmem) than a program may ask for (rmem_max).
@@ -82,7 +83,7 @@ enum DemoRun {
     let deviceOut = try connect()
     let device = try DevicePath(
       buffer: buffer, headers: headers, payload: payload, connection: accept(),
-      importer: importer, payloadByteCount: options.payloadByteCount)
+      lender: lender, patience: patience, payloadByteCount: options.payloadByteCount)
     let mallocOut = try connect()
     let malloc = try MallocPath(
       connection: accept(), payloadByteCount: options.payloadByteCount,

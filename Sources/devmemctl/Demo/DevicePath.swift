@@ -3,16 +3,18 @@
 import Devmem
 import DevmemNet
 import DevmemSystem
+import Glibc
 
 /// The demo's receiving side: headers into host pages, payload into the dma-buf's IOVs, each IOV to
-/// the importer as (token, offset, length) and back by its token.
+/// the importer as (token, offset, length) and back by its token: a ``FragmentLender``.
 final class DevicePath: DemoPath {
   let buffer: DMABuf
   let headers: PagePool
   let payload: PagePool
   private var receiver: HeaderSplitReceiver
   private var packet: Packet
-  private var channel: FragmentChannel
+  private let lender: FragmentLender
+  private let patience: PeerWait
   private let packetsPerBatch: Int
 
   private(set) var headerCount = 0
@@ -22,7 +24,7 @@ final class DevicePath: DemoPath {
 
   init(
     buffer: DMABuf, headers: PagePool, payload: PagePool, connection: consuming TCPSocket,
-    importer: ImporterProcess, payloadByteCount: Int
+    lender: FragmentLender, patience: PeerWait, payloadByteCount: Int
   ) throws {
     self.buffer = buffer
     self.headers = headers
@@ -32,7 +34,8 @@ final class DevicePath: DemoPath {
       framing: DemoHeader.framing(maximumPayloadByteCount: payloadByteCount), headers: headers,
       payload: payload)
     packet = receiver.makePacket()
-    channel = try FragmentChannel(socket: importer.socket, patience: importer.patience)
+    self.lender = lender
+    self.patience = patience
     packetsPerBatch = max(1, DemoSizes.batchByteCount / payloadByteCount)
   }
 
@@ -41,23 +44,24 @@ final class DevicePath: DemoPath {
     while payloadByteCount < end {
       // The socket writes into the buffer: one bracket for the batch.
       let isExhausted = try buffer.withCPUAccess(.write) { try receiveBatch(until: end) }
-      try channel.flush(reclaim)
-      if isExhausted {
-        // All IOVs are with the importer: it sets the pace.
-        try channel.waitForTokens(reclaim)
-      } else {
-        try channel.drain(reclaim)
+      while try !lender.flush() {
+        try patience.wait(for: lender.descriptorNumber, Int16(POLLIN) | Int16(POLLOUT))
+        try lender.collect()
       }
+      // With all IOVs at the importer, it sets the pace.
+      if isExhausted { try patience.wait(for: lender.descriptorNumber, Int16(POLLIN)) }
+      try lender.collect()
       progress(payloadByteCount)
     }
-    while channel.outstandingCount > 0 { try channel.waitForTokens(reclaim) }
+    while lender.lentCount > 0 {
+      try patience.wait(for: lender.descriptorNumber, Int16(POLLIN))
+      try lender.collect()
+    }
   }
 
-  /// Makes sure that the stream ends here, which returns the receiver's buffers, and tells the
-  /// importer that there is no more.
+  /// Makes sure that the stream ends here, which returns the receiver's buffers.
   func finish() throws {
     packet.removeAll()
-    try channel.finishBatches()
     while true {
       switch try receiver.receive(into: &packet) {
       case .endOfStream: return
@@ -95,18 +99,13 @@ final class DevicePath: DemoPath {
     headerCount += 1
     payloadByteCount += packet.payloadByteCount
     while let fragment = packet.popFirstFragment() {
-      if channel.isFull { try channel.flush(reclaim) }
       let (start, byteCount) = (fragment.offset, fragment.byteCount)
       guard let netmem = fragment.takeNetmem() else {
         throw CommandError("a fragment of a plain socket is not of a pool")
       }
       if netmem.kind == .device { deviceByteCount += byteCount }
-      channel.append(token: netmem.detach().rawValue, offset: start, byteCount: byteCount)
+      let offset = Int(start - netmem.offset)
+      lender.lend(netmem, offset: offset, byteCount: byteCount)
     }
-  }
-
-  /// An IOV comes back: validated by the pool, then free for the next payload.
-  private func reclaim(_ token: UInt64) throws {
-    _ = try payload.reclaim(NetmemToken(rawValue: token))
   }
 }

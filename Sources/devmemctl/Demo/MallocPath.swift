@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Devmem
 import DevmemSystem
 import Glibc
 import Synchronization
@@ -13,6 +14,7 @@ import Synchronization
 final class MallocPath: DemoPath {
   private let connection: TCPSocket
   private var channel: FragmentChannel
+  private let patience = PeerWait(name: "the comparison's reader", limit: nil)
   private let reader: Reader
   private let payloadByteCount: Int
   private let packetsPerBatch: Int
@@ -40,21 +42,26 @@ final class MallocPath: DemoPath {
       thread = BackgroundThread {
         // Whoever waits for tokens learns that there will be none.
         defer { shutdown(socket.descriptor.rawValue, Int32(SHUT_RDWR)) }
-        let bytes = try FragmentReader(socket: socket, memory: MallocMemory()).run()
+        let bytes = try Self.read(FragmentBatches(socket: socket))
         digest.bytes.withLock { $0 = bytes }
       }
     }
-  }
 
-  /// Malloc'd memory: an offset is an address.
-  private struct MallocMemory: FragmentMemory {
-    func withAccess(
-      _ body: ((UInt64, Int) -> UnsafeRawBufferPointer?) throws -> Void
-    ) throws {
-      try unsafe body { address, byteCount in
-        unsafe UnsafeRawBufferPointer(
-          start: UnsafeRawPointer(bitPattern: UInt(address)), count: byteCount)
+    /// Hashes batches, where an offset is an address, until there are no more.
+    private static func read(_ batches: consuming FragmentBatches) throws -> [UInt8] {
+      var batches = batches
+      var hash = SHA256()
+      while let count = try batches.next() {
+        for position in 0..<count {
+          let entry = batches.entry(position)
+          unsafe hash.update(
+            UnsafeRawBufferPointer(
+              start: UnsafeRawPointer(bitPattern: UInt(entry.offset)),
+              count: Int(entry.byteCount)))
+        }
+        try batches.sendTokens()
       }
+      return hash.finalize()
     }
   }
 
@@ -73,8 +80,7 @@ final class MallocPath: DemoPath {
       () throws(Errno) in try UnixSocket.pair()
     }
     reader = Reader(far)
-    channel = try FragmentChannel(
-      socket: near, patience: PeerWait(name: "the comparison's reader", limit: nil))
+    channel = try FragmentChannel(socket: near)
     packetsPerBatch = max(1, DemoSizes.batchByteCount / payloadByteCount)
   }
 
@@ -82,25 +88,31 @@ final class MallocPath: DemoPath {
     let end = received + byteCount
     while received < end {
       for _ in 0..<packetsPerBatch where received < end { try receivePacket() }
-      try channel.flush(release)
+      while try !channel.flush() { try wait(for: Int16(POLLIN) | Int16(POLLOUT)) }
       if channel.outstandingCount * payloadByteCount > outstandingByteLimit {
-        try channel.waitForTokens(release)
+        try wait(for: Int16(POLLIN))
       } else {
-        try channel.drain(release)
+        try channel.drain(Self.release)
       }
       progress(received)
     }
-    while channel.outstandingCount > 0 { try channel.waitForTokens(release) }
+    while channel.outstandingCount > 0 { try wait(for: Int16(POLLIN)) }
+  }
+
+  /// Waits for the reader, and takes what comes back.
+  private func wait(for events: Int16) throws {
+    try patience.wait(for: channel.socket.descriptor.rawValue, events)
+    try channel.drain(Self.release)
   }
 
   /// Ends the reader. Returns the SHA-256 of all that it has seen.
   func finish() throws -> [UInt8] {
-    try channel.finishBatches()
+    while try !channel.finish() { try wait(for: Int16(POLLOUT)) }
     try reader.thread.join()
     return reader.digest.bytes.withLock { $0 }
   }
 
-  private func release(_ address: UInt64) {
+  private static func release(_ address: UInt64) {
     unsafe free(UnsafeMutableRawPointer(bitPattern: UInt(address)))
   }
 
@@ -142,7 +154,6 @@ final class MallocPath: DemoPath {
     }
     sequence += 1
     received += byteCount
-    if channel.isFull { try channel.flush(release) }
     let address = UInt64(UInt(bitPattern: payload))
     channel.append(token: address, offset: address, byteCount: byteCount)
   }

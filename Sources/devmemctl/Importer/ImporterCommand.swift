@@ -22,47 +22,27 @@ struct ImporterCommand: ParsableCommand {
 
   func run() throws {
     // However the demo ends (Ctrl-C, kill -9), its end of the socket closes, and so do we.
-    let connection = UnixSocket(OwnedFileDescriptor(owning: socket))
     do {
-      try Self.serve(connection)
+      try Self.serve(UnixSocket(OwnedFileDescriptor(owning: socket)))
     } catch {
-      var message = MessageBuffer()
-      message.begin()
-      for byte in "\(error)".utf8.prefix(4096) { message.append(byte) }
-      message.finish(MessageHeader(.failure, count: message.byteCount))
-      try? message.send(over: connection)
       throw ExitCode.failure
     }
   }
 
-  /// From the hello to the result.
+  /// From the dma-buf to the SHA-256 of all that was read in it. Who lends it learns of a failure.
   static func serve(_ connection: UnixSocket) throws {
-    var message = MessageBuffer()
-    let buffer: DMABuf
-    switch try message.receiveWithDescriptor(from: connection) {
-    case .some(let descriptor):
-      guard let header = message.header, header.message == .hello else {
-        throw CommandError("the first message on the importer's socket is not a hello")
-      }
-      buffer =
-        header.flag == 1
-        ? try DMABuf.imported(descriptor) : try DMABuf.importedMemoryFile(descriptor)
-    case .none:
-      throw CommandError("the demo sent no descriptor")
+    var reader = try FragmentReader(over: connection)
+    do {
+      var hash = SHA256()
+      while try reader.readBatch({ bytes in
+        unsafe bytes.withUnsafeBytes { unsafe hash.update($0) }
+      }) {}
+      let buffer = reader.buffer
+      let outcome = buffer.isExported ? DRMImport.attempt(buffer) : DRMImport.noDevice
+      try reader.finish(hash.finalize() + outcome.utf8.prefix(4096))
+    } catch {
+      reader.fail("\(error)")
+      throw error
     }
-    message.begin()
-    message.finish(MessageHeader(.ready, count: 0))
-    try message.send(over: connection)
-
-    let digest = try FragmentReader(
-      socket: connection, memory: ImportedMemory(buffer: buffer)
-    ).run()
-
-    let outcome = buffer.isExported ? DRMImport.attempt(buffer) : DRMImport.noDevice
-    message.begin()
-    for byte in digest { message.append(byte) }
-    for byte in outcome.utf8.prefix(4096) { message.append(byte) }
-    message.finish(MessageHeader(.result, count: message.byteCount))
-    try message.send(over: connection)
   }
 }

@@ -29,44 +29,27 @@ final class ImporterProcess {
     patience = PeerWait(name: "the importer (process \(process.processID))", limit: limit)
   }
 
-  /// Hands the buffer's descriptor over and waits until the importer has mapped it.
-  func send(_ buffer: DMABuf) throws {
-    var hello = MessageHeader(.hello, count: 0, flag: buffer.isExported ? 1 : 0)
-    let bytes = unsafe withUnsafeBytes(of: &hello) { unsafe Array($0) }
-    do throws(DevmemError) {
-      try buffer.sendDescriptor(over: socket, message: bytes)
-    } catch {
-      guard error.code == .peerClosed else { throw error }
-      throw CommandError("the importer process (\(processID)) went away", .EPIPE)
+  /// Hands the buffer over and waits until the importer has mapped it.
+  func lend(_ buffer: DMABuf, of pool: PagePool) throws -> FragmentLender {
+    let lender = try FragmentLender(buffer, over: socket, reclaim: pool.reclaim)
+    while !lender.isReady {
+      try patience.wait(for: socket.descriptor.rawValue, Int16(POLLIN))
+      try lender.collect()
     }
-    var answer = MessageBuffer()
-    _ = try receive(.ready, &answer)
+    return lender
   }
 
-  /// Once the batches are finished: the SHA-256 of what the importer has seen, and the outcome of
-  /// the DRM import.
-  func result() throws -> (digest: [UInt8], drmImport: String) {
-    var message = MessageBuffer()
-    let payload = try receive(.result, &message)
-    guard payload.count >= 32 else { throw CommandError("the importer's result is too short") }
-    try wait()
-    return (Array(payload[..<32]), String(decoding: payload[32...], as: UTF8.self))
-  }
-
-  private func receive(
-    _ expected: ImporterMessage, _ message: inout MessageBuffer
-  ) throws(CommandError) -> [UInt8] {
-    try patience.wait(for: socket.descriptor.rawValue, Int16(POLLIN))
-    do throws(Errno) {
-      guard try message.receive(from: socket) else { throw Errno.ECONNRESET }
-    } catch {
-      throw CommandError("the importer process (\(processID)) went away", error)
-    }
-    switch message.header?.message {
-    case expected?: return message.payload
-    case .failure?:
-      throw CommandError("importer: " + String(decoding: message.payload, as: UTF8.self))
-    default: throw CommandError("the importer answers with another message than expected")
+  /// Once all is read: the SHA-256 of what the importer has seen, and the outcome of the DRM
+  /// import.
+  func result(of lender: FragmentLender) throws -> (digest: [UInt8], drmImport: String) {
+    while true {
+      guard let answer = try lender.finish() else {
+        try patience.wait(for: socket.descriptor.rawValue, Int16(POLLIN))
+        continue
+      }
+      guard answer.count >= 32 else { throw CommandError("the importer's result is too short") }
+      try wait()
+      return (Array(answer[..<32]), String(decoding: answer[32...], as: UTF8.self))
     }
   }
 
