@@ -137,14 +137,14 @@ extension Vulkan.Description {
     isSoftware = description.is_software != 0
     byteLimit = Int(clamping: description.range_limit)
     fragmentLimit = Int(clamping: description.fragment_limit)
-    func lacks(_ bit: Int) -> Bool { Int(description.lacks) & bit != 0 }
-    canExport = !lacks(cvulkan_lacks_export)
+    func isMissing(_ bit: Int) -> Bool { Int(description.lacks) & bit != 0 }
+    canExport = !isMissing(cvulkan_lacks_export)
     lacking = [
       (cvulkan_lacks_dmabuf, "VK_EXT_external_memory_dma_buf"),
       (cvulkan_lacks_semaphore, "VK_KHR_external_semaphore_fd"),
       (cvulkan_lacks_import, "storage buffers of dma-bufs"),
       (cvulkan_lacks_compute, "a queue for compute shaders"),
-    ].filter { lacks($0.0) }.map(\.1)
+    ].filter { isMissing($0.0) }.map(\.1)
   }
 
   fileprivate func `is`(_ choice: Vulkan.Choice) -> Bool {

@@ -69,9 +69,9 @@ int cvulkan_device_open(
   struct cvulkan_library *library, uint32_t index, struct cvulkan_device **device);
 void cvulkan_device_close(struct cvulkan_device *device);
 
-/// A storage buffer over a dma-buf of `byte_count` bytes. The descriptor stays the caller's. -EINVAL
-/// for a dma-buf that the device does not take, -ENXIO where none of its memory types is for such a
-/// buffer, -EMSGSIZE where it needs more bytes than there are, -EMFILE.
+/// A storage buffer over a dma-buf of `byte_count` bytes, whose descriptor stays the caller's.
+/// -EINVAL for a dma-buf that the device does not take, -ENXIO where none of its memory types is
+/// for such a buffer, -EMSGSIZE where it needs more bytes than there are, -EMFILE.
 int cvulkan_memory_import(
   struct cvulkan_device *device, int dmabuf, uint64_t byte_count, struct cvulkan_memory **memory);
 

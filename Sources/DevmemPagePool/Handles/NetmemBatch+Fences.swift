@@ -23,8 +23,8 @@ struct FenceCounts: ~Copyable {
   }
 }
 
-/// A batch that is put after a fence: its pools count its handles while it waits. Who waits, and for
-/// what, is not this module's: it holds the batch meanwhile.
+/// A batch that is put after a fence: its pools count its handles while it waits. Who waits, and
+/// for what, is not this module's: it holds the batch meanwhile.
 extension NetmemBatch {
   /// Appends all buffers of another batch.
   package mutating func append(contentsOf other: consuming NetmemBatch) {
