@@ -81,9 +81,11 @@ test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there i
 test-environments: ## the tool and the examples without privileges, memory, files, /proc, …; ARGS=--vm for the virtual machine
 	@scripts/test-environments.sh $(ARGS)
 
-.PHONY: demo doctor bench bench-latency bench-peers bench-layouts bench-kernel
+.PHONY: demo demo-gpu doctor bench bench-latency bench-peers bench-layouts bench-kernel
 demo: ## run the main job; ARGS="--json --bytes 256M" passes arguments
 	@scripts/devmemctl.sh demo $(ARGS)
+demo-gpu: ## receive into memory that a Vulkan device reads, in a virtual machine; ARGS="--bytes 256M --memory vulkan"
+	@scripts/demo-gpu.sh $(ARGS)
 doctor: ## what this machine lacks for device memory, and how to get it
 	@scripts/devmemctl.sh doctor $(ARGS)
 bench: ## measure; ARGS="--instructions" counts them too, ARGS=--help says more
@@ -100,6 +102,10 @@ bench-kernel: ## count instructions beside the kernel's page pool benchmark; ARG
 .PHONY: check
 check: ## every rule of CONTRIBUTING.md, from the format to the instruction budgets
 	@scripts/check.sh
+
+.PHONY: shaders
+shaders: ## compile the shaders to the SPIR-V that is committed
+	@scripts/shaders.sh
 
 .PHONY: fmt
 fmt: ## format the sources in place

@@ -62,6 +62,12 @@ let package = Package(
       name: "DevmemURing",
       dependencies: ["CURingShims", "Devmem", "DevmemNIC", "DevmemNet", "DevmemSystem"],
       swiftSettings: rules),
+    // A device that reads the memory: who links Devmem needs no Vulkan. libvulkan is opened at run
+    // time; building takes its headers alone (libvulkan-dev).
+    .target(name: "CVulkanShims", exclude: ["Shaders"]),
+    .target(
+      name: "DevmemVulkan", dependencies: ["CVulkanShims", "Devmem", "DevmemSystem"],
+      swiftSettings: rules),
     .target(name: "DevmemTesting", dependencies: ["DevmemPagePool"], swiftSettings: rules),
     .target(
       name: "DevmemBench",
@@ -77,8 +83,8 @@ let package = Package(
     .executableTarget(
       name: "devmemctl",
       dependencies: [
-        "Devmem", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing", "CLibcrypto",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Devmem", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing", "DevmemVulkan",
+        "CLibcrypto", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: rules),
 
@@ -145,7 +151,7 @@ let package = Package(
       name: "DevmemDeviceTests",
       dependencies: [
         "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing",
-        "DevmemTestSupport", "DevmemCardOwner", "devmemctl", "CTestSupport",
+        "DevmemVulkan", "DevmemTestSupport", "DevmemCardOwner", "devmemctl", "CTestSupport",
       ],
       swiftSettings: rules),
   ],

@@ -12,7 +12,7 @@ scripts/install-deps.sh build check || exit 1
 
 # From quick to slow, so that a mistake shows early.
 rules=("$@")
-[ "${#rules[@]}" -gt 0 ] || rules=(licences words glossary format scripts headers imports manifest build surface samples docs articles runpath hotpath)
+[ "${#rules[@]}" -gt 0 ] || rules=(licences words glossary format shaders scripts headers imports manifest build surface samples docs articles runpath hotpath)
 failed=()
 for rule in "${rules[@]}"; do
   if bash "scripts/check/$rule.sh"; then

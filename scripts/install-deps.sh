@@ -5,11 +5,12 @@
 #
 #   scripts/install-deps.sh GROUP...
 #
-#   build   the headers of libdrm, libnuma, libmnl, liburing and libcrypto, pkg-config
+#   build   the headers of libdrm, libnuma, libmnl, liburing, libcrypto and Vulkan, pkg-config
 #   check   the disassembler, the instruction counter and the shell linter of `make check`
 #   vm      QEMU and what boots a Debian kernel in it
 #   peers   DPDK, mimalloc and jemalloc, which `make bench-peers` measures beside this library
 #   kernel  what builds a module for that kernel, for `make bench-kernel` and `make test-device`
+#   vulkan  what a Vulkan driver in software is linked with, what compiles shaders, and the validation layers
 #   nic     what sets up a network interface, for the tests of devmem TCP
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
@@ -32,6 +33,8 @@ has() { command -v "$1"; }
 # has_header NAME: for libraries without a pkg-config file.
 has_header() { echo "#include <$1>" | cc -E -x c -; }
 
+has_package() { [ "$(dpkg-query -W -f '${Status}' "$1")" = "install ok installed" ]; }
+
 require_swift() {
   local version
   command -v swift >/dev/null ||
@@ -42,7 +45,7 @@ require_swift() {
   fi
 }
 
-[ $# -gt 0 ] || die "name a group: $0 build|check|vm|peers|kernel|nic ..."
+[ $# -gt 0 ] || die "name a group: $0 build|check|vm|peers|kernel|vulkan|nic ..."
 for group in "$@"; do
   case "$group" in
     build)
@@ -53,6 +56,7 @@ for group in "$@"; do
       lacks libmnl-dev pkg-config --exists libmnl
       lacks liburing-dev pkg-config --exists liburing
       lacks libssl-dev pkg-config --exists libcrypto
+      lacks libvulkan-dev pkg-config --exists vulkan
       ;;
     check)
       lacks binutils has objdump
@@ -92,12 +96,19 @@ for group in "$@"; do
       lacks xz-utils has xz
       lacks python3 has python3
       ;;
+    vulkan)
+      # Its own driver may be too old (scripts/vm-mesa.sh); what that is linked with is what it brings.
+      lacks mesa-vulkan-drivers has_package mesa-vulkan-drivers
+      lacks vulkan-validationlayers has_package vulkan-validationlayers
+      lacks glslang-tools has glslangValidator
+      lacks spirv-tools has spirv-val
+      ;;
     nic)
       lacks iproute2 has ip
       # Also what ncdevmem calls.
       lacks ethtool has ethtool
       ;;
-    *) die "unknown group $group; there are: build check vm peers kernel nic" ;;
+    *) die "unknown group $group; there are: build check vm peers kernel vulkan nic" ;;
   esac
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0

@@ -45,7 +45,7 @@ case "$place" in
   *) die "DEVICE_TESTS is off, host or vm, not '$place'" ;;
 esac
 
-scripts/install-deps.sh nic
+scripts/install-deps.sh nic vulkan
 if [ "$place" = host ] && { [ -z "${DEVMEMSIM_MODULE:-}" ] || [ -z "${NCDEVMEM:-}" ]; }; then
   die "the tests load a kernel module: say which with DEVMEMSIM_MODULE and NCDEVMEM (see $0)," \
     "or use the virtual machine: DEVICE_TESTS=vm"
@@ -58,6 +58,8 @@ if [ "$place" = vm ]; then
   DEVMEMSIM_MODULE="$(Tests/KernelModules/build.sh devmemsim)"
   NCDEVMEM="$(Tests/KernelModules/build.sh ncdevmem)"
 fi
+# Of a machine with a GPU: VK_DRIVER_FILES=/usr/share/vulkan/icd.d/NAME.json.
+vulkan_driver="${VK_DRIVER_FILES:-$(scripts/vm-mesa.sh)}"
 scripts/build.sh debug
 scripts/build.sh release
 scripts/examples.sh build
@@ -68,6 +70,8 @@ odd="$PWD/.build/a place with ümlauts"
 into="$results"
 [ "$place" = host ] || into="$odd/results"
 job=(env "PATH=$PATH:/usr/sbin:/sbin" "DEVMEMSIM_MODULE=$DEVMEMSIM_MODULE" "NCDEVMEM=$NCDEVMEM"
+  "VK_DRIVER_FILES=$vulkan_driver" MESA_SHADER_CACHE_DISABLE=true
+  "DEVMEM_FENCE_COUNT=${DEVMEM_FENCE_COUNT:-20000}"
   "DEVMEM_FORCED_CALLS=$into/device.forced" "DEVICE_TESTS_FILTER=${DEVICE_TESTS_FILTER:-}"
   scripts/lib/watch-kernel.sh "$into/device.kernel"
   scripts/lib/device-tier.sh "$into"

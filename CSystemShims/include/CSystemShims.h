@@ -29,6 +29,7 @@
 #include "csystem_process.h"
 #include "csystem_seam.h"
 #include "csystem_socket.h"
+#include "csystem_syncfile.h"
 #include "csystem_thread.h"
 #include "csystem_udmabuf.h"
 #include "csystem_unixsocket.h"

@@ -6,10 +6,13 @@ extension DMABuf {
   /// Runs `body` between `DMA_BUF_IOCTL_SYNC` START and END: what the CPU does to the bytes of the
   /// buffer belongs in here.
   ///
-  /// The bracket covers the whole buffer (the kernel has no ranges), waits for devices that are
-  /// writing, and costs two system calls: bracket batches, not single IOVs. Brackets may nest and
-  /// overlap between threads. A bare memory file needs no system call; the bracket is still
-  /// counted, so that the same code runs.
+  /// The bracket covers the whole buffer (the kernel has no ranges), and costs two system calls:
+  /// bracket batches, not single IOVs. Brackets may nest and overlap between threads. A bare memory
+  /// file needs no system call; the bracket is still counted, so that the same code runs.
+  ///
+  /// It waits for the fences that drivers have put on the buffer, however long that takes: for
+  /// reading, for devices that write; for writing, for all that use it. This holds as well for a
+  /// ``cpuMapping`` of the memory file. What is touched outside of a bracket waits for nothing.
   ///
   /// - Parameters:
   ///   - access: `.read`, `.write` or `.readWrite`.

@@ -16,6 +16,10 @@ public struct DMABufAccess: OptionSet, Hashable, Sendable {
   public static let write = DMABufAccess(rawValue: 2)
   /// Both.
   public static let readWrite: DMABufAccess = [.read, .write]
+
+  /// What poll(2) of a dma-buf waits for before such an access: POLLIN for writers, POLLOUT for all
+  /// who use it.
+  package var interest: TCPSocket.Interest { contains(.write) ? .writable : .readable }
 }
 
 /// A dma-buf's descriptor and what can be asked of it (include/uapi/linux/dma-buf.h).
@@ -87,8 +91,8 @@ package struct DMABufDescriptor: ~Copyable, Sendable {
   /// (`DMA_BUF_IOCTL_EXPORT_SYNC_FILE`, Linux 6.0).
   ///
   /// - Throws: `EINVAL` for no direction, `ENOTTY` before Linux 6.0, `EMFILE`.
-  package func exportSyncFile(_ access: DMABufAccess) throws(Errno) -> OwnedFileDescriptor {
-    try system_dmabufExportSyncFile(descriptor.rawValue, flags: UInt32(access.rawValue))
+  package func exportSyncFile(_ access: DMABufAccess) throws(Errno) -> SyncFile {
+    SyncFile(try system_dmabufExportSyncFile(descriptor.rawValue, flags: UInt32(access.rawValue)))
   }
 
   /// Adds a sync file's fences to the buffer, as a reader's or a writer's
@@ -96,10 +100,21 @@ package struct DMABufDescriptor: ~Copyable, Sendable {
   ///
   /// - Throws: `EINVAL` for no direction or no sync file, `ENOTTY` before Linux 6.0.
   package func importSyncFile(
-    _ syncFile: borrowing OwnedFileDescriptor, _ access: DMABufAccess
+    _ syncFile: borrowing SyncFile, _ access: DMABufAccess
   ) throws(Errno) {
     try system_dmabufImportSyncFile(
-      descriptor.rawValue, syncFile: syncFile.rawValue, flags: UInt32(access.rawValue))
+      descriptor.rawValue, syncFile: syncFile.descriptor.rawValue, flags: UInt32(access.rawValue))
+  }
+
+  /// Waits until the CPU may read (`.read`: no device writes any more) or write (`.write`: no
+  /// device uses the buffer any more), by poll(2) (`dma_buf_poll`, drivers/dma-buf/dma-buf.c).
+  ///
+  /// - Parameter milliseconds: how long at most; -1 for ever, 0 only asks. Signals do not prolong
+  ///   it.
+  /// - Returns: false after the time.
+  /// - Throws: nothing that is expected.
+  package func wait(for access: DMABufAccess, milliseconds: Int32) throws(Errno) -> Bool {
+    try descriptor.wait(for: access.interest, milliseconds: milliseconds)
   }
 
   /// What /proc/self/fdinfo says of a dma-buf.

@@ -20,4 +20,13 @@ package struct Deadline: Sendable {
       clamping: left.seconds * 1000 + (left.attoseconds + 999_999_999_999_999)
         / 1_000_000_000_000_000)
   }
+
+  /// A limit as poll(2) takes it: rounded up, at most 24 days, -1 for none.
+  package static func milliseconds(_ limit: Duration?) -> Int32 {
+    guard let limit else { return -1 }
+    let (seconds, attoseconds) = limit.components
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    guard seconds < 1 << 21 else { return .max }
+    return Int32(seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+  }
 }

@@ -13,6 +13,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // Exporters and dma-bufs
   case udmabufCreate, udmabufCreateList
   case dmabufSync, dmabufSetName, dmabufExportSyncFile, dmabufImportSyncFile
+  case syncFileStatus
   case dmaHeapAllocate
   case drmDriverName, drmCreateDumb, drmDumbMapOffset, drmCloseHandle
   case drmExportHandle, drmImportHandle
@@ -31,6 +32,9 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // io_uring
   case uringOpen, uringEnter, uringCancel, uringRegisterBuffers, uringUnregisterBuffers
   case uringQuery, uringRegisterArea, uringFlushRefill
+  // Vulkan
+  case vulkanOpen, vulkanDescribe, vulkanDeviceOpen, vulkanImport, vulkanAllocate, vulkanExport
+  case vulkanShader, vulkanJobBegin, vulkanJobWait
   // Network interfaces and netlink
   case interfaceIndex, interfaceName
   case ethtoolOpen, ethtoolDriver, ethtoolReceiveQueues, ethtoolIndirection

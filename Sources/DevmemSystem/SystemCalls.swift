@@ -291,6 +291,16 @@ func system_dmabufImportSyncFile(
   }
 }
 
+/// EBADF is a fact about the descriptor, which somebody else may have sent: one that only names a
+/// file (O_PATH).
+func system_syncFileStatus(_ number: Int32) throws(Errno) -> Int32 {
+  var status: Int32 = 0
+  try perform(.syncFileStatus, .mayBeOfAnotherKind) {
+    unsafe csystem_syncfile_status(number, &status)
+  }
+  return status
+}
+
 func system_dmaHeapAllocate(_ heap: Int32, byteCount: Int) throws(Errno) -> OwnedFileDescriptor {
   let number = try perform(.dmaHeapAllocate) {
     csystem_dmaheap_allocate(heap, UInt64(byteCount))

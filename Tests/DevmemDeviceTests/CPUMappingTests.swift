@@ -213,7 +213,8 @@ import Testing
     try second.importSyncFile(fence, .write)
     #expect(throws: Errno.EINVAL) { _ = try first.exportSyncFile([]) }
     let file = try MemoryFile(name: "nofence", byteCount: 4096)
-    #expect(throws: Errno.EINVAL) { try second.importSyncFile(file.descriptor, .read) }
+    let noFence = SyncFile(try file.descriptor.duplicate())
+    #expect(throws: Errno.EINVAL) { try second.importSyncFile(noFence, .read) }
   }
 
   @Test("the buffer's memory lives as long as its mapping, after every descriptor has gone")

@@ -172,6 +172,7 @@ import Testing
       ForcedErrnos.printVerdict {
         let descriptor = DMABufDescriptor(try buffer.duplicateDescriptor())
         let fence = try descriptor.exportSyncFile(.read)
+        _ = try fence.status()
         try descriptor.importSyncFile(fence, .read)
         try descriptor.setName("forced")
         _ = try unsafe XDPMemory(registering: buffer.cpuMapping!.baseAddress, byteCount: 65536)

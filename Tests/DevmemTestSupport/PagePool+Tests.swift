@@ -3,7 +3,9 @@
 package import DevmemPagePool
 
 /// The pool had no buffer where a test needs one.
-package struct NoBuffer: Error {}
+package struct NoBuffer: Error {
+  package init() {}
+}
 
 extension PagePool {
   /// A buffer, or an error that fails the test. (`#require` cannot take what cannot be copied.)

@@ -34,3 +34,32 @@ debian_mirror() {
     sed -n "s#^'\(.*\)/dists/${VERSION_CODENAME:-stable}/InRelease'.*#\1#p" | head -n 1)" || uri=""
   echo "${uri:-http://deb.debian.org/debian}"
 }
+
+# apt with a state of its own. What the machine says about getting files (proxies, certificates,
+# retries) is kept; its sources, hooks and caches are not.
+write_apt_config() {
+  local state="$1"
+  mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$state/empty"
+  : >"$state/status"
+  {
+    apt-config dump | grep '^Acquire::' || true
+    cat <<EOF
+Dir::Etc::Main "/dev/null";
+Dir::Etc::Parts "$state/empty";
+Dir::Etc::SourceList "$state/sources.list";
+Dir::Etc::SourceParts "$state/empty";
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "$state/empty";
+Dir::State::Lists "$state/lists";
+Dir::State::status "$state/status";
+Dir::Cache "$state/cache";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Acquire::Languages "none";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Sandbox::User "";
+EOF
+    only_signed
+  } >"$state/apt.conf"
+}

@@ -5,6 +5,8 @@ extension PagePool {
   public struct InFlight: Hashable, Sendable {
     /// With the user: handles and tokens. What is left here at the end is a leak.
     public var held: Int
+    /// Handles among them that were put after a device's fence, which has not signalled.
+    package var fenced = 0
     /// In the allocation cache.
     public var cached: Int
     /// Returned and waiting outside the cache.
@@ -69,6 +71,10 @@ extension PagePool {
     public var closed: UInt64 = 0
     /// Tokens that ``PagePool/reclaim(_:)`` refused.
     public var refusedTokens: UInt64 = 0
+    /// Handles that were put after a device's fence, which has signalled.
+    package var fenced: UInt64 = 0
+    /// Those of them whose fence ended with an error.
+    package var fenceFailures: UInt64 = 0
 
     /// Nothing has happened: for whoever fills in the kernel's counters of its own pools.
     package init() {}

@@ -108,8 +108,8 @@ final class PagePoolCore: PoolCore, @unchecked Sendable {
     unsafe putUnqueued(iov, holder)
   }
 
-  override var inFlight: PagePool.InFlight { currentInFlight }
-  override var statistics: PagePool.Statistics { currentStatistics }
+  override var inFlight: PagePool.InFlight { counting(currentInFlight) }
+  override var statistics: PagePool.Statistics { counting(currentStatistics) }
 
   func remember(_ pool: PagePool) {
     let user = User(pool: pool)

@@ -55,8 +55,12 @@ public final class PagePoolRegistry: Sendable {
   }
 
   static func report(_ core: PoolCore) -> String {
-    let held = core.inFlight.held
+    let inFlight = core.inFlight
+    let held = inFlight.held
     var lines = ["\(core.identity): \(held) held, \(held * core.iovByteCount) bytes"]
+    if inFlight.fenced > 0 {
+      lines[0] += ", \(inFlight.fenced) handles wait for fences of devices"
+    }
     if let age = core.timeSinceClose { lines[0] += ", closed for \(age)" }
     guard let ledger = core.ledger else {
       return lines[0] + " (set PagePool.isDebugging before it is made to see by whom)"

@@ -36,6 +36,7 @@ class PoolCore: @unchecked Sendable {
   let nodeFilter: Mutex<Int?>
   /// Whether `nodeFilter` has a value: spares the refill the lock.
   let hasNodeFilter: Atomic<Bool>
+  let fenceCounts = FenceCounts()
 
   /// A provider that has said yes: what a pool is made of, nothing of which can fail any more.
   struct Attachment {

@@ -239,8 +239,8 @@ final class SharedPoolCore: PoolCore, @unchecked Sendable {
   override func countRefusedToken() { counters.refusedTokens.add(1, ordering: .relaxed) }
   override func countHandedOver() { counters.handedOver.add(1, ordering: .relaxed) }
 
-  override var inFlight: PagePool.InFlight { currentInFlight }
-  override var statistics: PagePool.Statistics { currentStatistics }
+  override var inFlight: PagePool.InFlight { counting(currentInFlight) }
+  override var statistics: PagePool.Statistics { counting(currentStatistics) }
 
   override func closeCaches() {
     depot.withLock { $0.isClosed = true }

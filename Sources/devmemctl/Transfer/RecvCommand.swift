@@ -4,6 +4,7 @@ import ArgumentParser
 import Devmem
 import DevmemNIC
 import DevmemSystem
+import DevmemVulkan
 
 struct RecvCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -49,6 +50,19 @@ struct RecvCommand: ParsableCommand {
   @Flag(help: "Fail if payload comes outside of the dma-buf.")
   var failOnLinear = false
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Who reads the bytes instead of the processor: vulkan, or vulkan:DEVICE (a part of its name, \
+      or its UUID). A shader takes their CRC-32.
+      """, valueName: "device"))
+  var into: VulkanTarget?
+
+  @Option(
+    help: ArgumentHelp(
+      "Where the memory is from: udmabuf, or vulkan, the device of --into.", valueName: "name"))
+  var memory: MemorySource = .udmabuf
+
   @Flag(help: "Leave the card's settings alone: header split and steering are set up already.")
   var noSetup = false
 
@@ -68,6 +82,18 @@ struct RecvCommand: ParsableCommand {
     if let bytes, bytes.value <= 0 {
       throw ValidationError("--bytes \(bytes): nothing to receive.")
     }
+    try validateInto()
+  }
+
+  private func validateInto() throws {
+    if into == nil, memory == .vulkan {
+      throw ValidationError("--memory vulkan: say which device with --into vulkan[:DEVICE].")
+    }
+    if into != nil, output != nil || comparesPattern || hold != 0 {
+      throw ValidationError(
+        "--into: the processor does not look at the bytes; leave --output, --validate and --hold"
+          + " out.")
+    }
   }
 
   func run() throws {
@@ -84,6 +110,23 @@ struct RecvCommand: ParsableCommand {
       if !report.problems.isEmpty { throw ExitCode.failure }
     }
   }
+}
+
+/// "vulkan", "vulkan:llvmpipe", "vulkan:" and a UUID.
+struct VulkanTarget: ExpressibleByArgument, Equatable {
+  let choice: Vulkan.Choice
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+    guard parts.first == "vulkan" else { return nil }
+    choice = parts.count == 2 ? Vulkan.Choice(String(parts[1])) : .any
+  }
+}
+
+/// Who makes the memory that is received into.
+enum MemorySource: String, ExpressibleByArgument, CaseIterable {
+  case udmabuf
+  case vulkan
 }
 
 /// "7" or "2,3".

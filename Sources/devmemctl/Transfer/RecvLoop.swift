@@ -2,6 +2,7 @@
 
 import Devmem
 import DevmemNet
+import DevmemVulkan
 
 /// Takes packets, looks at their bytes, and holds fragments for a while.
 struct RecvLoop: ~Copyable {
@@ -10,17 +11,20 @@ struct RecvLoop: ~Copyable {
   private let pattern: BytePattern?
   private var hash = SHA256()
   private var held: HeldFragments
+  /// A device that reads the bytes instead of the processor.
+  private var digest: VulkanDigest?
   private var byteCount = 0
   private var fragmentCount = 0
   private var firstWrongOffset: Int?
   private var started: ContinuousClock.Instant?
   private var ended: ContinuousClock.Instant?
 
-  init(_ options: RecvCommand, _ buffer: DMABuf) {
+  init(_ options: RecvCommand, _ buffer: DMABuf, _ target: VulkanMemory?) throws {
     self.buffer = buffer
     byteLimit = options.bytes?.value
     pattern = options.comparesPattern ? BytePattern(period: options.transfer.period) : nil
     held = HeldFragments(limit: options.hold)
+    if let target { digest = try VulkanDigest(target) } else { digest = nil }
   }
 
   mutating func run(_ receiver: inout DevmemReceiver, _ sink: borrowing ByteSink) throws {
@@ -32,20 +36,35 @@ struct RecvLoop: ~Copyable {
       switch try receiver.receive(into: &packet) {
       case .packet:
         if started == nil { started = .now }
-        try buffer.withCPUAccess(.read) { try take(&packet, sink) }
+        if digest != nil {
+          try takeForDevice(&packet)
+        } else {
+          try buffer.withCPUAccess(.read) { try take(&packet, sink) }
+        }
         progress.update(byteCount)
       case .wouldBlock:
+        try digest?.begin()
         while try !receiver.wait(milliseconds: 200) { try Interruption.check() }
       case .exhausted:
         // More is held than the card can do without.
+        try digest?.finish()
         try buffer.withCPUAccess(.read) { held.releaseFirst() }
       case .endOfStream: break loop
       }
     }
+    try digest?.finish()
     ended = .now
     try buffer.withCPUAccess(.read) { held.releaseAll() }
     packet.removeAll()
     try receiver.flush()
+  }
+
+  private mutating func takeForDevice(_ packet: inout Packet) throws {
+    while let fragment = packet.popFirstFragment() {
+      fragmentCount += 1
+      byteCount += fragment.byteCount
+      try digest?.append(fragment)
+    }
   }
 
   private mutating func take(_ packet: inout Packet, _ sink: borrowing ByteSink) throws {
@@ -76,6 +95,9 @@ struct RecvLoop: ~Copyable {
     report.firstWrongOffset = firstWrongOffset
     report.changedWhileHeld = held.changedCount
     if let started, let ended { report.duration = ended - started }
-    report.sha256 = hash.finalize().hexadecimal
+    switch digest {
+    case .some(let digest): report.vulkan = digest.found
+    case .none: report.sha256 = hash.finalize().hexadecimal
+    }
   }
 }

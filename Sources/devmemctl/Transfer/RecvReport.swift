@@ -25,6 +25,8 @@ struct RecvReport {
   /// Fragments whose bytes were not as before when their time of being held was up.
   var changedWhileHeld = 0
   var failsOnLinear = false
+  /// What a device has read, where the processor has not.
+  var vulkan: VulkanDigest.Report?
 
   /// Bytes that did not come in device memory.
   var linearByteCount: Int { statistics.linearByteCount + statistics.unboundByteCount }
@@ -52,7 +54,7 @@ struct RecvReport {
     if poolInFlightAfter > 0 {
       problems.append("the kernel's page pools miss \(poolInFlightAfter) buffers after unbinding")
     }
-    return problems
+    return problems + (vulkan?.problems ?? [])
   }
 
   var json: JSONValue {
@@ -76,7 +78,8 @@ struct RecvReport {
       ("poolInFlightAtEnd", .integer(Int(clamping: poolInFlightAtEnd))),
       ("poolInFlightAfter", .integer(Int(clamping: poolInFlightAfter))),
       ("validated", isValidated ? .boolean(firstWrongOffset == nil) : .null),
-      ("sha256", .string(sha256)), ("seconds", .number(duration.seconds)),
+      ("sha256", vulkan == nil ? .string(sha256) : .null), ("vulkan", vulkan?.json ?? .null),
+      ("seconds", .number(duration.seconds)),
       ("throughputBytesPerSecond", .integer(Int(throughput))),
     ])
   }
@@ -89,7 +92,11 @@ struct RecvReport {
   }
 
   var table: String {
-    transferTable([
+    transferTable(rows + (vulkan?.rows ?? []))
+  }
+
+  private var rows: [(String, String)] {
+    [
       (
         "received",
         "\(ByteCount(byteCount)) into dma-buf \(bindingID) on \(interface), queues \(queueText)"
@@ -118,8 +125,8 @@ struct RecvReport {
       (
         "pattern", patternText
       ),
-      ("sha256", sha256),
+      ("sha256", vulkan == nil ? sha256 : "the processor has read nothing"),
       ("throughput", "\(Int(throughput / 1e6)) MB/s"),
-    ])
+    ]
   }
 }

@@ -3,6 +3,7 @@
 import Devmem
 import DevmemNet
 import DevmemSystem
+import DevmemVulkan
 import Glibc
 
 /// `recv` from beginning to end.
@@ -15,8 +16,7 @@ enum RecvRun {
     try NICCapabilities.requireReceive(on: interface)
     let queues = try options.queues?.queues ?? NICSetup.lastQueues(1, of: interface)
     let sink = try ByteSink(options.output)
-    let buffer = try options.transfer.makeBuffer(
-      iovByteCount: options.iovSize.value, name: "devmemctl recv")
+    let (buffer, target) = try makeMemory(options)
     let setup =
       options.noSetup
       ? nil
@@ -25,8 +25,24 @@ enum RecvRun {
     setup?.noteWarnings()
     // Bound memory pins the settings: the binding ends first, whatever happens.
     return try NICGuard.keeping(setup) {
-      try receive(options, stack, queues, buffer, sink)
+      try receive(options, stack, queues, buffer, target, sink)
     }
+  }
+
+  /// What is received into, and the device that reads it, if one does.
+  private static func makeMemory(_ options: RecvCommand) throws -> (DMABuf, VulkanMemory?) {
+    func udmabuf() throws(DevmemError) -> DMABuf {
+      try options.transfer.makeBuffer(
+        iovByteCount: options.iovSize.value, name: "devmemctl recv")
+    }
+    guard let into = options.into else { return (try udmabuf(), nil) }
+    let device = try Vulkan().device(into.choice)
+    let memory =
+      switch options.memory {
+      case .udmabuf: try VulkanMemory(importing: udmabuf(), into: device)
+      case .vulkan: try VulkanMemory(allocating: options.transfer.bufferSize.value, on: device)
+      }
+    return (memory.buffer, memory)
   }
 
   /// The port's connections, of the family that is listened to, go to the first bound queue.
@@ -38,7 +54,7 @@ enum RecvRun {
 
   private static func receive(
     _ options: RecvCommand, _ stack: InterfaceStack, _ queues: [UInt32], _ buffer: DMABuf,
-    _ sink: borrowing ByteSink
+    _ target: VulkanMemory?, _ sink: borrowing ByteSink
   ) throws -> RecvReport {
     let interface = stack.card
     let binding = try NetdevBinding.receive(
@@ -58,7 +74,7 @@ enum RecvRun {
         stream: try accept(options, stack), binding: binding, linear: linear,
         configuration: DevmemReceiver.Configuration(
           tokenLimit: max(1, buffer.byteCount / options.iovSize.value / 2)))
-      var loop = RecvLoop(options, buffer)
+      var loop = try RecvLoop(options, buffer, target)
       try loop.run(&receiver, sink)
       report.statistics = receiver.statistics
       report.tokensOwed = receiver.tokensOwed

@@ -43,6 +43,11 @@ struct SendCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Try to connect for so many seconds.", valueName: "n"))
   var connectTimeout = 0
 
+  @Flag(
+    name: .customLong("crc32"),
+    help: "Take the CRC-32 of what is sent as well: what recv --into vulkan prints.")
+  var takesCRC32 = false
+
   func validate() throws {
     try transfer.validate()
     try TransferOptions.checkIOVSize(iovSize)

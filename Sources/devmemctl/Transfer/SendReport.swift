@@ -15,6 +15,8 @@ struct SendReport {
   var poolWaits = 0
   var duration: Duration = .zero
   var sha256 = ""
+  /// Nil where it was not asked for.
+  var crc32: CRC32?
 
   var throughput: Double {
     duration.seconds > 0 ? Double(byteCount) / duration.seconds : 0
@@ -52,13 +54,14 @@ struct SendReport {
       ("unexpectedCompletionCount", .integer(statistics.unexpectedCompletions)),
       ("refusalCount", .integer(statistics.refusals)), ("poolWaitCount", .integer(poolWaits)),
       ("inFlightAtEnd", .integer(heldCount)), ("sha256", .string(sha256)),
+      ("crc32", crc32.map { .string($0.hexadecimal) } ?? .null),
       ("seconds", .number(duration.seconds)),
       ("throughputBytesPerSecond", .integer(Int(throughput))),
     ])
   }
 
   var table: String {
-    transferTable([
+    var rows = [
       ("sent", "\(ByteCount(byteCount)) out of dma-buf \(bindingID) on \(interface)"),
       (
         "calls",
@@ -74,6 +77,8 @@ struct SendReport {
       ),
       ("in flight", "\(heldCount)"), ("sha256", sha256),
       ("throughput", "\(Int(throughput / 1e6)) MB/s"),
-    ])
+    ]
+    if let crc32 { rows.append(("crc32", crc32.hexadecimal)) }
+    return transferTable(rows)
   }
 }

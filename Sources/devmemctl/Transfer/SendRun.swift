@@ -28,6 +28,7 @@ enum SendRun {
       provider: DMABufMemoryProvider(carving),
       configuration: PagePool.Configuration(ringCapacity: carving.iovCount, name: "send"))
     var report = SendReport(interface: interface.name, bindingID: binding.id)
+    if options.takesCRC32 { report.crc32 = CRC32() }
     do {
       var sender = try DevmemSender(
         stream: try nonblocking(connect(options, interface)), binding: binding, carving: carving)
@@ -96,7 +97,9 @@ enum SendRun {
           try unsafe bytes.withUnsafeMutableBytes { bytes in
             let place = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<room])
             let count = try unsafe origin.read(into: place)
-            unsafe hash.update(UnsafeRawBufferPointer(rebasing: place[..<count]))
+            let bytes = unsafe UnsafeRawBufferPointer(rebasing: place[..<count])
+            unsafe hash.update(bytes)
+            unsafe report.crc32?.update(bytes)
             return count
           }
         }

@@ -33,4 +33,16 @@ int ctest_refuse_family(int family, int error);
 // mbind, move_pages. Writes up to 4, returns how many.
 int ctest_numa_calls(int *numbers);
 
+// Fences that vgem puts on a dma-buf (DRM_IOCTL_VGEM_FENCE_ATTACH), as who writes or as who reads:
+// they end with ctest_vgem_signal, with the card's descriptor, or after 10 s. The number of the
+// fence, or -errno; EBUSY if another one is in its way.
+int ctest_vgem_attach(int card, int dmabuf, int writes);
+int ctest_vgem_signal(int card, int fence);
+
+// Fences of a device that does nothing (Tests/KernelModules/devmemsim/fence.c; /dev/devmemsim-fence
+// is `device`). The sync file's descriptor, or -errno; `id` is for ctest_fence_end.
+int ctest_fence_make(int device, unsigned *id);
+// Ends one, with 0 or a negative errno. 0 or -errno.
+int ctest_fence_end(int device, unsigned id, int error);
+
 #endif

@@ -233,6 +233,9 @@ void dms_get_ethtool_stats(struct net_device *dev, struct ethtool_stats *stats, 
 	} while (0)
 
 /* faults.c */
+int dms_fence_create(void);
+void dms_fence_destroy(void);
+
 void dms_faults_create(void);
 void dms_faults_destroy(void);
 void dms_faults_add(struct dms_priv *priv, int index);

@@ -120,6 +120,9 @@ static int __init dms_init(void)
 	}
 	priv[0]->peer = priv[1];
 	priv[1]->peer = priv[0];
+	err = dms_fence_create();
+	if (err)
+		goto err_destroy;
 	dms_faults_create();
 	for (int n = 0; n < 2; n++) {
 		err = register_netdev(devices[n]);
@@ -127,6 +130,7 @@ static int __init dms_init(void)
 			if (n)
 				unregister_netdev(devices[0]);
 			dms_faults_destroy();
+			dms_fence_destroy();
 			goto err_destroy;
 		}
 		dms_faults_add(priv[n], n);
@@ -143,6 +147,7 @@ err_destroy:
 static void __exit dms_exit(void)
 {
 	dms_faults_destroy();
+	dms_fence_destroy();
 	/* Frames of one may wait at the other: no memory goes before both are down. */
 	unregister_netdev(devices[0]);
 	unregister_netdev(devices[1]);

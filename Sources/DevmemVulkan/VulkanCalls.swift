@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CVulkanShims
+internal import DevmemSystem
+
+// One function per call that can fail, through the seam of the tests. As in DevmemSystem, EINTR is
+// retried.
+
+@inline(__always)
+@discardableResult
+private func perform(_ call: SystemCall, _ body: () -> Int32) throws(Errno) -> Int32 {
+  while true {
+    let error: Errno
+    if let forced = SystemCallSeam.forced(call) {
+      error = forced
+    } else {
+      let result = body()
+      if result >= 0 { return result }
+      error = Errno(rawValue: 0 - result)
+    }
+    if error != .EINTR { throw error }
+  }
+}
+
+/// A call that makes something.
+@inline(__always)
+private func make(
+  _ call: SystemCall, _ body: (UnsafeMutablePointer<OpaquePointer?>) -> Int32
+) throws(Errno) -> OpaquePointer {
+  var made: OpaquePointer?
+  try perform(call) { unsafe body(&made) }
+  guard let made = unsafe made else { fatalError("\(call.rawValue) made nothing") }
+  return unsafe made
+}
+
+func vulkan_open(validates: Bool) throws(Errno) -> OpaquePointer {
+  try unsafe make(.vulkanOpen) { unsafe cvulkan_library_open(validates ? 1 : 0, $0) }
+}
+
+func vulkan_describe(
+  _ library: OpaquePointer, _ index: UInt32
+) throws(Errno) -> cvulkan_description {
+  var description = cvulkan_description()
+  try perform(.vulkanDescribe) { unsafe cvulkan_library_describe(library, index, &description) }
+  return description
+}
+
+func vulkan_deviceOpen(_ library: OpaquePointer, _ index: UInt32) throws(Errno) -> OpaquePointer {
+  try unsafe make(.vulkanDeviceOpen) { unsafe cvulkan_device_open(library, index, $0) }
+}
+
+func vulkan_import(
+  _ device: OpaquePointer, _ number: Int32, byteCount: Int
+) throws(Errno) -> OpaquePointer {
+  try unsafe make(.vulkanImport) {
+    unsafe cvulkan_memory_import(device, number, UInt64(byteCount), $0)
+  }
+}
+
+func vulkan_allocate(_ device: OpaquePointer, byteCount: Int) throws(Errno) -> OpaquePointer {
+  try unsafe make(.vulkanAllocate) { unsafe cvulkan_memory_allocate(device, UInt64(byteCount), $0) }
+}
+
+func vulkan_export(_ memory: OpaquePointer) throws(Errno) -> OwnedFileDescriptor {
+  OwnedFileDescriptor(
+    owning: try perform(.vulkanExport) { unsafe cvulkan_memory_export(memory) })
+}
+
+func vulkan_shader(
+  _ device: OpaquePointer, _ words: UnsafeBufferPointer<UInt32>
+) throws(Errno) -> OpaquePointer {
+  try unsafe make(.vulkanShader) {
+    unsafe cvulkan_shader_make(device, words.baseAddress, words.count, $0)
+  }
+}
+
+/// The descriptor is nil where the job has ended already.
+func vulkan_jobBegin(
+  _ shader: OpaquePointer, read: OpaquePointer, written: OpaquePointer, list: [UInt32],
+  resultCount: Int, groupCount: Int, parameters: [UInt32]
+) throws(Errno) -> (job: OpaquePointer, syncFile: Int32?) {
+  var number: Int32 = -1
+  let job = try unsafe make(.vulkanJobBegin) {
+    unsafe cvulkan_job_begin(
+      shader, read, written, list, list.count, resultCount, UInt32(groupCount), parameters, $0,
+      &number)
+  }
+  return unsafe (job, number >= 0 ? number : nil)
+}
+
+func vulkan_jobWait(_ job: OpaquePointer, nanoseconds: UInt64) throws(Errno) {
+  try perform(.vulkanJobWait) { unsafe cvulkan_job_wait(job, nanoseconds) }
+}

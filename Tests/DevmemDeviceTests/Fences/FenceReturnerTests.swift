@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devmem
+import DevmemSystem
+import DevmemTestSupport
+import Dispatch
+import Foundation
+import Synchronization
+import Testing
+
+/// Buffers that are put after fences, on a real dma-buf.
+@Suite("Return after fence", .onDevmemSim, .serialized) struct FenceReturnerTests {
+  private let fences: SimulatedFences
+  private let watch: FenceWatch
+  private let buffer: DMABuf
+
+  init() throws {
+    fences = try SimulatedFences()
+    watch = try FenceWatch()
+    buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
+  }
+
+  private func pool() throws -> SharedPagePool {
+    try SharedPagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
+  }
+
+  private func wait(until isTrue: () throws -> Bool) throws {
+    let deadline = ContinuousClock.now + .seconds(30)
+    while try !isTrue() {
+      try #require(ContinuousClock.now < deadline, "what is waited for does not come")
+      SystemProcess.pause(milliseconds: 1)
+    }
+  }
+
+  @Test("buffers, batches and fragments are held until the fence, and cost one descriptor")
+  func returns() throws {
+    let pool = try PagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
+    let (fence, id) = try fences.make()
+    let before = try ResourceCount.now().descriptors.count
+    let returner = try FenceReturner(after: fence, on: watch)
+    returner.put(try pool.take())
+    returner.put(pool.allocateBatch(64))
+    guard let fragment = pool.allocateFragment(byteCount: 1500) else { throw NoBuffer() }
+    returner.put(fragment)
+    returner.put(NetmemBatch())
+    #expect(try ResourceCount.now().descriptors.count == before)
+    #expect(returner.count == 66)
+    #expect(pool.inFlight.fenced == 66 && pool.inFlight.held == 66)
+    // As many more as there are: none of the 66.
+    do {
+      var others: [Held] = []
+      while let netmem = pool.allocate() { others.append(Held(netmem)) }
+      #expect(others.count == 256 - 66)
+    }
+    try fences.end(id)
+    try wait { pool.inFlight.held == 0 }
+    #expect(returner.count == 0 && watch.count == 0)
+    #expect(pool.statistics.fenced == 66 && pool.statistics.fenceFailures == 0)
+    // Too late: at once.
+    returner.put(try pool.take())
+    #expect(pool.inFlight.held == 0 && pool.statistics.fenced == 67)
+  }
+
+  @Test("a buffer that somebody else holds is in its pool after both")
+  func shared() throws {
+    let pool = try pool()
+    let (fence, id) = try fences.make()
+    let returner = try FenceReturner(after: fence, on: watch)
+    do {
+      let netmem = try pool.take()
+      returner.put(netmem.share())
+      try fences.end(id)
+      try wait { returner.count == 0 }
+      #expect(pool.inFlight.held == 1 && pool.inFlight.fenced == 0)
+      #expect(netmem.referenceCount == 1)
+    }
+    #expect(pool.inFlight.held == 0)
+  }
+
+  @Test("closing waits for the fence; a limit says how many handles wait for it")
+  func closing() async throws {
+    let pool = try pool()
+    let (fence, id) = try fences.make()
+    do {
+      // Nobody keeps the returner.
+      let returner = try FenceReturner(after: fence, on: watch)
+      for _ in 0..<3 { returner.put(try pool.take()) }
+    }
+    let error = await #expect(throws: PagePoolError.self) {
+      try await pool.close(waitingAtMost: .milliseconds(50))
+    }
+    guard case .stillHeld(let report)? = error else {
+      Issue.record("closed with \(String(describing: error))")
+      return
+    }
+    #expect(report.contains("3 handles wait for fences of devices"))
+    async let closed: Void = pool.close()
+    try fences.end(id)
+    try await closed
+    #expect(pool.inFlight.total == 0)
+  }
+
+  @Test("a fence that ends with an error is counted, and its buffers are not lost")
+  func failures() throws {
+    let pool = try pool()
+    let (fence, id) = try fences.make()
+    let returner = try FenceReturner(after: fence, on: watch)
+    for _ in 0..<5 { returner.put(try pool.take()) }
+    try fences.end(id, .EIO)
+    try wait { pool.inFlight.held == 0 }
+    #expect(pool.statistics.fenced == 5 && pool.statistics.fenceFailures == 5)
+    returner.put(try pool.take())
+    #expect(pool.statistics.fenced == 6 && pool.statistics.fenceFailures == 6)
+  }
+
+  @Test("what is kept with the buffers lives as long as they wait")
+  func keeps() throws {
+    final class Owner: Sendable {}
+    let (fence, id) = try fences.make()
+    let returner = try FenceReturner(after: fence, on: watch)
+    weak var owner: Owner?
+    do {
+      let made = Owner()
+      owner = made
+      returner.keep(made)
+    }
+    #expect(owner != nil)
+    try fences.end(id)
+    try wait { owner == nil }
+  }
+
+  @Test("the watch lives until the last fence, without anybody's reference")
+  func watchLives() throws {
+    let pool = try pool()
+    let (fence, id) = try fences.make()
+    weak var seen: FenceWatch?
+    do {
+      let own = try FenceWatch()
+      seen = own
+      let returner = try FenceReturner(after: fence, on: own)
+      returner.put(try pool.take())
+    }
+    #expect(seen != nil && pool.inFlight.fenced == 1)
+    try fences.end(id)
+    try wait { pool.inFlight.held == 0 && seen == nil }
+  }
+
+  @Test("a returner leaves nothing behind, whichever call fails")
+  func forced() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      let buffer = try DMABuf.udmabuf(byteCount: 65536)
+      let pool = try SharedPagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
+      let watch = try FenceWatch()
+      let last = try buffer.fence(for: .read)
+      let worker = Worker()
+      ForcedErrnos.printVerdict {
+        // The fence has signalled: its end comes on the watch's thread. When the end of another one
+        // has come there, which is forced on no call, all is over.
+        defer {
+          worker.run {
+            let over = DispatchSemaphore(value: 0)
+            guard let returner = try? FenceReturner(after: last, on: watch) else { return }
+            returner.keep(AtEnd { over.signal() })
+            over.wait()
+          }
+        }
+        let returner = try FenceReturner(after: buffer.fence(for: .read), on: watch)
+        returner.put(try pool.take())
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+
+  /// Runs something when it goes.
+  private final class AtEnd: Sendable {
+    private let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    deinit { body() }
+  }
+
+  // MARK: In random order
+
+  /// Who has each IOV now: 0 nobody but the pool and its users, else the job of a device.
+  private final class Owners: Sendable {
+    private let jobs: Mutex<[UInt64]>
+    init(count: Int) { jobs = Mutex(Array(repeating: 0, count: count)) }
+    func owner(of iov: Int) -> UInt64 { jobs.withLock { $0[iov] } }
+    func set(_ iovs: [Int], to job: UInt64) { jobs.withLock { for iov in iovs { $0[iov] = job } } }
+  }
+
+  private struct Job: Sendable {
+    let number: UInt64
+    let iovs: [Int]
+    let fence: UInt32
+  }
+
+  /// A device that has the dma-buf's own mapping: it writes its job's number all over the buffers
+  /// that it was given, and looks whether it is still there when it is done.
+  private final class Device: Sendable {
+    let fences: SimulatedFences
+    let memory: DMABuf
+    let owners: Owners
+    let jobs = Mutex<[Job]>([])
+    let overwritten = Atomic<Int>(0)
+    let isOver = Atomic<Bool>(false)
+
+    init(fences: SimulatedFences, memory: DMABuf, owners: Owners) {
+      self.fences = fences
+      self.memory = memory
+      self.owners = owners
+    }
+
+    func begin(_ job: Job) {
+      owners.set(job.iovs, to: job.number)
+      for iov in job.iovs { write(job.number, iov) }
+      jobs.withLock { $0.append(job) }
+    }
+
+    /// Ends what there is in random order, keeping up to `kept` jobs pending.
+    func run(seed: UInt64, keeping kept: Int) throws {
+      var generator = SeededGenerator(seed: seed)
+      while true {
+        let over = isOver.load(ordering: .acquiring)
+        let job = jobs.withLock { jobs -> Job? in
+          guard jobs.count > (over ? 0 : kept) else { return nil }
+          return jobs.remove(at: Int.random(in: 0..<jobs.count, using: &generator))
+        }
+        guard let job else {
+          if over { return }
+          SystemProcess.pause(milliseconds: 0)
+          continue
+        }
+        for iov in job.iovs where !hasOnly(job.number, iov) {
+          overwritten.add(1, ordering: .relaxed)
+        }
+        owners.set(job.iovs, to: 0)
+        try fences.end(job.fence, job.number % 16 == 0 ? .EIO : nil)
+      }
+    }
+
+    private func write(_ number: UInt64, _ iov: Int) {
+      for word in stride(from: 0, to: 4096, by: 512) {
+        unsafe memory.cpuMapping!.baseAddress.storeBytes(
+          of: number, toByteOffset: iov * 4096 + word, as: UInt64.self)
+      }
+    }
+
+    private func hasOnly(_ number: UInt64, _ iov: Int) -> Bool {
+      stride(from: 0, to: 4096, by: 512).allSatisfy { word in
+        unsafe memory.cpuMapping!.baseAddress.load(
+          fromByteOffset: iov * 4096 + word, as: UInt64.self) == number
+      }
+    }
+  }
+
+  @Test("in random order, no buffer is handed out before its fence")
+  func randomOrder() throws {
+    let count =
+      ProcessInfo.processInfo.environment["DEVMEM_FENCE_COUNT"].flatMap { Int($0) } ?? 20_000
+    let pool = try pool()
+    let owners = Owners(count: 256)
+    let device = Device(fences: fences, memory: try buffer.asImported(), owners: owners)
+    let thread = try SystemThread(name: "device", processors: .ofProcess()) {
+      do { try device.run(seed: 7, keeping: 8) } catch { Issue.record(error) }
+    }
+    var generator = SeededGenerator(seed: 13)
+    var job: UInt64 = 0
+    var handles = 0
+    var early = 0
+    func take() -> Netmem? {
+      guard let netmem = pool.allocate() else { return nil }
+      let iov = Int(netmem.offset) / 4096
+      if owners.owner(of: iov) != 0 { early += 1 }
+      // What a user does: it would show in the device's job.
+      unsafe buffer.cpuMapping!.baseAddress.storeBytes(
+        of: UInt64.max, toByteOffset: iov * 4096, as: UInt64.self)
+      return netmem
+    }
+    while handles < count {
+      var batch = NetmemBatch()
+      for _ in 0..<Int.random(in: 1...40, using: &generator) {
+        if let netmem = take() { batch.append(netmem) }
+      }
+      // A part goes back without a fence.
+      if Int.random(in: 0..<4, using: &generator) == 0 { continue }
+      guard !batch.isEmpty else {
+        SystemProcess.pause(milliseconds: 0)
+        continue
+      }
+      var iovs: [Int] = []
+      batch.forEach { iovs.append(Int($0.offset) / 4096) }
+      job += 1
+      handles += iovs.count
+      let (fence, id) = try fences.make()
+      let returner = try FenceReturner(after: fence, on: watch)
+      let isEarly = Bool.random(using: &generator)
+      if isEarly { device.begin(Job(number: job, iovs: iovs, fence: id)) }
+      if Bool.random(using: &generator) {
+        returner.put(batch)
+      } else {
+        while let netmem = batch.popLast() { returner.put(netmem) }
+      }
+      if !isEarly { device.begin(Job(number: job, iovs: iovs, fence: id)) }
+    }
+    device.isOver.store(true, ordering: .releasing)
+    _ = consume thread
+    try wait { pool.inFlight.held == 0 }
+    #expect(early == 0)
+    #expect(device.overwritten.load(ordering: .relaxed) == 0)
+    #expect(pool.statistics.fenced == UInt64(handles))
+    #expect(pool.statistics.fenceFailures > 0)
+    #expect(watch.count == 0 && pool.inFlight.fenced == 0)
+    print("\(handles) handles after \(job) fences")
+  }
+}

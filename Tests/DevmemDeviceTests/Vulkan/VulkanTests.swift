@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Devmem
+import DevmemSystem
+import DevmemTestSupport
+import DevmemVulkan
+import Testing
+
+/// Shaders over dma-bufs, by the driver that VK_DRIVER_FILES names: lavapipe in the virtual
+/// machine.
+@Suite("Vulkan", .serialized) struct VulkanTests {
+  /// With the validation layer; what it has to complain of fails the test.
+  private func withDevice(_ body: (VulkanDevice) throws -> Void) throws {
+    let vulkan = try Vulkan(validates: true)
+    let device = try vulkan.device()
+    try body(device)
+    let complaints = vulkan.complaints
+    #expect(complaints.count == 0, "\(complaints.last)")
+  }
+
+  private func fillAtRandom(_ buffer: DMABuf, seed: UInt64) throws -> [UInt8] {
+    var generator = SeededGenerator(seed: seed)
+    return try buffer.withBytes(.write) { bytes in
+      for position in stride(from: 0, to: bytes.count, by: 8) {
+        unsafe bytes.storeBytes(of: generator.next(), toByteOffset: position, as: UInt64.self)
+      }
+      return unsafe Array(bytes)
+    }
+  }
+
+  private func crc32(_ bytes: some Sequence<UInt8>) -> UInt32 {
+    ~bytes.reduce(~UInt32(0)) { crc, byte in
+      (0..<8).reduce(crc ^ UInt32(byte)) { crc, _ in
+        crc & 1 != 0 ? crc >> 1 ^ 0xedb8_8320 : crc >> 1
+      }
+    }
+  }
+
+  @Test("one byte through every layer: udmabuf, import, shader, fence, result")
+  func oneByte() throws {
+    try withDevice { device in
+      let buffer = try DMABuf.udmabuf(byteCount: 4096)
+      try buffer.withBytes(.write) { unsafe $0[1234] = 42 }
+      let memory = try VulkanMemory(importing: buffer, into: device)
+      let shader = try VulkanShader(.sum, on: device)
+      let job = try VulkanJob(
+        shader, over: [VulkanFragment(offset: 0, byteCount: 4096)], of: memory)
+      #expect(try job.results(waitingAtMost: .seconds(60)) == [42])
+      try job.fence?.wait(waitingAtMost: .seconds(60))
+      try buffer.waitUntilReady(for: .write, waitingAtMost: .seconds(60))
+    }
+  }
+
+  @Test("sums and CRCs of fragments at any byte, of any length, also of none")
+  func digests() throws {
+    #expect(crc32("123456789".utf8) == 0xcbf4_3926)
+    try withDevice { device in
+      let buffer = try DMABuf.udmabuf(byteCount: 65536)
+      let bytes = try fillAtRandom(buffer, seed: 1)
+      let memory = try VulkanMemory(importing: buffer, into: device)
+      var fragments = [
+        VulkanFragment(offset: 0, byteCount: 65536), VulkanFragment(offset: 65536, byteCount: 0),
+        VulkanFragment(offset: 65535, byteCount: 1), VulkanFragment(offset: 5, byteCount: 2),
+      ]
+      var generator = SeededGenerator(seed: 2)
+      for _ in 0..<60 {
+        let offset = Int.random(in: 0..<65536, using: &generator)
+        fragments.append(
+          VulkanFragment(
+            offset: offset,
+            byteCount: Int.random(in: 0...min(5000, 65536 - offset), using: &generator)))
+      }
+      let parts = fragments.map { bytes[$0.offset..<$0.offset + $0.byteCount] }
+      let sums = try VulkanJob(VulkanShader(.sum, on: device), over: fragments, of: memory)
+      #expect(try sums.results() == parts.map { $0.reduce(0) { $0 &+ UInt32($1) } })
+      let crcs = try VulkanJob(VulkanShader(.crc32, on: device), over: fragments, of: memory)
+      #expect(try crcs.results() == parts.map(crc32))
+    }
+  }
+
+  @Test("what shaders write is where it belongs, and nowhere else")
+  func writing() throws {
+    try withDevice { device in
+      let source = try DMABuf.udmabuf(byteCount: 16384)
+      let target = try DMABuf.udmabuf(byteCount: 16384)
+      var bytes = try fillAtRandom(source, seed: 3)
+      var expected = try fillAtRandom(target, seed: 4)
+      let memory = try VulkanMemory(importing: source, into: device)
+      let written = try VulkanMemory(importing: target, into: device)
+      func run(_ kind: VulkanShader.Kind, _ fragments: [VulkanFragment]) throws -> [UInt32] {
+        try VulkanJob(VulkanShader(kind, on: device), over: fragments, of: memory, into: written)
+          .results()
+      }
+      // 3 numbers at an odd word, then 100.
+      let numbers = [
+        VulkanFragment(offset: 2, byteCount: 6, destination: 4),
+        VulkanFragment(offset: 4096, byteCount: 201, destination: 1000),
+      ]
+      #expect(try run(.widen, numbers) == [3, 100])
+      for fragment in numbers {
+        for number in 0..<fragment.byteCount / 2 {
+          let from = fragment.offset + 2 * number
+          let to = fragment.destination + 4 * number
+          expected.replaceSubrange(to..<to + 4, with: [0, 0, bytes[from], bytes[from + 1]])
+        }
+      }
+      let gathered = [
+        VulkanFragment(offset: 777, byteCount: 1000, destination: 8192),
+        VulkanFragment(offset: 9999, byteCount: 5, destination: 9192),
+      ]
+      #expect(try run(.gather, gathered) == [1000, 5])
+      for fragment in gathered {
+        let part = bytes[fragment.offset..<fragment.offset + fragment.byteCount]
+        let padding = Array(repeating: UInt8(0), count: (4 - fragment.byteCount % 4) % 4)
+        let to = fragment.destination
+        expected.replaceSubrange(to..<to + part.count + padding.count, with: part + padding)
+      }
+      #expect(try target.withBytes(.read) { unsafe Array($0) } == expected)
+      // In place: of 9 bytes from byte 2 on, one whole word.
+      #expect(
+        try run(
+          .swap,
+          [
+            VulkanFragment(offset: 2, byteCount: 9), VulkanFragment(offset: 4096, byteCount: 4096),
+            VulkanFragment(offset: 101, byteCount: 2),
+          ]) == [1, 1024, 0])
+      for word in [4] + stride(from: 4096, to: 8192, by: 4) {
+        bytes.replaceSubrange(word..<word + 4, with: bytes[word..<word + 4].reversed())
+      }
+      #expect(try source.withBytes(.read) { unsafe Array($0) } == bytes)
+    }
+  }
+
+  @Test("memory that the device allocated is a dma-buf: carved, written, summed")
+  func allocated() throws {
+    try withDevice { device in
+      #expect(device.description.canExport)
+      let memory = try VulkanMemory(allocating: 1 << 20, on: device)
+      #expect(memory.buffer.isExported)
+      #expect(memory.buffer.byteCount >= 1 << 20)
+      let pool = try SharedPagePool(
+        provider: DMABufMemoryProvider(DMABufCarving(memory.buffer, addressing: .bufferOffset)))
+      var fragments: [VulkanFragment] = []
+      var batch = NetmemBatch()
+      for _ in 0..<16 { batch.append(try pool.take()) }
+      try memory.buffer.withCPUAccess(.write) {
+        try batch.forEachMutable { netmem in
+          fragments.append(VulkanFragment(offset: Int(netmem.offset), byteCount: 100))
+          let value = UInt8(fragments.count)
+          try netmem.withMutableBytes { bytes in
+            for position in 0..<100 {
+              bytes.storeBytes(of: value, toByteOffset: position, as: UInt8.self)
+            }
+          }
+        }
+      }
+      let job = try VulkanJob(VulkanShader(.sum, on: device), over: fragments, of: memory)
+      let returner = try FenceReturner(after: job.fence, on: FenceWatch())
+      returner.put(batch)
+      #expect(try job.results() == (1...16).map { 100 * $0 })
+      while pool.inFlight.held > 0 { SystemProcess.pause(milliseconds: 1) }
+      #expect(pool.statistics.fenced == 16 && pool.statistics.fenceFailures == 0)
+    }
+  }
+
+  @Test("one buffer in two devices, while it is carved; large ones, and one page")
+  func importers() throws {
+    let first = try Vulkan().device()
+    let second = try Vulkan().device(.uuid(first.description.uuid))
+    let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
+    let carving = try DMABufCarving(buffer)
+    #expect(carving.iovCount == 256)
+    try buffer.withBytes(.write) { unsafe $0[(1 << 20) - 1] = 7 }
+    let all = [VulkanFragment(offset: 0, byteCount: 1 << 20)]
+    for device in [first, second, first] {
+      let memory = try VulkanMemory(importing: buffer, into: device)
+      #expect(try VulkanJob(VulkanShader(.sum, on: device), over: all, of: memory).results() == [7])
+    }
+    // The claim is the carving's, whoever has imported the memory.
+    #expect(throws: DevmemError.self) { _ = try DMABufCarving(buffer) }
+    // 128 MiB are lavapipe's maxStorageBufferRange.
+    for megabytes in [64, 128] {
+      let large = try DMABuf.udmabuf(byteCount: megabytes << 20)
+      try large.withBytes(.write) { unsafe $0[$0.count - 3] = 9 }
+      let memory = try VulkanMemory(importing: large, into: first)
+      let end = [VulkanFragment(offset: large.byteCount - 5000, byteCount: 5000)]
+      #expect(try VulkanJob(VulkanShader(.sum, on: first), over: end, of: memory).results() == [9])
+    }
+    let tooLarge = try DMABuf.udmabuf(byteCount: first.description.byteLimit + 4096)
+    let error = #expect(throws: VulkanError.self) {
+      _ = try VulkanMemory(importing: tooLarge, into: first)
+    }
+    #expect(error?.code == .sizeLimit)
+  }
+
+  @Test("errors name what is missing, and lose nothing")
+  func errors() throws {
+    func code(_ body: () throws -> Void) -> VulkanError.Code? {
+      let error = #expect(throws: VulkanError.self, performing: body)
+      #expect(error?.remedy != nil)
+      return error?.code
+    }
+    let vulkan = try Vulkan()
+    #expect(code { _ = try vulkan.device(.named("no such card")) } == .noSuchDevice)
+    #expect(code { _ = try vulkan.device(.uuid([])) } == .noSuchDevice)
+    let device = try vulkan.device(Vulkan.Choice("LLVMPIPE"))
+    #expect(device.description.isSoftware)
+    let file = try DMABuf.memoryFile(byteCount: 65536)
+    #expect(code { _ = try VulkanMemory(importing: file, into: device) } == .notADMABuf)
+    #expect(code { _ = try VulkanMemory(allocating: 100, on: device) } == .sizeLimit)
+    #expect(code { _ = try VulkanMemory(allocating: 1 << 40, on: device) } == .sizeLimit)
+    let buffer = try DMABuf.udmabuf(byteCount: 65536)
+    let memory = try VulkanMemory(importing: buffer, into: device)
+    let shader = try VulkanShader(.widen, on: device)
+    for fragment in [
+      VulkanFragment(offset: -2, byteCount: 4), VulkanFragment(offset: 0, byteCount: 65538),
+      VulkanFragment(offset: 65536, byteCount: 2), VulkanFragment(offset: 1, byteCount: 2),
+      VulkanFragment(offset: .max - 1, byteCount: .max), VulkanFragment(offset: 0, byteCount: -2),
+      VulkanFragment(offset: 0, byteCount: 4, destination: 65532),
+      VulkanFragment(offset: 0, byteCount: 4, destination: 2),
+      VulkanFragment(offset: 0, byteCount: 4, destination: -4),
+    ] {
+      #expect(code { _ = try VulkanJob(shader, over: [fragment], of: memory) } == .invalidFragment)
+    }
+    #expect(code { _ = try VulkanJob(shader, over: [], of: memory) } == .invalidFragment)
+  }
+
+  @Test("a job waits for the devices before it, with a limit")
+  func waitsForOthers() throws {
+    let device = try Vulkan().device()
+    let vgem = try VGEMFences()
+    let buffer = try DMABuf.udmabuf(byteCount: 4096)
+    let memory = try VulkanMemory(importing: buffer, into: device)
+    let shader = try VulkanShader(.sum, on: device)
+    let all = [VulkanFragment(offset: 0, byteCount: 4096)]
+    let writer = try vgem.attach(to: buffer, as: .write)
+    let error = #expect(throws: FenceError.self) {
+      _ = try VulkanJob(shader, over: all, of: memory, waitingAtMost: .milliseconds(50))
+    }
+    #expect(error?.code == .timedOut)
+    let thread = try vgem.signal(writer, after: 200)
+    #expect(try VulkanJob(shader, over: all, of: memory).results() == [0])
+    _ = consume thread
+  }
+
+  @Test("without libvulkan, or a driver, an error says how to get one")
+  func missing() {
+    for (errno, code) in [
+      (79, .libraryMissing), (65, .layerMissing), (Errno.ENODEV.rawValue, .noDevice),
+    ] as [(Int32, VulkanError.Code)] {
+      SystemCallSeam.forcing(Errno(rawValue: errno), on: .vulkanOpen) {
+        let error = #expect(throws: VulkanError.self) { _ = try Vulkan() }
+        #expect(error?.code == code)
+        #expect(error?.remedy?.contains("sudo apt-get install") == true)
+      }
+    }
+  }
+
+  @Test("Vulkan's calls leave nothing behind, whichever fails")
+  func forced() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      let imported = try DMABuf.udmabuf(byteCount: 65536)
+      let kept = try Vulkan().device()
+      // One errno: under emulation a driver takes its time.
+      ForcedErrnos.printVerdict(with: [.ENOMEM]) {
+        let device = try Vulkan().device()
+        _ = try VulkanMemory(allocating: 65536, on: device)
+        _ = try VulkanMemory(importing: imported, into: device)
+      }
+      withExtendedLifetime(kept) {}
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+
+  @Test("a job leaves nothing behind, whichever call fails")
+  func forcedJob() async {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
+      let imported = try DMABuf.udmabuf(byteCount: 65536)
+      let device = try Vulkan().device()
+      let memory = try VulkanMemory(importing: imported, into: device)
+      ForcedErrnos.printVerdict(with: [.ENOMEM]) {
+        let job = try VulkanJob(
+          VulkanShader(.swap, on: device), over: [VulkanFragment(offset: 0, byteCount: 64)],
+          of: memory)
+        guard try job.results() == [16] else { throw DevmemError(.systemCall, "16 words") }
+      }
+    }
+    ForcedErrnos.expectCleanVerdict(result)
+  }
+}
