@@ -109,6 +109,15 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
   /// Buffers that somebody holds, or that have ended and wait for the next call.
   package var heldCount: Int { area.capacity - area.count }
 
+  /// Gives buffers that have ended back to the kernel, as the next call of ``receive(into:)`` would.
+  package mutating func returnEnded() throws(URingError) {
+    do throws(Errno) {
+      if try area.refill(ring, flushesAll: true) { isStarved = false }
+    } catch {
+      throw .receiving(error)
+    }
+  }
+
   /// An empty packet with room for whatever one call receives.
   package func makePacket() -> Packet { Packet(fragmentCapacity: fragmentLimit) }
 

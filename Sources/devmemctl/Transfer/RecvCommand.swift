@@ -8,15 +8,29 @@ import DevmemSystem
 struct RecvCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "recv",
-    abstract: "Receive one connection by device memory TCP: netcat into a dma-buf.",
+    abstract: "Receive one connection into a dma-buf: netcat by device memory TCP or io_uring.",
     discussion: """
       Allocates a udmabuf, sets the network card up (header split, steering of the port to the \
       bound queues), binds the memory to the queues, and receives one connection. The card's \
       settings are put back at the end, also after an error, SIGINT and SIGTERM. Needs root.
 
+      --wire uring needs no card: the kernel copies into buffers of a page pool that it was lent. \
+      --wire zcrx --no-device needs none either: the kernel copies into a dma-buf that is \
+      registered for io_uring's zero-copy receive.
+
       The exit status is 0 only when the stream has come to its end, what was to be checked is as \
-      it should be, and the kernel has every fragment back.
+      it should be, and every buffer is back where it came from.
       """)
+
+  @Option(
+    help: """
+      How the bytes come: devmem (device memory TCP), uring (io_uring, provided buffers), zcrx \
+      (io_uring, zero-copy receive).
+      """)
+  var wire: RecvWire = .devmem
+
+  @Flag(help: "With --wire zcrx: without a network card, from any interface.")
+  var noDevice = false
 
   @OptionGroup var transfer: TransferOptions
 
@@ -55,6 +69,7 @@ struct RecvCommand: ParsableCommand {
   func validate() throws {
     try transfer.validate()
     try TransferOptions.checkIOVSize(iovSize)
+    try validateWire()
     // rx-page-size (Documentation/netlink/specs/netdev.yaml) is of pages.
     guard iovSize.value >= PageSize.base4K.byteCount else {
       throw ValidationError(
@@ -67,6 +82,31 @@ struct RecvCommand: ParsableCommand {
     }
     if let bytes, bytes.value <= 0 {
       throw ValidationError("--bytes \(bytes): nothing to receive.")
+    }
+  }
+
+  /// What only some wires have.
+  private func validateWire() throws {
+    if noDevice && wire != .zcrx {
+      throw ValidationError("--no-device: only --wire zcrx can do without what it is made for.")
+    }
+    let isOverCard = wire == .devmem || wire == .zcrx && !noDevice
+    if isOverCard { _ = try transfer.requireInterface() }
+    if wire == .zcrx && !noDevice {
+      throw ValidationError("--wire zcrx: over a card not yet; use --no-device.")
+    }
+    if !isOverCard {
+      let cards = [
+        (queues != nil, "--queues"), (noSetup, "--no-setup"), (failOnLinear, "--fail-on-linear"),
+      ]
+      if let option = cards.first(where: \.0)?.1 {
+        throw ValidationError("\(option): there are no queues of a card to receive from.")
+      }
+    }
+    if wire == .zcrx && noDevice && iovSize.value != PageSize.base4K.byteCount {
+      throw ValidationError(
+        "--iov-size \(iovSize): without a card buffers are pages:"
+          + " \(PageSize.base4K.byteCount >> 10)K.")
     }
   }
 

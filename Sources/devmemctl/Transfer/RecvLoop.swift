@@ -2,6 +2,7 @@
 
 import Devmem
 import DevmemNet
+import Glibc
 
 /// Takes packets, looks at their bytes, and holds fragments for a while.
 struct RecvLoop: ~Copyable {
@@ -23,7 +24,10 @@ struct RecvLoop: ~Copyable {
     held = HeldFragments(limit: options.hold)
   }
 
-  mutating func run(_ receiver: inout DevmemReceiver, _ sink: borrowing ByteSink) throws {
+  /// Until the stream ends, or there are as many bytes as were wanted. Every fragment has ended then.
+  mutating func run(
+    _ receiver: inout some PacketReceiver & ~Copyable, _ sink: borrowing ByteSink
+  ) throws {
     var packet = receiver.makePacket()
     var progress = ProgressBar(total: byteLimit ?? 0, isShown: byteLimit != nil)
     defer { progress.finish() }
@@ -35,7 +39,7 @@ struct RecvLoop: ~Copyable {
         try buffer.withCPUAccess(.read) { try take(&packet, sink) }
         progress.update(byteCount)
       case .wouldBlock:
-        while try !receiver.wait(milliseconds: 200) { try Interruption.check() }
+        try Interruption.wait(for: receiver.descriptorNumber, Int16(POLLIN))
       case .exhausted:
         // More is held than the card can do without.
         try buffer.withCPUAccess(.read) { held.releaseFirst() }
@@ -45,7 +49,6 @@ struct RecvLoop: ~Copyable {
     ended = .now
     try buffer.withCPUAccess(.read) { held.releaseAll() }
     packet.removeAll()
-    try receiver.flush()
   }
 
   private mutating func take(_ packet: inout Packet, _ sink: borrowing ByteSink) throws {

@@ -9,7 +9,15 @@ import Glibc
 enum RecvRun {
   static func run(_ options: RecvCommand) throws -> RecvReport {
     try CommandError.requireDescriptors()
-    let stack = try InterfaceStack(named: options.transfer.interface)
+    switch options.wire {
+    case .devmem: return try runDevmem(options)
+    case .uring: return try runProvidedBuffers(options)
+    case .zcrx: return try runZeroCopy(options)
+    }
+  }
+
+  private static func runDevmem(_ options: RecvCommand) throws -> RecvReport {
+    let stack = try InterfaceStack(named: options.transfer.requireInterface())
     let interface = stack.card
     // Before memory is made for it: what is missing, and what would provide it.
     try NICCapabilities.requireReceive(on: interface)
@@ -46,9 +54,10 @@ enum RecvRun {
       rxPageByteCount: options.iovSize.value == PageSize.base4K.byteCount
         ? nil : options.iovSize.value)
     defer { binding.close() }
-    var report = RecvReport(
+    var details = DevmemWireReport(
       interface: interface.name, queues: queues, bindingID: binding.id,
       failsOnLinear: options.failOnLinear)
+    var report = RecvReport(.devmem, details)
     report.poolInFlightBefore = try poolInFlight(binding)
     let linear = try PagePool(
       provider: HostMemoryProvider(byteCount: 4 << 20),
@@ -60,8 +69,10 @@ enum RecvRun {
           tokenLimit: max(1, buffer.byteCount / options.iovSize.value / 2)))
       var loop = RecvLoop(options, buffer)
       try loop.run(&receiver, sink)
-      report.statistics = receiver.statistics
-      report.tokensOwed = receiver.tokensOwed
+      try receiver.flush()
+      details.statistics = receiver.statistics
+      details.tokensOwed = receiver.tokensOwed
+      report.details = details
       loop.finish(&report)
     }
     report.poolInFlightAtEnd = try poolInFlight(binding)
@@ -98,9 +109,16 @@ enum RecvRun {
         "\(stack.card) is below \(stack.upper.joined(separator: ", ")): taking a connection by any"
           + " interface")
     }
+    return try accept(options, by: stack.listeningInterface)
+  }
+
+  /// Waits for the one connection, by that interface or by any.
+  static func accept(
+    _ options: RecvCommand, by interface: String?
+  ) throws -> OwnedFileDescriptor {
     let (listener, local) = try listen(
       on: SendRun.endpoints(of: options.listen, port: options.transfer.port, "looking up")[0],
-      interface: stack.listeningInterface)
+      interface: interface)
     Terminal.error.noteLine("listening on \(local)")
     try Interruption.wait(for: listener.descriptor.rawValue, Int16(POLLIN))
     return try CommandError.wrapping("accepting a connection on \(local)") { () throws(Errno) in
