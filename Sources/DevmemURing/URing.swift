@@ -103,9 +103,9 @@ package struct URing: ~Copyable, @unchecked Sendable {
   /// Prepares a zero-copy receive that goes on by itself (`IORING_OP_RECV_ZC`).
   /// - Precondition: as ``prepareReceive(_:group:userData:)``.
   func prepareZeroCopyReceive(
-    _ socket: borrowing OwnedFileDescriptor, into area: borrowing ZeroCopyArea, userData: UInt64
+    _ socket: borrowing OwnedFileDescriptor, into refill: RefillRing, userData: UInt64
   ) {
-    let result = unsafe withUnsafePointer(to: area.instance) {
+    let result = unsafe withUnsafePointer(to: refill.instance) {
       unsafe curing_zerocopy_receive(ring, socket.rawValue, $0, userData)
     }
     precondition(result == 0, "more requests prepared than the ring has room for")

@@ -22,6 +22,10 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
     case unwritable
     /// The kernel cannot pin the memory for zero-copy receive: a dma-buf's own mapping.
     case notPinnable
+    /// The memory is not a dma-buf, which a card is to write to.
+    case notADMABuf
+    /// Receive buffers of that size are not contiguous in the memory.
+    case notContiguous
     /// This user may not do it.
     case permissionDenied
     /// A number of a configuration is out of its range.

@@ -102,6 +102,13 @@ struct curing_zerocopy_capabilities {
 
 /// Of `register_flags`: without a network device, all bytes copied.
 extern const uint64_t CURING_ZEROCOPY_NODEV;
+/// Of `features`: buffers of another size than a page; events and counts.
+extern const uint32_t CURING_ZEROCOPY_BUFFER_SIZE;
+extern const uint32_t CURING_ZEROCOPY_EVENTS;
+
+/// The result of an event's completion: a network card found no buffer; the kernel copied.
+extern const uint32_t CURING_ZEROCOPY_EVENT_ALLOC_FAIL;
+extern const uint32_t CURING_ZEROCOPY_EVENT_COPY;
 
 /// Asks the kernel (IORING_REGISTER_QUERY, which needs no ring). -EINVAL from a kernel that cannot
 /// be asked, -EOPNOTSUPP from one that does not know zero-copy receive, -EPERM and -ENOSYS as
@@ -114,6 +121,8 @@ struct curing_zerocopy {
   uint32_t *head;
   uint32_t *tail;
   void *entries;
+  /// What the kernel has copied; NULL where it does not count.
+  const uint64_t *stats;
   uint32_t mask;
   uint32_t identifier;
   uint64_t area_token;
@@ -123,18 +132,60 @@ struct curing_zerocopy {
 size_t curing_zerocopy_refill_byte_count(
   const struct curing_zerocopy_capabilities *capabilities, uint32_t entries);
 
-/// Registers memory to receive into, without a network device (IORING_REGISTER_ZCRX_IFQ with
-/// ZCRX_REG_NODEV). All of its pages are the kernel's at first. Both pieces of memory are aligned
-/// to a page, and stay as they are until the ring is closed; `entries` is a power of two, at most
-/// 32768. -EFAULT for memory that cannot be pinned (a dma-buf's own mapping), -EPERM, -EINVAL,
-/// -EOPNOTSUPP, -ENOMEM (also: above RLIMIT_MEMLOCK).
-int curing_zerocopy_register(
-  struct curing_ring *ring, void *area, size_t area_byte_count, void *refill,
-  size_t refill_byte_count, uint32_t entries, struct curing_zerocopy *zerocopy);
+/// Memory to receive into: an address, or a dma-buf from its beginning.
+struct curing_zerocopy_memory {
+  void *address;
+  size_t byte_count;
+  /// The descriptor of a dma-buf, -1 for what lies at `address`.
+  int dmabuf;
+};
 
-/// Writes a buffer into the refill ring: 0, or -EBUSY where that is full.
+/// What to register.
+struct curing_zerocopy_request {
+  /// A network card and its receive queue; 0 without one (ZCRX_REG_NODEV).
+  uint32_t interface_index;
+  uint32_t queue;
+  struct curing_zerocopy_memory memory;
+  /// Of the refill ring, curing_zerocopy_refill_byte_count(entries) bytes.
+  void *refill;
+  size_t refill_byte_count;
+  /// A power of two, at most 32768.
+  uint32_t entries;
+  /// Bytes of a receive buffer, a power of two; 0 for a page.
+  uint32_t buffer_byte_count;
+  /// Whether completions with `event_user_data` say what happened, each once, and copies are
+  /// counted.
+  int wants_events;
+  uint64_t event_user_data;
+};
+
+/// Registers memory to receive into (IORING_REGISTER_ZCRX_IFQ). All of it is the kernel's at first.
+/// Both pieces of memory are aligned to a page, and stay as they are until the ring is closed, and
+/// with a card until the queue is free again, some time later. -EFAULT for memory that cannot be
+/// pinned (a dma-buf's own mapping), -EPERM, -EINVAL, -EOPNOTSUPP, -ENOMEM (also: above
+/// RLIMIT_MEMLOCK); of a card as bind-rx: -ENODEV, -ERANGE, -EEXIST, -EBUSY.
+int curing_zerocopy_register(
+  struct curing_ring *ring, const struct curing_zerocopy_request *request,
+  struct curing_zerocopy *zerocopy);
+
+/// Adds memory at run time (ZCRX_CTRL_ADD_AREA), of the same kind as what is there. Its buffers are
+/// named by offsets with `*token` in them. Errnos as curing_zerocopy_register.
+int curing_zerocopy_add_area(
+  struct curing_ring *ring, const struct curing_zerocopy *zerocopy,
+  const struct curing_zerocopy_memory *memory, uint64_t *token);
+
+/// Has an event that came be sent once more (ZCRX_CTRL_ARM_EVENT). -EINVAL for one that has not come.
+int curing_zerocopy_arm_event(
+  struct curing_ring *ring, const struct curing_zerocopy *zerocopy, uint32_t event);
+
+/// What the kernel has copied instead of leaving it where a card put it (struct zcrx_stats).
+void curing_zerocopy_read_stats(
+  const struct curing_zerocopy *zerocopy, uint64_t *copy_count, uint64_t *copy_byte_count);
+
+/// Writes a buffer of the area with that token into the refill ring: 0, or -EBUSY where that is
+/// full.
 int curing_zerocopy_push(
-  const struct curing_zerocopy *zerocopy, uint64_t offset, uint32_t byte_count);
+  const struct curing_zerocopy *zerocopy, uint64_t token, uint64_t offset, uint32_t byte_count);
 
 /// Has the kernel take everything out of the refill ring (ZCRX_CTRL_FLUSH_RQ).
 int curing_zerocopy_flush(struct curing_ring *ring, const struct curing_zerocopy *zerocopy);

@@ -15,8 +15,8 @@ struct RecvCommand: ParsableCommand {
       settings are put back at the end, also after an error, SIGINT and SIGTERM. Needs root.
 
       --wire uring needs no card: the kernel copies into buffers of a page pool that it was lent. \
-      --wire zcrx --no-device needs none either: the kernel copies into a dma-buf that is \
-      registered for io_uring's zero-copy receive.
+      --wire zcrx is io_uring's zero-copy receive: over a card as by device memory TCP, with one \
+      queue; with --no-device over any interface, and the kernel copies into the dma-buf.
 
       The exit status is 0 only when the stream has come to its end, what was to be checked is as \
       it should be, and every buffer is back where it came from.
@@ -31,6 +31,13 @@ struct RecvCommand: ParsableCommand {
 
   @Flag(help: "With --wire zcrx: without a network card, from any interface.")
   var noDevice = false
+
+  @Flag(
+    help: """
+      With --wire zcrx over a card: give it the CPU mapping instead of the dma-buf, so that bytes \
+      which it does not split are copied there.
+      """)
+  var cpuMapping = false
 
   @OptionGroup var transfer: TransferOptions
 
@@ -92,8 +99,15 @@ struct RecvCommand: ParsableCommand {
     }
     let isOverCard = wire == .devmem || wire == .zcrx && !noDevice
     if isOverCard { _ = try transfer.requireInterface() }
-    if wire == .zcrx && !noDevice {
-      throw ValidationError("--wire zcrx: over a card not yet; use --no-device.")
+    if wire == .zcrx, let queues, queues.queues.count > 1 {
+      throw ValidationError("--queues \(queues.defaultValueDescription): --wire zcrx has one.")
+    }
+    if cpuMapping && (wire != .zcrx || noDevice) {
+      throw ValidationError("--cpu-mapping: only for --wire zcrx over a card.")
+    }
+    if failOnLinear && wire == .zcrx {
+      throw ValidationError(
+        "--fail-on-linear: with --wire zcrx nothing comes outside of the dma-buf.")
     }
     if !isOverCard {
       let cards = [

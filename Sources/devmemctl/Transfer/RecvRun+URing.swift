@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Devmem
+import DevmemNIC
 import DevmemNet
 import DevmemSystem
 import DevmemURing
@@ -57,36 +58,76 @@ extension RecvRun {
   static func runZeroCopy(_ options: RecvCommand) throws -> RecvReport {
     // Before memory is made for it.
     _ = try ZeroCopyCapabilities.query()
+    guard !options.noDevice else {
+      let sink = try ByteSink(options.output)
+      let buffer = try options.transfer.makeBuffer(
+        iovByteCount: options.iovSize.value, name: "devmemctl recv")
+      return try receiveWithoutCard(
+        options, buffer, accept(options, by: options.transfer.interface), sink)
+    }
+    let stack = try InterfaceStack(named: options.transfer.requireInterface())
+    try NICCapabilities.requireReceive(on: stack.card)
+    let queue = try (options.queues?.queues ?? NICSetup.lastQueues(1, of: stack.card))[0]
     let sink = try ByteSink(options.output)
     let buffer = try options.transfer.makeBuffer(
       iovByteCount: options.iovSize.value, name: "devmemctl recv")
-    return try receiveByZeroCopy(
-      options, buffer, accept(options, by: options.transfer.interface), sink)
+    // What has the queue pins the settings: it ends first, whatever happens.
+    return try NICGuard.keeping(guardCard(options, stack.card, [queue])) {
+      try receiveFromQueue(options, stack, queue, buffer, sink)
+    }
   }
 
-  static func receiveByZeroCopy(
+  static func receiveWithoutCard(
     _ options: RecvCommand, _ buffer: DMABuf, _ stream: consuming OwnedFileDescriptor,
     _ sink: borrowing ByteSink
   ) throws -> RecvReport {
-    var details = URingWireReport(
+    let details = URingWireReport(
       place: "zero-copy memory of \(buffer.exporter)", interface: options.transfer.interface)
-    var report = RecvReport(.zcrx, details)
     let stream = Moved(stream)
-    try buffer.withCPUAccess(.readWrite) {
-      var receiver = try ZeroCopyReceiver(
-        stream: stream.take(), memory: buffer,
-        configuration: ZeroCopyReceiver.Configuration(waits: false))
-      report.poolInFlightBefore = UInt64(receiver.heldCount)
-      var loop = RecvLoop(options, buffer)
-      try loop.run(&receiver, sink)
-      try receiver.returnEnded()
-      details.statistics = receiver.statistics
-      report.poolInFlightAtEnd = UInt64(receiver.heldCount)
-      loop.finish(&report)
+    // The CPU writes.
+    return try buffer.withCPUAccess(.readWrite) {
+      let instance = try ZeroCopyInstance(memory: buffer, from: .anySocket)
+      return try receive(options, buffer, instance, details, stream.take(), sink)
     }
-    // Fragments that are left would still have it.
+  }
+
+  private static func receiveFromQueue(
+    _ options: RecvCommand, _ stack: InterfaceStack, _ queue: UInt32, _ buffer: DMABuf,
+    _ sink: borrowing ByteSink
+  ) throws -> RecvReport {
+    let instance = try ZeroCopyInstance(
+      memory: buffer,
+      from: .queue(
+        stack.card, queue, memory: options.cpuMapping ? .cpuMapping : .descriptor),
+      configuration: ZeroCopyInstance.Configuration(bufferByteCount: options.iovSize.value))
+    let details = URingWireReport(
+      place: "zero-copy memory of \(buffer.exporter) on \(stack.card), queue \(queue)",
+      interface: stack.card.name, queues: [queue])
+    // The flow is steered to the memory from its beginning.
+    let stream = try accept(options, stack)
+    return try receive(options, buffer, instance, details, stream, sink)
+  }
+
+  private static func receive(
+    _ options: RecvCommand, _ buffer: DMABuf, _ instance: ZeroCopyInstance,
+    _ details: URingWireReport, _ stream: consuming OwnedFileDescriptor,
+    _ sink: borrowing ByteSink
+  ) throws -> RecvReport {
+    var details = details
+    var report = RecvReport(.zcrx, details)
+    var receiver = try ZeroCopyReceiver(
+      stream: stream, over: instance,
+      configuration: ZeroCopyReceiver.Configuration(waits: false))
+    report.poolInFlightBefore = UInt64(receiver.heldCount)
+    var loop = RecvLoop(options, buffer)
+    try loop.run(&receiver, sink)
+    report.poolInFlightAtEnd = UInt64(receiver.heldCount)
+    try receiver.returnEnded()
+    details.statistics = receiver.statistics
+    details.zeroCopy = instance.statistics
     report.details = details
-    report.poolInFlightAfter = report.poolInFlightAtEnd
+    report.poolInFlightAfter = UInt64(receiver.heldCount)
+    loop.finish(&report)
     return report
   }
 }

@@ -25,16 +25,21 @@ enum RecvRun {
     let sink = try ByteSink(options.output)
     let buffer = try options.transfer.makeBuffer(
       iovByteCount: options.iovSize.value, name: "devmemctl recv")
-    let setup =
-      options.noSetup
-      ? nil
-      : try NICGuard(
-        interface, queues: queues, rules: rules(options.listen, options.transfer.port, queues[0]))
-    setup?.noteWarnings()
     // Bound memory pins the settings: the binding ends first, whatever happens.
-    return try NICGuard.keeping(setup) {
+    return try NICGuard.keeping(guardCard(options, interface, queues)) {
       try receive(options, stack, queues, buffer, sink)
     }
+  }
+
+  /// Sets the card up, unless somebody else has.
+  static func guardCard(
+    _ options: RecvCommand, _ interface: NetworkInterface, _ queues: [UInt32]
+  ) throws -> NICGuard? {
+    guard !options.noSetup else { return nil }
+    let setup = try NICGuard(
+      interface, queues: queues, rules: rules(options.listen, options.transfer.port, queues[0]))
+    setup.noteWarnings()
+    return setup
   }
 
   /// The port's connections, of the family that is listened to, go to the first bound queue.
@@ -101,7 +106,7 @@ enum RecvRun {
   }
 
   /// Waits for the one connection.
-  private static func accept(
+  static func accept(
     _ options: RecvCommand, _ stack: InterfaceStack
   ) throws -> OwnedFileDescriptor {
     if stack.listeningInterface == nil {

@@ -97,6 +97,8 @@ struct URingWireReport: RecvWireReport {
   var interface: String?
   var queues: [UInt32] = []
   var statistics = URingReceiverStatistics()
+  /// Of zero-copy receive.
+  var zeroCopy: ZeroCopyStatistics?
 
   var problems: [String] { [] }
 
@@ -110,6 +112,15 @@ struct URingWireReport: RecvWireReport {
       ("starvedCount", .integer(statistics.starved)), ("stalls", .integer(statistics.stalls)),
       ("waits", .integer(statistics.waits)),
     ]
+      + (zeroCopy.map { zeroCopy in
+        [
+          ("copyCount", .integer(Int(clamping: zeroCopy.copyCount))),
+          ("copyByteCount", .integer(Int(clamping: zeroCopy.copyByteCount))),
+          ("copyEventCount", .integer(zeroCopy.copyEvents)),
+          ("allocationFailureEventCount", .integer(zeroCopy.allocationFailureEvents)),
+          ("flushCount", .integer(zeroCopy.flushes)),
+        ]
+      } ?? [])
   }
 
   var rows: [(String, String)] {
@@ -118,5 +129,6 @@ struct URingWireReport: RecvWireReport {
       ("requests", "\(statistics.requests), \(statistics.starved) ended without a buffer"),
       ("stalls", "\(statistics.stalls)"),
     ]
+      + (zeroCopy.map { [("copied", "\($0.copyByteCount) bytes, by the kernel")] } ?? [])
   }
 }
