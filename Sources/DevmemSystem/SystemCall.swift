@@ -30,6 +30,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case xdpOpen, xdpRegisterMemory
   // io_uring
   case uringOpen, uringEnter, uringCancel, uringRegisterBuffers, uringUnregisterBuffers
+  case uringRegisterMemory
   case uringQuery, uringRegisterArea, uringAddArea, uringArmEvent, uringFlushRefill
   // Network interfaces and netlink
   case interfaceIndex, interfaceName

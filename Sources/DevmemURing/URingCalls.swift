@@ -50,6 +50,14 @@ func uring_cancel(_ ring: OpaquePointer, userData: UInt64) {
   performReleasing(.uringCancel) { unsafe curing_ring_cancel(ring, userData) }
 }
 
+func uring_registerMemory(
+  _ ring: OpaquePointer, _ memory: UnsafeMutableRawBufferPointer
+) throws(Errno) {
+  try perform(.uringRegisterMemory) {
+    unsafe curing_memory_register(ring, memory.baseAddress, memory.count)
+  }
+}
+
 func uring_registerBuffers(
   _ ring: OpaquePointer, _ memory: UnsafeMutableRawPointer, entryCount: Int, group: UInt16
 ) throws(Errno) {

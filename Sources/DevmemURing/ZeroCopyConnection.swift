@@ -55,9 +55,11 @@ final class ZeroCopyConnection {
   }
 
   /// Why its request has ended.
-  func note(end errno: Errno, generation: UInt64) {
+  /// - Parameter canCopy: whether the kernel copies what a card did not put into the memory.
+  func note(end errno: Errno, generation: UInt64, canCopy: Bool) {
     switch errno {
     case Errno(rawValue: 0): isAtEnd = true
+    case .ENOMEM where !canCopy: failure = .outsideMemory(errno)
     case .ENOMEM:
       statistics.starved += 1
       starvedGeneration = generation

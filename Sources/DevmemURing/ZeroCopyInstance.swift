@@ -65,7 +65,7 @@ package final class ZeroCopyInstance {
   // SAFETY: initialised by init, and deinitialised by deinit before anything else ends.
   private let ringStorage: UnsafeMutablePointer<URing>
   let source: Source
-  private let capabilities: ZeroCopyCapabilities
+  private let mapping: ZeroCopyArea.Mapping
   private let refillRing: RefillRing
   private var areas: [ZeroCopyArea]
   private let iovByteCount: Int
@@ -116,6 +116,7 @@ package final class ZeroCopyInstance {
     try Self.check(source, configuration, capabilities)
     let mapping: ZeroCopyArea.Mapping =
       if case .queue(_, _, .descriptor) = source { .descriptor } else { .cpu }
+    self.mapping = mapping
     // A completion for each buffer and some to spare: the queue does not overflow, which would end
     // requests, unless there are more than 65536 buffers.
     let bufferLimit =
@@ -148,7 +149,6 @@ package final class ZeroCopyInstance {
     area.token = refillRing.firstToken
     area.lendAll()
     self.source = source
-    self.capabilities = capabilities
     self.refillRing = refillRing
     areas = [area]
     iovByteCount = configuration.bufferByteCount
@@ -305,7 +305,9 @@ package final class ZeroCopyInstance {
       }
       if !completion.isFollowed { owner.isReceiving = false }
       guard completion.result > 0 else {
-        owner.note(end: Errno(rawValue: 0 - completion.result), generation: generation)
+        owner.note(
+          end: Errno(rawValue: 0 - completion.result), generation: generation,
+          canCopy: mapping == .cpu)
         continue
       }
       let arrival = ZeroCopyConnection.Arrival(
@@ -372,8 +374,6 @@ package final class ZeroCopyInstance {
   }
 
   private func add(_ memory: DMABuf) throws {
-    let mapping: ZeroCopyArea.Mapping =
-      if case .queue(_, _, .descriptor) = source { .descriptor } else { .cpu }
     let area = try ZeroCopyArea(memory, iovByteCount: iovByteCount, mapping: mapping)
     do throws(Errno) {
       area.token = try unsafe area.withDescription { description throws(Errno) in

@@ -28,9 +28,13 @@ struct curing_completion {
   uint64_t offset;
 };
 
-/// Of `flags`: the upper half is a buffer's number; more will come of this request.
+/// Of `flags`: the upper half is a buffer's number; more will come of this request; nothing reads
+/// the memory of a zero-copy send any more, and `result` has CURING_NOTIFICATION_COPIED if the
+/// kernel copied after all.
 extern const uint32_t CURING_COMPLETION_BUFFER;
 extern const uint32_t CURING_COMPLETION_MORE;
+extern const uint32_t CURING_COMPLETION_NOTIFICATION;
+extern const uint32_t CURING_NOTIFICATION_COPIED;
 
 /// Makes a ring for `entries` submissions and `completions` completions, both rounded up to powers
 /// of two (Linux 5.5). The caller owns what `*ring` then points to. -EPERM where
@@ -66,6 +70,21 @@ int curing_ring_next(struct curing_ring *ring, struct curing_completion *complet
 /// Prepares a receive that goes on until it is told otherwise (Linux 6.0): each completion is of
 /// one buffer that the kernel picked from the group. -EBUSY where the submission queue is full.
 int curing_ring_receive(struct curing_ring *ring, int socket, uint16_t group, uint64_t user_data);
+
+/// Registers memory to send out of, by pieces of this size (IORING_REGISTER_BUFFERS): it is pinned
+/// until the ring is closed and nothing is under way any more. -EFAULT for memory that cannot be
+/// pinned (a dma-buf's own mapping), -ENOMEM (also: above RLIMIT_MEMLOCK).
+int curing_memory_register(struct curing_ring *ring, void *address, size_t byte_count);
+enum { CURING_MEMORY_PIECE = 1 << 30 };
+
+/// Prepares a send of all bytes: without a copy out of a registered piece, which they lie in
+/// (IORING_OP_SEND_ZC, Linux 6.2; one completion when the bytes are with the socket, another one
+/// when nothing reads them any more), or an ordinary one where `piece` is -1. What is prepared next
+/// begins after it if `is_followed`, and not at all if it fails (-ECANCELED). -EBUSY where the
+/// submission queue is full.
+int curing_ring_send(
+  struct curing_ring *ring, int socket, const void *address, size_t byte_count, int piece,
+  int is_followed, uint64_t user_data);
 
 /// Bytes of memory for so many buffers to pick from.
 size_t curing_buffers_byte_count(uint32_t entries);

@@ -12,8 +12,7 @@ struct SendCommand: ParsableCommand {
     discussion: """
       Allocates a udmabuf, binds it to the network card for sending, carves it with a page pool, \
       and sends a file, standard input or a pattern out of it. The peer may be devmemctl recv, \
-      the kernel's ncdevmem, or any TCP program. --wire tcp needs no card that can: the kernel \
-      copies.
+      the kernel's ncdevmem, or any TCP program. --wire uring and --wire tcp need no card that can.
 
       The exit status is 0 only when all bytes are sent, the kernel has said of every call that \
       it is done, and every buffer is back in its pool.
@@ -21,7 +20,11 @@ struct SendCommand: ParsableCommand {
 
   @OptionGroup var transfer: TransferOptions
 
-  @Option(help: "How the bytes go: devmem (device memory TCP), tcp (ordinary sends, which copy).")
+  @Option(
+    help: """
+      How the bytes go: devmem (device memory TCP), uring (io_uring, without copies where the card \
+      can), tcp (ordinary sends, which copy).
+      """)
   var wire: SendWire = .devmem
 
   @Argument(help: ArgumentHelp("Address to connect to, IPv4 or IPv6.", valueName: "address"))

@@ -12,6 +12,7 @@ enum SendRun {
     switch options.wire {
     case .devmem: return try runDevmem(options)
     case .tcp: return try runPlain(options)
+    case .uring: return try runURing(options)
     }
   }
 
@@ -99,7 +100,7 @@ enum SendRun {
 
   /// Connects; as long as nobody listens there, again, for the time that was given. A signal ends
   /// it.
-  private static func connect(
+  static func connect(
     _ options: SendCommand, _ interface: NetworkInterface?
   ) throws(CommandError) -> OwnedFileDescriptor {
     try connect(options, interface) { () throws(CommandError) in

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DevmemNet
+import DevmemURing
 
 /// How the bytes of `send` go.
 enum SendWire: String, CaseIterable, ExpressibleByArgument {
@@ -9,6 +10,8 @@ enum SendWire: String, CaseIterable, ExpressibleByArgument {
   case devmem
   /// Ordinary sends, which copy.
   case tcp
+  /// io_uring, without copies out of registered memory.
+  case uring
 }
 
 /// What a wire has to say beside what all of them do.
@@ -93,4 +96,46 @@ struct PlainSendReport: SendWireReport {
   }
 
   var rows: [(String, String)] { [("packets", "\(packetCount)")] }
+}
+
+/// Sends by io_uring: those without a copy, and what the kernel says of each.
+struct URingSendReport: SendWireReport {
+  var interface: String?
+  var place: String
+  var statistics = ZeroCopySender.Statistics()
+  var packetsInFlight = 0
+
+  func problems(_ byteCount: Int) -> [String] {
+    var problems: [String] = []
+    let given = statistics.zeroCopyByteCount + statistics.plainByteCount
+    if given != byteCount { problems.append("\(given) of \(byteCount) bytes were sent") }
+    if packetsInFlight != 0 { problems.append("\(packetsInFlight) packets are not completed") }
+    return problems
+  }
+
+  var fields: [(String, JSONValue)] {
+    [
+      ("interface", interface.map { .string($0) } ?? .null),
+      ("zeroCopyByteCount", .integer(statistics.zeroCopyByteCount)),
+      ("plainByteCount", .integer(statistics.plainByteCount)),
+      ("packetCount", .integer(statistics.packets)), ("callCount", .integer(statistics.calls)),
+      ("completedCallCount", .integer(statistics.completedCalls)),
+      ("copiedCallCount", .integer(statistics.copiedCalls)),
+      ("refusalCount", .integer(statistics.refusals)),
+    ]
+  }
+
+  var rows: [(String, String)] {
+    [
+      (
+        "bytes",
+        "\(statistics.zeroCopyByteCount) without a copy, \(statistics.plainByteCount) ordinarily"
+      ),
+      (
+        "calls",
+        "\(statistics.calls) without a copy for \(statistics.packets) packets,"
+          + " \(statistics.completedCalls) completed, \(statistics.copiedCalls) copied after all"
+      ),
+    ]
+  }
 }
