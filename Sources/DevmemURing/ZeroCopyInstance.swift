@@ -267,7 +267,7 @@ package final class ZeroCopyInstance {
     guard endedCount.load(ordering: .acquiring) > 0 else { return }
     for (number, connection) in connections
     where connection.hasEnded.load(ordering: .acquiring) {
-      if connection.isReceiving { ring.cancel(userData: number) }
+      cancel(connection)
       while let arrival = connection.popPending() {
         pendingCount -= 1
         _ = take(arrival.offset)
@@ -276,6 +276,22 @@ package final class ZeroCopyInstance {
       endedCount.wrappingSubtract(1, ordering: .acquiringAndReleasing)
     }
   }
+
+  /// Ends the request of a connection. One that is about to go on is not found, and goes on until
+  /// there is no more data, or no buffer for it: none is given back meanwhile.
+  private func cancel(_ connection: ZeroCopyConnection) {
+    for _ in 0..<Self.cancelAttempts where connection.isReceiving {
+      ring.cancel(userData: connection.number)
+      // The kernel does its work in here.
+      try? ring.submit()
+      while let completion = ring.popCompletion() {
+        if let (owner, arrival) = sort(completion) { keep(arrival, for: owner) }
+      }
+    }
+  }
+
+  /// More than there can be packets in a socket, by the 20 that one call takes.
+  private static let cancelAttempts = 1000
 
   /// Prepares a receive for it.
   func prepareReceive(_ connection: ZeroCopyConnection) {
@@ -294,29 +310,43 @@ package final class ZeroCopyInstance {
       return arrival
     }
     while let completion = ring.popCompletion() {
-      guard completion.userData != Self.eventUserData else {
-        note(event: UInt32(bitPattern: completion.result))
-        continue
-      }
-      guard let owner = connections[completion.userData] else {
-        // Its receiver has ended: the buffer goes back with the next call.
-        if completion.result > 0 { _ = take(completion.offset) }
-        continue
-      }
-      if !completion.isFollowed { owner.isReceiving = false }
-      guard completion.result > 0 else {
-        owner.note(
-          end: Errno(rawValue: 0 - completion.result), generation: generation,
-          canCopy: mapping == .cpu)
-        continue
-      }
-      let arrival = ZeroCopyConnection.Arrival(
-        offset: completion.offset, byteCount: Int(completion.result))
+      guard let (owner, arrival) = sort(completion) else { continue }
       if owner === connection { return arrival }
-      owner.appendPending(arrival)
-      pendingCount += 1
+      keep(arrival, for: owner)
     }
     return nil
+  }
+
+  private func keep(_ arrival: ZeroCopyConnection.Arrival, for owner: ZeroCopyConnection) {
+    owner.appendPending(arrival)
+    pendingCount += 1
+  }
+
+  /// Notes what a completion says, and for whom it has bytes; nil where for nobody.
+  private func sort(
+    _ completion: URing.Completion
+  ) -> (ZeroCopyConnection, ZeroCopyConnection.Arrival)? {
+    guard completion.userData != Self.eventUserData else {
+      note(event: UInt32(bitPattern: completion.result))
+      return nil
+    }
+    guard let owner = connections[completion.userData] else {
+      // Its receiver has ended: the buffer goes back with the next call.
+      if completion.result > 0 { _ = take(completion.offset) }
+      return nil
+    }
+    if !completion.isFollowed { owner.isReceiving = false }
+    guard completion.result > 0 else {
+      owner.note(
+        end: Errno(rawValue: 0 - completion.result), generation: generation,
+        canCopy: mapping == .cpu)
+      return nil
+    }
+    return (
+      owner,
+      ZeroCopyConnection.Arrival(
+        offset: completion.offset, byteCount: Int(completion.result))
+    )
   }
 
   /// Takes the buffer out that a completion names. Nil where the kernel did not have it.

@@ -215,6 +215,13 @@ final class ZeroCopySenderCore: @unchecked Sendable {
     reap()
     guard inFlightCount > 0 else { return }
     try? socket.finishSending()
+    // Mostly it is only a moment: a thread for that is not worth it.
+    for _ in 0..<20 where inFlightCount > 0 {
+      try? ring.submit()
+      _ = try? wait(milliseconds: 1)
+      reap()
+    }
+    guard inFlightCount > 0 else { return }
     Task.detached { [self] in
       var pause = Duration.milliseconds(1)
       while inFlightCount > 0 {

@@ -97,6 +97,7 @@ struct ZeroCopyQueueTests {
     let byteCount = 2 << 20
     let rig = try ZeroCopyRig()
     for isElsewhere in [false, true] {
+      let started = ContinuousClock.now
       let abandoned = rig.startSending(64 << 20)
       let early = ZeroCopyBox(try rig.receiver())
       for _ in 0..<50 {
@@ -114,8 +115,9 @@ struct ZeroCopyQueueTests {
       }
       #expect(try rig.drain(&receiver) == byteCount)
       try job.join()
-      // The peer of the one that ended is told.
+      // The peer of the one that ended is told, at once: its socket is not kept open by a request.
       #expect(throws: (any Error).self) { try abandoned.join() }
+      #expect(ContinuousClock.now - started < .seconds(45))
       try receiver.returnEnded()
       #expect(receiver.heldCount == 0)
     }
@@ -229,7 +231,7 @@ struct ZeroCopyQueueTests {
       let job = PeerJob {
         let socket = try PeerSend.connect(port, isIPv6: true)
         try PeerSend.plain(1 << 20, over: socket)
-        try PlainPeer.finish(socket)
+        try socket.finishSending()
       }
       do {
         var receiver = try ZeroCopyReceiver(

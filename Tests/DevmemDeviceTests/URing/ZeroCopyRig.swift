@@ -64,7 +64,7 @@ final class ZeroCopyRig {
     return PeerJob {
       let socket = try PeerSend.connect(port, isIPv6: isIPv6)
       try PeerSend.plain(byteCount, over: socket)
-      try PlainPeer.finish(socket)
+      try socket.finishSending()
     }
   }
 
