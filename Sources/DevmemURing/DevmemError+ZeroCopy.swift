@@ -51,11 +51,15 @@ extension DevmemError {
       }
       if bufferByteCount != pageSize {
         return (
-          .pageSizeUnsupported, "The card does not take buffers of \(bufferByteCount): use \(pageSize)."
+          .pageSizeUnsupported,
+          "The card does not take buffers of \(bufferByteCount): use \(pageSize)."
         )
       }
       return errno == .EINVAL
-        ? (.invalidArgument, "Of the queues of \(interface) this may be none: ethtool -l \(interface)")
+        ? (
+          .invalidArgument,
+          "Of the queues of \(interface) this may be none: ethtool -l \(interface)"
+        )
         : (
           .receiveUnsupported,
           "The driver of \(interface) does not manage queues one by one (netdev_queue_mgmt_ops):"

@@ -18,8 +18,8 @@ internal import Synchronization
 ///
 /// Events of the kernel and the fill of the memory make it grow (``ZeroCopyGrowth``).
 ///
-/// The end, on any thread, closes the io_uring; over a card it waits until the queue is free, because
-/// the card writes until then, and `NICSetup.restore()` needs it so.
+/// The end, on any thread, closes the io_uring; over a card it waits until the queue is free,
+/// because the card writes until then, and `NICSetup.restore()` needs it so.
 ///
 /// Thread rules: the thread that made it; it may end on any.
 @safe
@@ -130,7 +130,8 @@ package final class ZeroCopyInstance {
     let refillRing: RefillRing
     do throws(Errno) {
       refillRing = try unsafe area.withDescription { description throws(Errno) in
-        try unsafe RefillRing(ring, bufferCount: bufferLimit, capabilities: capabilities) { request in
+        try unsafe RefillRing(ring, bufferCount: bufferLimit, capabilities: capabilities) {
+          request in
           unsafe request.memory = description
           unsafe request.event_user_data = Self.eventUserData
           guard case .queue(let interface, let queue, _) = source else { return }

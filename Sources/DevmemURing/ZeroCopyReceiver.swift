@@ -11,15 +11,16 @@ package import DevmemSystem
 /// buffer of the instance's memory. A fragment may be held as long as one likes, and end on any
 /// thread and in any order: its buffer goes back to the kernel with the next call.
 ///
-/// When too many are held the call returns ``/DevmemNet/ReceiveOutcome/exhausted(_:)``, and the first
-/// one after some have ended goes on. The bytes stay in the socket, or with the sender: none is
-/// lost.
+/// When too many are held the call returns ``/DevmemNet/ReceiveOutcome/exhausted(_:)``, and the
+/// first one after some have ended goes on. The bytes stay in the socket, or with the sender: none
+/// is lost.
 ///
-/// Device memory: without a card the kernel writes through the CPU mapping, in calls of this receiver
-/// alone. Open a bracket that allows writing around a batch of calls (`DMABuf.withCPUAccess(_:_:)`).
+/// Device memory: without a card the kernel writes through the CPU mapping, in calls of this
+/// receiver alone. Open a bracket that allows writing around a batch of calls
+/// (`DMABuf.withCPUAccess(_:_:)`).
 ///
-/// Thread rules: the thread that made the instance; it may end on any. Fragments that outlive it keep
-/// the memory.
+/// Thread rules: the thread that made the instance; it may end on any. Fragments that outlive it
+/// keep the memory.
 package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
   /// How much is taken at once, and whether calls wait.
   package struct Configuration: Hashable, Sendable {
@@ -94,8 +95,9 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
   /// Buffers that somebody holds, or that have ended and wait for the next call.
   package var heldCount: Int { instance.capacity - instance.count }
 
-  /// Gives buffers that have ended back to the kernel, as the next call of ``receive(into:)`` would.
-  package mutating func returnEnded() throws(URingError) {
+  /// Gives buffers that have ended back to the kernel, as the next call of ``receive(into:)``
+  /// would.
+  package mutating func replenish() throws(URingError) {
     do throws(Errno) {
       try instance.replenish(isNeeded: instance.source == .anySocket)
     } catch {

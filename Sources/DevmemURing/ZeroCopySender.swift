@@ -4,20 +4,21 @@ package import Devmem
 package import DevmemNet
 package import DevmemSystem
 
-/// Sends packets by io_uring without copying (`IORING_OP_SEND_ZC`, Linux 6.2) out of memory that was
-/// registered once (`IORING_REGISTER_BUFFERS`): buffers of any pools over a dma-buf's CPU mapping.
+/// Sends packets by io_uring without copying (`IORING_OP_SEND_ZC`, Linux 6.2) out of memory that
+/// was registered once (`IORING_REGISTER_BUFFERS`): buffers of any pools over a dma-buf's CPU
+/// mapping.
 ///
 /// The sender keeps every fragment until the kernel says that nothing reads it any more; only then
 /// is the buffer back in its pool. Packets below ``Configuration/minimumByteCount``, and what lies
 /// outside of the registered memory (headers above all), are sent ordinarily.
 ///
-/// Back-pressure: a packet that is not taken stays with the caller (``Outcome``). When the sender ends
-/// with packets in flight, it ends the connection in its direction, and their buffers are kept until
-/// the kernel is done with them: none is reused before.
+/// Back-pressure: a packet that is not taken stays with the caller (``Outcome``). When the sender
+/// ends with packets in flight, it ends the connection in its direction, and their buffers are kept
+/// until the kernel is done with them: none is reused before.
 ///
 /// Costs of a packet: one system call where the socket takes it all. No memory is allocated.
-/// Device memory is read through the buffers' CPU addresses until it was notified: open a bracket that
-/// allows reading.
+/// Device memory is read through the buffers' CPU addresses until it was notified: open a bracket
+/// that allows reading.
 ///
 /// Thread rules: it may move between threads; one call at a time. Fragments end on the thread that
 /// calls, after the sender's end on any.
@@ -70,9 +71,10 @@ package struct ZeroCopySender: ~Copyable {
 
   /// A sender on a connected TCP socket.
   /// - Parameters:
-  ///   - stream: the socket. Made a blocking one (the kernel waits for room, calls do not), and closed
-  ///     when the sender has ended and nothing is in flight.
-  ///   - memory: what is registered: all of its CPU mapping, whose source has to be the memory file.
+  ///   - stream: the socket. Made a blocking one (the kernel waits for room, calls do not), and
+  ///     closed when the sender has ended and nothing is in flight.
+  ///   - memory: what is registered: all of its CPU mapping, whose source has to be the memory
+  ///     file.
   ///   - configuration: how much may be in flight.
   /// - Throws: ``URingError``: `.unwritable`, `.notPinnable`, `.memoryLimit`,
   ///   `.invalidConfiguration`, and as ``URing``.
@@ -111,11 +113,11 @@ package struct ZeroCopySender: ~Copyable {
   package var descriptorNumber: Int32 { core.ring.descriptorNumber }
 
   /// Sends a packet, or takes what the socket does not take yet.
-  /// - Parameter packet: with ``Outcome/sent`` and ``Outcome/pending`` it is empty afterwards; else it
-  ///   is unchanged.
+  /// - Parameter packet: with ``Outcome/sent`` and ``Outcome/pending`` it is empty afterwards; else
+  ///   it is unchanged.
   /// - Precondition: no more fragments than the configuration says.
-  /// - Throws: ``URingError``: `.unwritable` for a fragment that has no CPU address leaves the packet
-  ///   unchanged. The others are final: every later call throws the same error.
+  /// - Throws: ``URingError``: `.unwritable` for a fragment that has no CPU address leaves the
+  ///   packet unchanged. The others are final: every later call throws the same error.
   package mutating func send(_ packet: inout Packet) throws(URingError) -> Outcome {
     try core.send(&packet)
   }

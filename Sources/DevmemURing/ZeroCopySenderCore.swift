@@ -22,7 +22,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
   }
 
   /// A stretch of bytes that is sent by one request.
-  private struct Piece {
+  private struct Stretch {
     var start: UInt
     var byteCount: Int
     /// Of the registered memory; nil for what is sent ordinarily.
@@ -41,7 +41,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
   /// requests of one chain are sent in turn.
   private var freeSlots: [Int]
   private var pendingSlot: Int?
-  private var pieces: [Piece] = []
+  private var pieces: [Stretch] = []
   private var failure: URingError?
   private(set) var statistics = ZeroCopySender.Statistics()
 
@@ -122,7 +122,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
       {
         pieces[last].byteCount += byteCount
       } else {
-        pieces.append(Piece(start: start, byteCount: byteCount, number: number))
+        pieces.append(Stretch(start: start, byteCount: byteCount, number: number))
       }
     }
     unsafe slots[slot].packet.append(fragment)
@@ -225,7 +225,8 @@ final class ZeroCopySenderCore: @unchecked Sendable {
     Task.detached { [self] in
       var pause = Duration.milliseconds(1)
       while inFlightCount > 0 {
-        // Requests that were not submitted, after an error; the connection's end completes them all.
+        // Requests that were not submitted, after an error; the connection's end completes them
+        // all.
         try? ring.submit()
         reap()
         guard inFlightCount > 0 else { return }

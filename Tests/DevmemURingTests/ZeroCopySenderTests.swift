@@ -26,7 +26,8 @@ struct ZeroCopySenderTests {
       try stream.buffer.withCPUAccess(.readWrite) {
         try netmem.withMutableBytes { bytes in
           unsafe bytes.withUnsafeMutableBytes { bytes in
-            let place = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[start..<start + byteCount])
+            let place = unsafe UnsafeMutableRawBufferPointer(
+              rebasing: bytes[start..<start + byteCount])
             for index in stride(from: 0, to: byteCount, by: 7) {
               unsafe place[index] = value &+ UInt8(truncatingIfNeeded: index)
             }
@@ -116,7 +117,8 @@ struct ZeroCopySenderTests {
     #expect(stream.pool.inFlight.held == 0)
   }
 
-  @Test("a sender that ends with packets in flight keeps their buffers until the kernel is done")
+  // That they are kept shows over a card alone (ZeroCopyQueueTests): loopback copies at once.
+  @Test("a sender that ends with packets in flight gives their buffers back when the peer has gone")
   func abandoned() throws {
     let stream = try Stream(iovCount: 64, iovByteCount: 1 << 20)
     var random = SeededGenerator(seed: 13)
@@ -134,7 +136,6 @@ struct ZeroCopySenderTests {
       }
       #expect(sender.packetsInFlight > 0)
     }
-    #expect(stream.pool.inFlight.held > 0)
     // The peer goes: the kernel throws away what it had.
     stream.server = nil
     for _ in 0..<1000 where stream.pool.inFlight.held > 0 {
@@ -209,8 +210,8 @@ final class ReadStream: @unchecked Sendable {
       while true {
         let vector = unsafe IOVector(baseAddress: block.baseAddress!, byteCount: block.count)
         let count = unsafe withUnsafePointer(to: vector) { vector in
-          (try? unsafe socket.descriptor.receive(into: UnsafeBufferPointer(start: vector, count: 1)))
-            ?? 0
+          let room = unsafe UnsafeBufferPointer(start: vector, count: 1)
+          return (try? unsafe socket.descriptor.receive(into: room)) ?? 0
         }
         guard count > 0 else { return }
         byteCount += count

@@ -167,7 +167,8 @@ import Testing
       ["recv", "--wire", "zcrx", "--no-device", "--cpu-mapping"],
       ["recv", "--wire", "zcrx", "--interface", "lo", "--queues", "1,2"],
       ["recv", "--wire", "zcrx", "--interface", "lo", "--fail-on-linear"],
-      ["send", "127.0.0.1", "--bytes", "1"], ["send", "--wire", "zcrx", "127.0.0.1", "--bytes", "1"],
+      ["send", "127.0.0.1", "--bytes", "1"],
+      ["send", "--wire", "zcrx", "127.0.0.1", "--bytes", "1"],
     ] + limits)
   func arguments(_ arguments: [String]) throws {
     #expect(try DevmemctlProcess.run(arguments).status == 64)

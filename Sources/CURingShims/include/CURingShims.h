@@ -193,7 +193,8 @@ int curing_zerocopy_add_area(
   struct curing_ring *ring, const struct curing_zerocopy *zerocopy,
   const struct curing_zerocopy_memory *memory, uint64_t *token);
 
-/// Has an event that came be sent once more (ZCRX_CTRL_ARM_EVENT). -EINVAL for one that has not come.
+/// Has an event that came be sent once more (ZCRX_CTRL_ARM_EVENT). -EINVAL for one that has not
+/// come.
 int curing_zerocopy_arm_event(
   struct curing_ring *ring, const struct curing_zerocopy *zerocopy, uint32_t event);
 

@@ -24,7 +24,8 @@ struct RecvLoop: ~Copyable {
     held = HeldFragments(limit: options.hold)
   }
 
-  /// Until the stream ends, or there are as many bytes as were wanted. Every fragment has ended then.
+  /// Until the stream ends, or there are as many bytes as were wanted. Every fragment has ended
+  /// then.
   mutating func run(
     _ receiver: inout some PacketReceiver & ~Copyable, _ sink: borrowing ByteSink
   ) throws {

@@ -122,7 +122,7 @@ extension RecvRun {
     var loop = RecvLoop(options, buffer)
     try loop.run(&receiver, sink)
     report.poolInFlightAtEnd = UInt64(receiver.heldCount)
-    try receiver.returnEnded()
+    try receiver.replenish()
     details.statistics = receiver.statistics
     details.zeroCopy = instance.statistics
     report.details = details

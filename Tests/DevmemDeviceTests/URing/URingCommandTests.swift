@@ -39,8 +39,8 @@ import Testing
     let receiver = try DevmemctlProcess(
       ["recv", "--listen", address, "--port", "5701", "--validate", "--json"] + options)
     let sent = try DevmemctlProcess.run(
-      ["send", "--wire", transfer.sendWire, address, "--port", "5701", "--bytes", "\(byteCount)", "--json"]
-        + ["--iov-size", "64K", "--connect-timeout", "60"])
+      ["send", "--wire", transfer.sendWire, address, "--port", "5701", "--bytes", "\(byteCount)"]
+        + ["--json", "--iov-size", "64K", "--connect-timeout", "60"])
     let received = try receiver.wait()
     #expect(sent.status == 0, "\(sent.standardError)")
     #expect(received.status == 0, "\(received.standardError)")

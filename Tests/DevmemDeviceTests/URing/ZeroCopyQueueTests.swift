@@ -53,7 +53,7 @@ struct ZeroCopyQueueTests {
       for fragment in held { workers[0].start { fragment.end() } }
       for worker in workers { worker.run {} }
       held = []
-      try receiver.returnEnded()
+      try receiver.replenish()
       #expect(receiver.heldCount == 0)
     }
     try job.join()
@@ -118,7 +118,7 @@ struct ZeroCopyQueueTests {
       // The peer of the one that ended is told, at once: its socket is not kept open by a request.
       #expect(throws: (any Error).self) { try abandoned.join() }
       #expect(ContinuousClock.now - started < .seconds(45))
-      try receiver.returnEnded()
+      try receiver.replenish()
       #expect(receiver.heldCount == 0)
     }
     try rig.end()
@@ -197,8 +197,8 @@ struct ZeroCopyQueueTests {
     let job = rig.startSending(byteCount)
     var held: [HeldFragment] = []
     var receiver = try rig.receiver()
-    // Not one byte is given back. The later memory is not `rig.memory`, whose bracket says nothing of
-    // it: sums of what is there would not be allowed.
+    // Not one byte is given back. The later memory is not `rig.memory`, whose bracket says nothing
+    // of it: sums of what is there would not be allowed.
     var packet = receiver.makePacket()
     var received = 0
     loop: while true {
@@ -222,7 +222,7 @@ struct ZeroCopyQueueTests {
     try job.join()
   }
 
-  @Test("bytes that are not steered to the queue are copied, counted, and told by an event; or refused")
+  @Test("bytes that are not steered to the queue are copied, counted, told by an event; or refused")
   func outside() throws {
     let port: UInt16 = 5561
     for mapping in [ZeroCopyInstance.Source.MemoryMapping.cpuMapping, .descriptor] {
@@ -255,6 +255,61 @@ struct ZeroCopyQueueTests {
       }
       try? job.join()
       try rig.end()
+    }
+  }
+
+  @Test("zero-copy send: nothing is copied, and buffers are kept until the card is done with them")
+  func send() throws {
+    struct Seen: Sendable {
+      var statistics: ZeroCopySender.Statistics
+      var heldAtEnd: Int
+      var heldLater: Int
+    }
+    let byteCount = 2 << 20
+    let port: UInt16 = 5571
+    let listener = try DevmemRig.listen(port, isIPv6: true)
+    try DevmemSim.with(.delayCompletions, 500, at: DevmemSim.peer) {
+      let job = PeerJob { () -> Seen in
+        let memory = try DMABuf.udmabuf(byteCount: 4 << 20)
+        let pool = try PagePool(provider: DMABufMemoryProvider(DMABufCarving(memory)))
+        let socket = try PeerSend.connect(port, isIPv6: true)
+        var sent = 0
+        var seen = Seen(statistics: .init(), heldAtEnd: 0, heldLater: 0)
+        do {
+          var sender = try ZeroCopySender(
+            stream: socket.descriptor.duplicate(), memory: memory,
+            configuration: .init(minimumByteCount: 0))
+          var packet = Packet(fragmentCapacity: 16)
+          while sent < byteCount {
+            while packet.fragmentCount < 16, sent < byteCount, var netmem = pool.allocate() {
+              try memory.withCPUAccess(.readWrite) {
+                try netmem.withMutableBytes { bytes in
+                  unsafe bytes.withUnsafeMutableBytes {
+                    unsafe DevmemRig.pattern.fill($0, at: sent)
+                  }
+                }
+              }
+              packet.append(PayloadFragment(netmem: netmem, offsetInIOV: 0, byteCount: 4096))
+              sent += 4096
+            }
+            try sender.sendAll(&packet)
+          }
+          try sender.reapCompletions()
+          seen.statistics = sender.statistics
+        }
+        seen.heldAtEnd = pool.inFlight.held
+        for _ in 0..<6000 where pool.inFlight.held > 0 { SystemProcess.pause(milliseconds: 10) }
+        seen.heldLater = pool.inFlight.held
+        return seen
+      }
+      let received = try PlainPeer.receiveAll(listener)
+      #expect(received == Data(PlainPeer.pattern(byteCount, period: DevmemRig.period)))
+      let seen = try job.join()
+      #expect(seen.statistics.zeroCopyByteCount == byteCount)
+      #expect(seen.statistics.plainByteCount == 0 && seen.statistics.copiedCalls == 0)
+      // The sender has ended, and its bytes are with the card.
+      #expect(seen.heldAtEnd > 0)
+      #expect(seen.heldLater == 0)
     }
   }
 
@@ -308,7 +363,7 @@ struct ZeroCopyQueueTests {
     "devmemctl send to devmemctl recv --wire zcrx over a card: equal digests, nothing copied",
     arguments: [([] as [String], false), (["--cpu-mapping", "--hold", "300"], true)])
   func command(options: [String], isIPv6: Bool) throws {
-    let byteCount = 32 << 20
+    let byteCount = 16 << 20
     let receiver = try DevmemctlProcess(
       ["recv", "--wire", "zcrx", "--interface", DevmemSim.here.interface, "--validate", "--json"]
         + ["--queues", "3"] + options)

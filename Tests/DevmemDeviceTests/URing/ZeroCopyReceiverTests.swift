@@ -180,7 +180,7 @@ import Testing
   }
 
   @Test(
-    "exhausted and recovered 10,000 times in one connection, with growth and without: no byte wrong",
+    "exhausted and recovered 10,000 times in one connection, with growth and without",
     arguments: [false, true])
   func tenThousandTimes(grows: Bool) throws {
     let times = 10_000
@@ -231,7 +231,7 @@ import Testing
     #expect(statistics.growths == (grows ? 2 : 0) && added.count == statistics.growths)
     #expect(statistics.copyByteCount == UInt64(offset))
     held.removeAll()
-    try receiver.returnEnded()
+    try receiver.replenish()
     #expect(receiver.heldCount == 0)
   }
 
@@ -260,7 +260,7 @@ import Testing
     #expect(statistics.growths >= 5 && statistics.failedGrowths == 0)
     #expect(statistics.capacity * 4096 <= 32 << 20)
     held.removeAll()
-    try receiver.returnEnded()
+    try receiver.replenish()
     #expect(receiver.heldCount == 0)
   }
 
