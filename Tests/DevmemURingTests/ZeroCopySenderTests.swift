@@ -211,7 +211,7 @@ final class ReadStream: @unchecked Sendable {
         let vector = unsafe IOVector(baseAddress: block.baseAddress!, byteCount: block.count)
         let count = unsafe withUnsafePointer(to: vector) { vector in
           let room = unsafe UnsafeBufferPointer(start: vector, count: 1)
-          return (try? unsafe socket.descriptor.receive(into: room)) ?? 0
+          return (try? socket.descriptor.receive(into: room)) ?? 0
         }
         guard count > 0 else { return }
         byteCount += count

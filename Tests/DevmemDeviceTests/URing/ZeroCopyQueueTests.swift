@@ -306,7 +306,8 @@ struct ZeroCopyQueueTests {
       #expect(received == Data(PlainPeer.pattern(byteCount, period: DevmemRig.period)))
       let seen = try job.join()
       #expect(seen.statistics.zeroCopyByteCount == byteCount)
-      #expect(seen.statistics.plainByteCount == 0 && seen.statistics.copiedCalls == 0)
+      #expect(
+        seen.statistics.plainByteCount == 0 && seen.statistics.copiedCalls == 0, "\(seen)")
       // The sender has ended, and its bytes are with the card.
       #expect(seen.heldAtEnd > 0)
       #expect(seen.heldLater == 0)
