@@ -5,9 +5,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 const uint32_t CURING_COMPLETION_BUFFER = IORING_CQE_F_BUFFER;
 const uint32_t CURING_COMPLETION_MORE = IORING_CQE_F_MORE;
+const uint32_t CURING_COMPLETION_NOTIFICATION = IORING_CQE_F_NOTIF;
+
+// Of include/uapi/linux/io_uring.h; liburing 2.3 does not have them.
+enum { SEND_ZC_REPORT_USAGE = 1 << 3 };  // IORING_SEND_ZC_REPORT_USAGE
+const uint32_t CURING_NOTIFICATION_COPIED = 1u << 31;  // IORING_NOTIF_USAGE_ZC_COPIED
 
 // The buffer's number in a completion's flags: Swift takes the upper half.
 _Static_assert(IORING_CQE_BUFFER_SHIFT == 16, "a buffer's number is the upper half of the flags");
@@ -74,6 +80,40 @@ int curing_ring_receive(struct curing_ring *ring, int socket, uint16_t group, ui
   io_uring_prep_recv_multishot(entry, socket, NULL, 0, 0);
   entry->flags |= IOSQE_BUFFER_SELECT;
   entry->buf_group = group;
+  io_uring_sqe_set_data64(entry, user_data);
+  return 0;
+}
+
+int curing_memory_register(struct curing_ring *ring, void *address, size_t byte_count) {
+  // A buffer is at most 1 GiB (io_buffer_validate, io_uring/rsrc.c).
+  const size_t piece = CURING_MEMORY_PIECE;
+  size_t count = (byte_count + piece - 1) / piece;
+  struct iovec *pieces = calloc(count, sizeof *pieces);
+  if (!pieces) return -ENOMEM;
+  for (size_t i = 0; i < count; i++) {
+    size_t start = i * piece, rest = byte_count - start;
+    pieces[i].iov_base = (char *)address + start;
+    pieces[i].iov_len = rest < piece ? rest : piece;
+  }
+  int result = io_uring_register_buffers(&ring->uring, pieces, (unsigned)count);
+  free(pieces);
+  return result;
+}
+
+int curing_ring_send(
+  struct curing_ring *ring, int socket, const void *address, size_t byte_count, int piece,
+  int is_followed, uint64_t user_data) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(&ring->uring);
+  if (!entry) return -EBUSY;
+  // All of it, before the next one of the chain begins.
+  int flags = MSG_NOSIGNAL | MSG_WAITALL;
+  if (piece < 0) {
+    io_uring_prep_send(entry, socket, address, byte_count, flags);
+  } else {
+    io_uring_prep_send_zc_fixed(
+      entry, socket, address, byte_count, flags, SEND_ZC_REPORT_USAGE, (unsigned)piece);
+  }
+  if (is_followed) entry->flags |= IOSQE_IO_LINK;
   io_uring_sqe_set_data64(entry, user_data);
   return 0;
 }

@@ -17,10 +17,19 @@ enum {
   QUERY_ZCRX = 1,           // IO_URING_QUERY_ZCRX
   REGION_OF_USER = 1,       // IORING_MEM_REGION_TYPE_USER
   CONTROL_FLUSH_RQ = 0,     // ZCRX_CTRL_FLUSH_RQ
+  CONTROL_ARM_EVENT = 2,    // ZCRX_CTRL_ARM_EVENT
+  CONTROL_ADD_AREA = 3,     // ZCRX_CTRL_ADD_AREA
+  AREA_DMABUF = 1,          // IORING_ZCRX_AREA_DMABUF
+  EVENT_ALL = 3,            // 1 << ZCRX_EVENT_ALLOC_FAIL | 1 << ZCRX_EVENT_COPY
+  EVENT_STATS = 1,          // ZCRX_EVENT_DESC_FLAG_STATS
   OP_RECV_ZC = 58,          // IORING_OP_RECV_ZC
 };
 
-const uint64_t CURING_ZEROCOPY_NODEV = 2;  // ZCRX_REG_NODEV
+const uint64_t CURING_ZEROCOPY_NODEV = 2;           // ZCRX_REG_NODEV
+const uint32_t CURING_ZEROCOPY_BUFFER_SIZE = 1;     // ZCRX_FEATURE_RX_PAGE_SIZE
+const uint32_t CURING_ZEROCOPY_EVENTS = 2;          // ZCRX_FEATURE_EVENT
+const uint32_t CURING_ZEROCOPY_EVENT_ALLOC_FAIL = 0;  // ZCRX_EVENT_ALLOC_FAIL
+const uint32_t CURING_ZEROCOPY_EVENT_COPY = 1;        // ZCRX_EVENT_COPY
 
 struct query_header {
   uint64_t next_entry;
@@ -85,6 +94,18 @@ struct registration {
 _Static_assert(sizeof(struct registration) == 96, "struct io_uring_zcrx_ifq_reg");
 _Static_assert(offsetof(struct registration, zcrx_id) == 64, "struct io_uring_zcrx_ifq_reg");
 
+struct event_description {
+  uint64_t user_data;
+  uint32_t type_mask;
+  uint32_t flags;
+  uint64_t stats_offset;
+  uint64_t reserved[9];
+};
+_Static_assert(sizeof(struct event_description) == 96, "struct zcrx_event_desc");
+
+// What is below is the kernel's to write: struct zcrx_stats.
+enum { STATS_BYTE_COUNT = 16 };
+
 struct control {
   uint32_t zcrx_id;
   uint32_t op;
@@ -130,53 +151,103 @@ int curing_zerocopy_query(struct curing_zerocopy_capabilities *capabilities) {
 
 size_t curing_zerocopy_refill_byte_count(
   const struct curing_zerocopy_capabilities *capabilities, uint32_t entries) {
-  // The kernel says where the entries begin; a page for what is before them is always enough.
+  // The kernel says where the entries begin; a page for what is before them is always enough. The
+  // counts come last.
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
   size_t header = (capabilities->refill_header_byte_count + page - 1) / page * page;
-  size_t bytes = (header ? header : page) + entries * sizeof(struct refill_entry);
+  size_t bytes =
+    (header ? header : page) + entries * sizeof(struct refill_entry) + STATS_BYTE_COUNT;
   return (bytes + page - 1) / page * page;
 }
 
+static struct area_registration describe_area(const struct curing_zerocopy_memory *memory) {
+  return (struct area_registration){
+    // A dma-buf from its beginning.
+    .addr = memory->dmabuf < 0 ? (uintptr_t)memory->address : 0,
+    .len = memory->byte_count,
+    .flags = memory->dmabuf < 0 ? 0 : AREA_DMABUF,
+    .dmabuf_fd = memory->dmabuf < 0 ? 0 : (uint32_t)memory->dmabuf,
+  };
+}
+
 int curing_zerocopy_register(
-  struct curing_ring *ring, void *area, size_t area_byte_count, void *refill,
-  size_t refill_byte_count, uint32_t entries, struct curing_zerocopy *zerocopy) {
+  struct curing_ring *ring, const struct curing_zerocopy_request *request,
+  struct curing_zerocopy *zerocopy) {
   struct region region = {
-    .user_addr = (uintptr_t)refill,
-    .size = refill_byte_count,
+    .user_addr = (uintptr_t)request->refill,
+    .size = request->refill_byte_count,
     .flags = REGION_OF_USER,
   };
-  struct area_registration memory = {
-    .addr = (uintptr_t)area,
-    .len = area_byte_count,
+  struct area_registration area = describe_area(&request->memory);
+  size_t stats = request->refill_byte_count - STATS_BYTE_COUNT;
+  struct event_description events = {
+    .user_data = request->event_user_data,
+    .type_mask = EVENT_ALL,
+    .flags = EVENT_STATS,
+    .stats_offset = stats,
   };
   struct registration registration = {
-    .rq_entries = entries,
-    .flags = (uint32_t)CURING_ZEROCOPY_NODEV,
-    .area_ptr = (uintptr_t)&memory,
+    .if_idx = request->interface_index,
+    .if_rxq = request->queue,
+    .rq_entries = request->entries,
+    .flags = request->interface_index ? 0 : (uint32_t)CURING_ZEROCOPY_NODEV,
+    .area_ptr = (uintptr_t)&area,
     .region_ptr = (uintptr_t)&region,
+    .rx_buf_len = request->buffer_byte_count,
+    .event_desc = request->wants_events ? (uintptr_t)&events : 0,
   };
   int result = call_register(ring->uring.ring_fd, REGISTER_ZCRX_IFQ, &registration, 1);
   if (result < 0) return result;
-  char *base = refill;
+  char *base = request->refill;
   *zerocopy = (struct curing_zerocopy){
     .head = (uint32_t *)(base + registration.offsets.head),
     .tail = (uint32_t *)(base + registration.offsets.tail),
     .entries = base + registration.offsets.rqes,
+    .stats = request->wants_events ? (uint64_t *)(base + stats) : NULL,
     .mask = registration.rq_entries - 1,
     .identifier = registration.zcrx_id,
-    .area_token = memory.rq_area_token,
+    .area_token = area.rq_area_token,
   };
   return 0;
 }
 
+static int call_control(
+  struct curing_ring *ring, const struct curing_zerocopy *zerocopy, uint32_t operation,
+  uint64_t argument) {
+  struct control control = {
+    .zcrx_id = zerocopy->identifier,
+    .op = operation,
+    .arguments = {argument},
+  };
+  return call_register(ring->uring.ring_fd, REGISTER_ZCRX_CTRL, &control, 0);
+}
+
+int curing_zerocopy_add_area(
+  struct curing_ring *ring, const struct curing_zerocopy *zerocopy,
+  const struct curing_zerocopy_memory *memory, uint64_t *token) {
+  struct area_registration area = describe_area(memory);
+  int result = call_control(ring, zerocopy, CONTROL_ADD_AREA, (uintptr_t)&area);
+  if (result >= 0) *token = area.rq_area_token;
+  return result;
+}
+
+// The number stands in the lower half of the argument, the upper one is reserved: little-endian, as
+// are all processors that this runs on.
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "event_type of struct zcrx_ctrl");
+
+int curing_zerocopy_arm_event(
+  struct curing_ring *ring, const struct curing_zerocopy *zerocopy, uint32_t event) {
+  return call_control(ring, zerocopy, CONTROL_ARM_EVENT, event);
+}
+
 int curing_zerocopy_push(
-  const struct curing_zerocopy *zerocopy, uint64_t offset, uint32_t byte_count) {
+  const struct curing_zerocopy *zerocopy, uint64_t token, uint64_t offset, uint32_t byte_count) {
   uint32_t tail = *zerocopy->tail;
   uint32_t head = __atomic_load_n(zerocopy->head, __ATOMIC_ACQUIRE);
   if (tail - head > zerocopy->mask) return -EBUSY;
   struct refill_entry *entry = (struct refill_entry *)zerocopy->entries + (tail & zerocopy->mask);
   *entry = (struct refill_entry){
-    .off = offset | zerocopy->area_token,
+    .off = offset | token,
     .len = byte_count,
   };
   // The kernel reads the entry after the tail.
@@ -185,11 +256,14 @@ int curing_zerocopy_push(
 }
 
 int curing_zerocopy_flush(struct curing_ring *ring, const struct curing_zerocopy *zerocopy) {
-  struct control control = {
-    .zcrx_id = zerocopy->identifier,
-    .op = CONTROL_FLUSH_RQ,
-  };
-  return call_register(ring->uring.ring_fd, REGISTER_ZCRX_CTRL, &control, 0);
+  return call_control(ring, zerocopy, CONTROL_FLUSH_RQ, 0);
+}
+
+void curing_zerocopy_read_stats(
+  const struct curing_zerocopy *zerocopy, uint64_t *copy_count, uint64_t *copy_byte_count) {
+  // The kernel counts on whatever thread receives.
+  *copy_count = zerocopy->stats ? __atomic_load_n(&zerocopy->stats[0], __ATOMIC_RELAXED) : 0;
+  *copy_byte_count = zerocopy->stats ? __atomic_load_n(&zerocopy->stats[1], __ATOMIC_RELAXED) : 0;
 }
 
 int curing_zerocopy_receive(

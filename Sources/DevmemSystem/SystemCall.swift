@@ -31,7 +31,8 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case xdpOpen, xdpRegisterMemory
   // io_uring
   case uringOpen, uringEnter, uringCancel, uringRegisterBuffers, uringUnregisterBuffers
-  case uringQuery, uringRegisterArea, uringFlushRefill
+  case uringRegisterMemory
+  case uringQuery, uringRegisterArea, uringAddArea, uringArmEvent, uringFlushRefill
   // Vulkan
   case vulkanOpen, vulkanDescribe, vulkanDeviceOpen, vulkanImport, vulkanAllocate, vulkanExport
   case vulkanShader, vulkanJobBegin, vulkanJobWait

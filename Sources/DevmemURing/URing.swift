@@ -41,6 +41,14 @@ package struct URing: ~Copyable, @unchecked Sendable {
       flags & CURING_COMPLETION_BUFFER == 0 ? nil : UInt16(truncatingIfNeeded: flags >> 16)
     }
 
+    /// Whether nothing reads the memory of a zero-copy send any more.
+    var isNotification: Bool { flags & CURING_COMPLETION_NOTIFICATION != 0 }
+
+    /// Of a notification: whether the kernel copied after all.
+    var wasCopied: Bool {
+      UInt32(bitPattern: result) & CURING_NOTIFICATION_COPIED != 0
+    }
+
     /// Whether the request goes on: false in its last completion.
     var isFollowed: Bool { flags & CURING_COMPLETION_MORE != 0 }
   }
@@ -103,11 +111,25 @@ package struct URing: ~Copyable, @unchecked Sendable {
   /// Prepares a zero-copy receive that goes on by itself (`IORING_OP_RECV_ZC`).
   /// - Precondition: as ``prepareReceive(_:group:userData:)``.
   func prepareZeroCopyReceive(
-    _ socket: borrowing OwnedFileDescriptor, into area: borrowing ZeroCopyArea, userData: UInt64
+    _ socket: borrowing OwnedFileDescriptor, into refill: RefillRing, userData: UInt64
   ) {
-    let result = unsafe withUnsafePointer(to: area.instance) {
+    let result = unsafe withUnsafePointer(to: refill.instance) {
       unsafe curing_zerocopy_receive(ring, socket.rawValue, $0, userData)
     }
+    precondition(result == 0, "more requests prepared than the ring has room for")
+  }
+
+  /// Prepares a send of all bytes, without a copy where `piece` is one of registered memory.
+  /// - Parameter isFollowed: whether what is prepared next begins after it.
+  /// - Precondition: as ``prepareReceive(_:group:userData:)``; the memory stays as it is until the
+  ///   send has completed, and without a copy until it was notified.
+  func prepareSend(
+    _ socket: borrowing OwnedFileDescriptor, _ bytes: UnsafeRawBufferPointer, piece: Int?,
+    isFollowed: Bool, userData: UInt64
+  ) {
+    let result = unsafe curing_ring_send(
+      ring, socket.rawValue, bytes.baseAddress, bytes.count, Int32(piece ?? -1),
+      isFollowed ? 1 : 0, userData)
     precondition(result == 0, "more requests prepared than the ring has room for")
   }
 

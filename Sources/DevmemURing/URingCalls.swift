@@ -50,6 +50,14 @@ func uring_cancel(_ ring: OpaquePointer, userData: UInt64) {
   performReleasing(.uringCancel) { unsafe curing_ring_cancel(ring, userData) }
 }
 
+func uring_registerMemory(
+  _ ring: OpaquePointer, _ memory: UnsafeMutableRawBufferPointer
+) throws(Errno) {
+  try perform(.uringRegisterMemory) {
+    unsafe curing_memory_register(ring, memory.baseAddress, memory.count)
+  }
+}
+
 func uring_registerBuffers(
   _ ring: OpaquePointer, _ memory: UnsafeMutableRawPointer, entryCount: Int, group: UInt16
 ) throws(Errno) {
@@ -69,16 +77,37 @@ func uring_query() throws(Errno) -> curing_zerocopy_capabilities {
 }
 
 func uring_registerArea(
-  _ ring: OpaquePointer, _ area: UnsafeMutableRawBufferPointer,
-  refill: UnsafeMutableRawBufferPointer, entryCount: Int
+  _ ring: OpaquePointer, _ request: curing_zerocopy_request
 ) throws(Errno) -> curing_zerocopy {
   var instance = unsafe curing_zerocopy()
   try perform(.uringRegisterArea) {
-    unsafe curing_zerocopy_register(
-      ring, area.baseAddress, area.count, refill.baseAddress, refill.count, UInt32(entryCount),
-      &instance)
+    unsafe withUnsafePointer(to: request) {
+      unsafe curing_zerocopy_register(ring, $0, &instance)
+    }
   }
   return unsafe instance
+}
+
+func uring_addArea(
+  _ ring: OpaquePointer, _ instance: curing_zerocopy, _ memory: curing_zerocopy_memory
+) throws(Errno) -> UInt64 {
+  var token: UInt64 = 0
+  try perform(.uringAddArea) {
+    unsafe withUnsafePointer(to: instance) { instance in
+      unsafe withUnsafePointer(to: memory) { memory in
+        unsafe curing_zerocopy_add_area(ring, instance, memory, &token)
+      }
+    }
+  }
+  return token
+}
+
+func uring_armEvent(
+  _ ring: OpaquePointer, _ instance: curing_zerocopy, _ event: UInt32
+) throws(Errno) {
+  try perform(.uringArmEvent) {
+    unsafe withUnsafePointer(to: instance) { unsafe curing_zerocopy_arm_event(ring, $0, event) }
+  }
 }
 
 func uring_flushRefill(

@@ -22,6 +22,12 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
     case unwritable
     /// The kernel cannot pin the memory for zero-copy receive: a dma-buf's own mapping.
     case notPinnable
+    /// Bytes came that the card had not put into the memory, where the kernel cannot copy them.
+    case outsideMemory
+    /// The memory is not a dma-buf, which a card is to write to.
+    case notADMABuf
+    /// Receive buffers of that size are not contiguous in the memory.
+    case notContiguous
     /// This user may not do it.
     case permissionDenied
     /// A number of a configuration is out of its range.
@@ -144,6 +150,41 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
           + " provided buffers.")
     default:
       return step(operation, errno)
+    }
+  }
+
+  /// Bytes that a card has not put into the dma-buf, and that nobody can copy there.
+  static func outsideMemory(_ errno: Errno) -> URingError {
+    URingError(
+      .outsideMemory, "receiving by zero copy", underlying: errno,
+      remedy: "The flow has to be steered to the queue before its first byte, and headers to be"
+        + " split (NICSetup). Or give the card the CPU mapping, into which such bytes are copied"
+        + " (.queue(…, memory: .cpuMapping); devmemctl recv --cpu-mapping).")
+  }
+
+  /// Registering memory to send out of (`IORING_REGISTER_BUFFERS`).
+  static func registeringMemory(_ errno: Errno, source: DMABuf.CPUMapping.Source) -> URingError {
+    let operation = "registering memory with an io_uring"
+    guard errno == .EFAULT else { return step(operation, errno) }
+    return URingError(
+      .notPinnable, operation, underlying: errno,
+      remedy: registeringArea(errno, source: source).remedy)
+  }
+
+  /// What ended a send.
+  static func sending(_ errno: Errno) -> URingError {
+    let operation = "sending by io_uring"
+    switch errno {
+    case .EINVAL, .EOPNOTSUPP:
+      return URingError(
+        .kernelUnsupported, operation, underlying: errno,
+        remedy: "The kernel must be Linux 6.2 or newer, and the socket a TCP socket: send without"
+          + " io_uring (HeaderSplitSender).")
+    case .EFAULT: return step(operation, errno)
+    default:
+      let meaning = receiving(errno)
+      return URingError(
+        meaning.code, operation, underlying: errno, remedy: meaning.remedy)
     }
   }
 

@@ -17,4 +17,7 @@ package struct URingReceiverStatistics: Hashable, Sendable {
   package var stalls = 0
   /// Calls of the kernel to wait for data.
   package var waits = 0
+
+  /// Nothing yet.
+  package init() {}
 }

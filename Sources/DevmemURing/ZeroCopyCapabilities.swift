@@ -16,6 +16,14 @@ package struct ZeroCopyCapabilities: Hashable, Sendable {
   package let controlCount: Int
   /// `ZCRX_FEATURE_*`.
   package let features: UInt32
+  /// Whether a card's buffers may be larger than a page (`ZCRX_FEATURE_RX_PAGE_SIZE`).
+  package var hasBufferSize: Bool { features & CURING_ZEROCOPY_BUFFER_SIZE != 0 }
+  /// Whether the kernel says when it copies or has no buffer, and counts (`ZCRX_FEATURE_EVENT`).
+  package var hasEvents: Bool { features & CURING_ZEROCOPY_EVENTS != 0 }
+  /// Whether memory can be added at run time: `ZCRX_CTRL_ADD_AREA` is the fourth operation.
+  package var canGrow: Bool { controlCount >= 4 }
+  /// Whether a dma-buf is taken by its descriptor: `IORING_ZCRX_AREA_DMABUF` is the first flag.
+  package var takesDMABufs: Bool { areaFlags & 1 != 0 }
   /// Bytes before the entries of a refill ring.
   let refillHeaderByteCount: UInt32
 

@@ -4,23 +4,23 @@ package import Devmem
 package import DevmemNet
 package import DevmemSystem
 
-/// Receives a stream by io_uring's zero-copy receive (`IORING_OP_RECV_ZC`) without a network device
-/// (`ZCRX_REG_NODEV`): any TCP socket, also over loopback. The kernel copies each byte once, into
-/// the memory of a dma-buf that was registered for it, and the program none.
+/// Receives a stream by io_uring's zero-copy receive (`IORING_OP_RECV_ZC`): one connection of a
+/// ``ZeroCopyInstance``.
 ///
 /// A packet is what was complete at the time of the call: fragments in stream order, each in a
-/// buffer of 4 KiB of its own. A fragment may be held as long as one likes, and end on any thread
-/// and in any order: its buffer goes back to the kernel with the next call.
+/// buffer of the instance's memory. A fragment may be held as long as one likes, and end on any
+/// thread and in any order: its buffer goes back to the kernel with the next call.
 ///
-/// When every buffer is held the kernel ends the request (`ENOMEM`) and the bytes stay in the
-/// socket: the call then returns ``/DevmemNet/ReceiveOutcome/exhausted(_:)``, and the first one
-/// after a fragment has ended begins a new request. No byte is lost.
+/// When too many are held the call returns ``/DevmemNet/ReceiveOutcome/exhausted(_:)``, and the
+/// first one after some have ended goes on. The bytes stay in the socket, or with the sender: none
+/// is lost.
 ///
-/// Device memory: the kernel writes through the CPU mapping, in calls of this receiver alone. Open
-/// a bracket that allows writing around a batch of calls (`DMABuf.withCPUAccess(_:_:)`).
+/// Device memory: without a card the kernel writes through the CPU mapping, in calls of this
+/// receiver alone. Open a bracket that allows writing around a batch of calls
+/// (`DMABuf.withCPUAccess(_:_:)`).
 ///
-/// Thread rules: the thread that made it; it may end on any. Fragments that outlive it keep the
-/// memory.
+/// Thread rules: the thread that made the instance; it may end on any. Fragments that outlive it
+/// keep the memory.
 package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
   /// How much is taken at once, and whether calls wait.
   package struct Configuration: Hashable, Sendable {
@@ -36,78 +36,74 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
     }
   }
 
-  /// The one request of the ring.
-  private static let request: UInt64 = 1
-  /// Completions that a ring keeps at most (`IORING_MAX_CQ_ENTRIES`).
-  private static let completionLimit = 1 << 16
-
-  private let socket: OwnedFileDescriptor
-  private let ring: URing
-  private var area: ZeroCopyArea
+  /// Whose connection it is.
+  package let instance: ZeroCopyInstance
+  private let connection: ZeroCopyConnection
   private let fragmentLimit: Int
   private let waits: Bool
-  /// Whether a request is under way.
-  private var isReceiving = false
-  /// Whether the last request that ended had no buffer, and none has come back to the kernel since.
-  private var isStarved = false
-  private var isAtEnd = false
-  /// What ended the stream; every later call throws it again.
-  private var failure: URingError?
-  /// What the receiver has done so far.
-  package private(set) var statistics = URingReceiverStatistics()
 
-  deinit {
-    // For the socket, which the request would keep open. On another thread the kernel refuses, and
-    // cancels some time after the ring was closed; it writes nothing meanwhile.
-    if isReceiving { ring.cancel(userData: Self.request) }
-  }
+  deinit { instance.disconnect(connection) }
 
-  /// A receiver for a connected TCP socket.
+  /// A receiver for a connected TCP socket without a card, on an instance of its own.
   /// - Parameters:
   ///   - stream: the socket. Made a blocking one, and closed with the receiver.
-  ///   - memory: where the bytes go, all of it: nobody else may have it carved or bound. It needs a
-  ///     CPU mapping whose source is the memory file.
+  ///   - memory: where the bytes go: it needs a CPU mapping whose source is the memory file.
   ///   - configuration: how much is taken at once.
-  /// - Throws: ``URingError``: `.kernelUnsupported`, `.notPinnable`, `.permissionDenied`,
-  ///   `.memoryLimit`, `.invalidConfiguration`, and as ``URing``; ``/Devmem/DevmemError`` where the
-  ///   memory is bound already.
+  /// - Throws: as ``ZeroCopyInstance`` and ``init(stream:over:configuration:)``.
   package init(
     stream: consuming OwnedFileDescriptor, memory: DMABuf,
     configuration: Configuration = Configuration()
   ) throws {
     try URingError.check("fragmentLimit", configuration.fragmentLimit, in: 1...1 << 16)
-    let capabilities = try ZeroCopyCapabilities.query()
-    guard capabilities.hasNoDevice else {
-      throw URingError(
-        .kernelUnsupported, "receiving by zero copy without a network device",
-        remedy: "This kernel has zero-copy receive with a card alone (no ZCRX_REG_NODEV): use"
-          + " provided buffers, which any kernel since Linux 6.1 has.")
-    }
+    try self.init(
+      stream: stream, over: ZeroCopyInstance(memory: memory, from: .anySocket),
+      configuration: configuration)
+  }
+
+  /// A receiver for a connected TCP socket.
+  /// - Parameters:
+  ///   - stream: the socket, over a card one whose flow is steered to the queue. Made a blocking
+  ///     one, and closed with the receiver.
+  ///   - instance: where the bytes go.
+  ///   - configuration: how much is taken at once.
+  /// - Throws: ``URingError``: `.invalidConfiguration`, `.notASocket`.
+  package init(
+    stream: consuming OwnedFileDescriptor, over instance: ZeroCopyInstance,
+    configuration: Configuration = Configuration()
+  ) throws(URingError) {
+    try URingError.check("fragmentLimit", configuration.fragmentLimit, in: 1...1 << 16)
     do throws(Errno) {
       try stream.setBlocking(true)
     } catch {
       throw URingError.receiving(error)
     }
-    // A completion for each buffer and some to spare: the queue does not overflow, which would end
-    // the request, unless the memory is larger than 256 MiB.
-    let bufferCount = memory.byteCount / ZeroCopyArea.iovByteCount
-    let ring = try URing(
-      submissionCount: 2, completionCount: min(bufferCount + 4, Self.completionLimit),
-      isZeroCopy: true)
-    area = try ZeroCopyArea(memory, ring: ring, capabilities: capabilities)
-    self.ring = ring
-    socket = stream
+    self.instance = instance
+    connection = instance.connect(stream)
     fragmentLimit = configuration.fragmentLimit
     waits = configuration.waits
   }
 
+  /// What the receiver has done so far.
+  package var statistics: URingReceiverStatistics { connection.statistics }
+
   /// The number of the io_uring's descriptor, for polling: readable when there is something to
-  /// receive. Only a call of ``receive(into:)`` begins to receive: poll after one that said
+  /// receive, for any connection of the instance: call each of them then. Only a call of
+  /// ``receive(into:)`` begins to receive: poll after one that said
   /// ``/DevmemNet/ReceiveOutcome/wouldBlock``.
-  package var descriptorNumber: Int32 { ring.descriptorNumber }
+  package var descriptorNumber: Int32 { instance.ring.descriptorNumber }
 
   /// Buffers that somebody holds, or that have ended and wait for the next call.
-  package var heldCount: Int { area.capacity - area.count }
+  package var heldCount: Int { instance.capacity - instance.count }
+
+  /// Gives buffers that have ended back to the kernel, as the next call of ``receive(into:)``
+  /// would.
+  package mutating func replenish() throws(URingError) {
+    do throws(Errno) {
+      try instance.replenish(isNeeded: instance.source == .anySocket)
+    } catch {
+      throw .receiving(error)
+    }
+  }
 
   /// An empty packet with room for whatever one call receives.
   package func makePacket() -> Packet { Packet(fragmentCapacity: fragmentLimit) }
@@ -116,15 +112,17 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
   /// - Parameter milliseconds: -1 waits for ever.
   /// - Returns: false after the time.
   package func wait(milliseconds: Int32) throws(URingError) -> Bool {
-    try ring.wait(milliseconds: milliseconds)
+    if connection.hasPending { return true }
+    return try instance.ring.wait(milliseconds: milliseconds)
   }
 
   /// Receives what has come into `packet`, whose former contents end first.
   ///
-  /// Allocates no memory. Unless the outcome is ``/DevmemNet/ReceiveOutcome/packet``, `packet` is
-  /// empty. ``/DevmemNet/ReceiveOutcome/exhausted(_:)``, always with `.payload`: the kernel has no
-  /// buffer left; end some fragments and call again.
-  /// - Precondition: the calling thread made the receiver; `packet` comes from ``makePacket()`` or
+  /// Unless the outcome is ``/DevmemNet/ReceiveOutcome/packet``, `packet` is empty.
+  /// ``/DevmemNet/ReceiveOutcome/exhausted(_:)``, always with `.payload`: the kernel has too few
+  /// buffers left; end some fragments and call again. Allocates no memory, where the instance has
+  /// one connection and does not grow.
+  /// - Precondition: the calling thread made the instance; `packet` comes from ``makePacket()`` or
   ///   has at least that capacity.
   /// - Throws: ``URingError``, final: every later call throws it again. What had come before it is
   ///   received first.
@@ -134,7 +132,7 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
     do throws(URingError) {
       return try receiveAvailable(into: &packet)
     } catch {
-      failure = error
+      connection.failure = error
       throw error
     }
   }
@@ -144,36 +142,38 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
   ) throws(URingError) -> ReceiveOutcome {
     var hasAsked = false
     while true {
-      takeCompletions(into: &packet)
+      takeArrivals(into: &packet)
       if packet.fragmentCount > 0 {
-        statistics.packets += 1
+        connection.statistics.packets += 1
         return .packet
       }
-      if let failure { throw failure }
-      if isAtEnd { return .endOfStream }
+      if let failure = connection.failure { throw failure }
+      if connection.isAtEnd { return .endOfStream }
       do throws(Errno) {
         // All of them before a request begins or waits: it must not starve beside a full ring.
-        if try area.refill(ring, flushesAll: !isReceiving || waits || hasAsked) {
-          isStarved = false
-        }
-        guard area.count > 0, !isStarved else {
-          statistics.stalls += 1
+        let isNeeded =
+          instance.source == .anySocket
+          ? !connection.isReceiving || waits || hasAsked
+          : connection.isStarved(instance.generation)
+        try instance.replenish(isNeeded: isNeeded)
+        guard instance.count > instance.reserveCount,
+          !connection.isStarved(instance.generation)
+        else {
+          connection.statistics.stalls += 1
           return .exhausted(.payload)
         }
-        if !isReceiving {
-          ring.prepareZeroCopyReceive(socket, into: area, userData: Self.request)
-          isReceiving = true
-          statistics.requests += 1
+        if !connection.isReceiving {
+          instance.prepareReceive(connection)
         } else if waits {
-          statistics.waits += 1
-          try ring.waitForCompletion()
+          connection.statistics.waits += 1
+          try instance.ring.waitForCompletion()
           continue
         } else if hasAsked {
           return .wouldBlock
         }
         // The kernel does its work in here.
         hasAsked = true
-        try ring.submit()
+        try instance.ring.submit()
       } catch {
         throw .receiving(error)
       }
@@ -181,38 +181,23 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
   }
 
   /// Takes buffers out of completions until the packet is full.
-  private mutating func takeCompletions(into packet: inout Packet) {
-    while packet.fragmentCount < fragmentLimit, let completion = ring.popCompletion() {
-      if !completion.isFollowed { isReceiving = false }
-      guard completion.result <= 0 else {
-        guard let netmem = area.take(completion.offset) else {
-          failure = URingError(
-            .systemCall, "receiving by zero copy",
-            remedy: "The kernel filled a buffer that it did not have: somebody else writes to the"
-              + " refill ring.")
-          return
-        }
-        let byteCount = Int(completion.result)
-        isStarved = false
-        statistics.fragments += 1
-        statistics.byteCount += byteCount
-        packet.append(
-          PayloadFragment(
-            netmem: netmem,
-            offsetInIOV: Int(completion.offset & UInt64(ZeroCopyArea.iovByteCount - 1)),
-            byteCount: byteCount))
-        continue
+  private mutating func takeArrivals(into packet: inout Packet) {
+    while packet.fragmentCount < fragmentLimit,
+      let arrival = instance.nextArrival(for: connection)
+    {
+      guard let netmem = instance.take(arrival.offset) else {
+        connection.failure = URingError(
+          .systemCall, "receiving by zero copy",
+          remedy: "The kernel filled a buffer that is held: somebody else writes to the refill"
+            + " ring, or the card puts several packets into one buffer, which is not supported.")
+        return
       }
-      switch Errno(rawValue: 0 - completion.result) {
-      case Errno(rawValue: 0): isAtEnd = true
-      case .ENOMEM:
-        statistics.starved += 1
-        isStarved = true
-      case .ENOSPC, .ECANCELED:
-        // The queue of completions was full: once more, now that there is room.
-        break
-      case let errno: failure = .receiving(errno)
-      }
+      connection.statistics.fragments += 1
+      connection.statistics.byteCount += arrival.byteCount
+      packet.append(
+        PayloadFragment(
+          netmem: netmem, offsetInIOV: instance.offsetInIOV(arrival.offset),
+          byteCount: arrival.byteCount))
     }
   }
 }

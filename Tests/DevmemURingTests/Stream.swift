@@ -15,7 +15,8 @@ final class Stream {
   let pool: PagePool
   let buffer: DMABuf
   let client: SharedTCPSocket
-  private let server: OwnedFileDescriptor
+  /// The accepted end; nil closes it, as far as nobody else has it.
+  var server: SharedTCPSocket?
 
   init(iovCount: Int, iovByteCount: Int = 4096) throws {
     buffer = try DMABuf.memoryFile(byteCount: iovCount * iovByteCount)
@@ -23,7 +24,7 @@ final class Stream {
       provider: DMABufMemoryProvider(DMABufCarving(buffer, iovByteCount: iovByteCount)))
     let listener = try TCPSocket.listen()
     client = SharedTCPSocket(try .connect(port: listener.port))
-    server = try listener.accept().takeDescriptor()
+    server = SharedTCPSocket(try listener.accept())
   }
 
   /// A receiver on a second descriptor of the connection, which stays open without it.
@@ -31,8 +32,11 @@ final class Stream {
     _ configuration: ProvidedBufferReceiver.Configuration = .init()
   ) throws -> ProvidedBufferReceiver {
     try ProvidedBufferReceiver(
-      stream: server.duplicate(), payload: pool, configuration: configuration)
+      stream: accepted().socket.descriptor.duplicate(), payload: pool, configuration: configuration)
   }
+
+  /// The accepted end.
+  func accepted() throws -> SharedTCPSocket { try #require(server) }
 
   /// Sends so many bytes that follow from the seed on a thread of their own, then the end.
   func startSending(byteCount: Int, seed: UInt64) -> SentStream {
@@ -44,7 +48,7 @@ final class Stream {
     for _ in 0..<10_000 {
       var count: Int32 = 0
       // FIONREAD of asm-generic/ioctls.h, which Swift's Glibc does not have as a number.
-      try #require(unsafe ioctl(server.rawValue, 0x541B, &count) == 0)
+      try #require(unsafe ioctl(try accepted().socket.descriptor.rawValue, 0x541B, &count) == 0)
       if Int(count) >= byteCount { return }
       SystemProcess.pause(milliseconds: 1)
     }

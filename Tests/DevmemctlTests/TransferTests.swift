@@ -161,6 +161,15 @@ import Testing
       ["send", "--interface", "lo", "127.0.0.1", "--bytes", "0"],
       ["send", "--interface", "lo", "127.0.0.1", "--bytes", "1", "--packet-size", "1G"],
       ["send", "--interface", "lo", "127.0.0.1", "--bytes", "1", "--port", "65536"],
+      ["recv", "--wire", "tcp"], ["recv", "--wire", "zcrx"], ["recv", "--no-device"],
+      ["recv", "--wire", "uring", "--no-device"], ["recv", "--wire", "uring", "--queues", "1"],
+      ["recv", "--wire", "zcrx", "--no-device", "--no-setup"],
+      ["recv", "--wire", "zcrx", "--no-device", "--iov-size", "16K"],
+      ["recv", "--wire", "zcrx", "--no-device", "--cpu-mapping"],
+      ["recv", "--wire", "zcrx", "--interface", "lo", "--queues", "1,2"],
+      ["recv", "--wire", "zcrx", "--interface", "lo", "--fail-on-linear"],
+      ["send", "127.0.0.1", "--bytes", "1"],
+      ["send", "--wire", "zcrx", "127.0.0.1", "--bytes", "1"],
     ] + limits)
   func arguments(_ arguments: [String]) throws {
     #expect(try DevmemctlProcess.run(arguments).status == 64)

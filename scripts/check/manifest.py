@@ -7,6 +7,9 @@ import sys
 
 WANTED = {'{"strictMemorySafety": {}}', '{"treatAllWarnings": {"_0": "error"}}'}
 
+# A C library that only who uses that wire should have to install.
+NOT_IN_LIBRARIES = {"CLibURing"}
+
 manifest = json.load(sys.stdin)
 faults = []
 if manifest["swiftLanguageVersions"] != ["6"]:
@@ -25,7 +28,7 @@ for name, target in targets.items():
 
 
 def packages(name, seen):
-    """Other packages that a target needs."""
+    """Other packages that a target needs; the targets that it needs are in `seen` afterwards."""
     if name in seen:
         return set()
     seen.add(name)
@@ -41,7 +44,10 @@ def packages(name, seen):
 for product in manifest["products"]:
     if "library" in product["type"]:
         for name in product["targets"]:
-            if needed := packages(name, set()):
+            seen = set()
+            if needed := packages(name, seen):
                 faults.append(f"the library {product['name']} needs {', '.join(sorted(needed))}")
+            if unwanted := seen & NOT_IN_LIBRARIES:
+                faults.append(f"the library {product['name']} needs {', '.join(sorted(unwanted))}")
 print(*(f"Package.swift: {fault}" for fault in faults), sep="\n", end="\n" if faults else "")
 sys.exit(1 if faults else 0)

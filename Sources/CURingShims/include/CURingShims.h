@@ -28,9 +28,13 @@ struct curing_completion {
   uint64_t offset;
 };
 
-/// Of `flags`: the upper half is a buffer's number; more will come of this request.
+/// Of `flags`: the upper half is a buffer's number; more will come of this request; nothing reads
+/// the memory of a zero-copy send any more, and `result` has CURING_NOTIFICATION_COPIED if the
+/// kernel copied after all.
 extern const uint32_t CURING_COMPLETION_BUFFER;
 extern const uint32_t CURING_COMPLETION_MORE;
+extern const uint32_t CURING_COMPLETION_NOTIFICATION;
+extern const uint32_t CURING_NOTIFICATION_COPIED;
 
 /// Makes a ring for `entries` submissions and `completions` completions, both rounded up to powers
 /// of two (Linux 5.5). The caller owns what `*ring` then points to. -EPERM where
@@ -67,6 +71,21 @@ int curing_ring_next(struct curing_ring *ring, struct curing_completion *complet
 /// one buffer that the kernel picked from the group. -EBUSY where the submission queue is full.
 int curing_ring_receive(struct curing_ring *ring, int socket, uint16_t group, uint64_t user_data);
 
+/// Registers memory to send out of, by pieces of this size (IORING_REGISTER_BUFFERS): it is pinned
+/// until the ring is closed and nothing is under way any more. -EFAULT for memory that cannot be
+/// pinned (a dma-buf's own mapping), -ENOMEM (also: above RLIMIT_MEMLOCK).
+int curing_memory_register(struct curing_ring *ring, void *address, size_t byte_count);
+enum { CURING_MEMORY_PIECE = 1 << 30 };
+
+/// Prepares a send of all bytes: without a copy out of a registered piece, which they lie in
+/// (IORING_OP_SEND_ZC, Linux 6.2; one completion when the bytes are with the socket, another one
+/// when nothing reads them any more), or an ordinary one where `piece` is -1. What is prepared next
+/// begins after it if `is_followed`, and not at all if it fails (-ECANCELED). -EBUSY where the
+/// submission queue is full.
+int curing_ring_send(
+  struct curing_ring *ring, int socket, const void *address, size_t byte_count, int piece,
+  int is_followed, uint64_t user_data);
+
 /// Bytes of memory for so many buffers to pick from.
 size_t curing_buffers_byte_count(uint32_t entries);
 
@@ -102,6 +121,13 @@ struct curing_zerocopy_capabilities {
 
 /// Of `register_flags`: without a network device, all bytes copied.
 extern const uint64_t CURING_ZEROCOPY_NODEV;
+/// Of `features`: buffers of another size than a page; events and counts.
+extern const uint32_t CURING_ZEROCOPY_BUFFER_SIZE;
+extern const uint32_t CURING_ZEROCOPY_EVENTS;
+
+/// The result of an event's completion: a network card found no buffer; the kernel copied.
+extern const uint32_t CURING_ZEROCOPY_EVENT_ALLOC_FAIL;
+extern const uint32_t CURING_ZEROCOPY_EVENT_COPY;
 
 /// Asks the kernel (IORING_REGISTER_QUERY, which needs no ring). -EINVAL from a kernel that cannot
 /// be asked, -EOPNOTSUPP from one that does not know zero-copy receive, -EPERM and -ENOSYS as
@@ -114,6 +140,8 @@ struct curing_zerocopy {
   uint32_t *head;
   uint32_t *tail;
   void *entries;
+  /// What the kernel has copied; NULL where it does not count.
+  const uint64_t *stats;
   uint32_t mask;
   uint32_t identifier;
   uint64_t area_token;
@@ -123,18 +151,61 @@ struct curing_zerocopy {
 size_t curing_zerocopy_refill_byte_count(
   const struct curing_zerocopy_capabilities *capabilities, uint32_t entries);
 
-/// Registers memory to receive into, without a network device (IORING_REGISTER_ZCRX_IFQ with
-/// ZCRX_REG_NODEV). All of its pages are the kernel's at first. Both pieces of memory are aligned
-/// to a page, and stay as they are until the ring is closed; `entries` is a power of two, at most
-/// 32768. -EFAULT for memory that cannot be pinned (a dma-buf's own mapping), -EPERM, -EINVAL,
-/// -EOPNOTSUPP, -ENOMEM (also: above RLIMIT_MEMLOCK).
-int curing_zerocopy_register(
-  struct curing_ring *ring, void *area, size_t area_byte_count, void *refill,
-  size_t refill_byte_count, uint32_t entries, struct curing_zerocopy *zerocopy);
+/// Memory to receive into: an address, or a dma-buf from its beginning.
+struct curing_zerocopy_memory {
+  void *address;
+  size_t byte_count;
+  /// The descriptor of a dma-buf, -1 for what lies at `address`.
+  int dmabuf;
+};
 
-/// Writes a buffer into the refill ring: 0, or -EBUSY where that is full.
+/// What to register.
+struct curing_zerocopy_request {
+  /// A network card and its receive queue; 0 without one (ZCRX_REG_NODEV).
+  uint32_t interface_index;
+  uint32_t queue;
+  struct curing_zerocopy_memory memory;
+  /// Of the refill ring, curing_zerocopy_refill_byte_count(entries) bytes.
+  void *refill;
+  size_t refill_byte_count;
+  /// A power of two, at most 32768.
+  uint32_t entries;
+  /// Bytes of a receive buffer, a power of two; 0 for a page.
+  uint32_t buffer_byte_count;
+  /// Whether completions with `event_user_data` say what happened, each once, and copies are
+  /// counted.
+  int wants_events;
+  uint64_t event_user_data;
+};
+
+/// Registers memory to receive into (IORING_REGISTER_ZCRX_IFQ). All of it is the kernel's at first.
+/// Both pieces of memory are aligned to a page, and stay as they are until the ring is closed, and
+/// with a card until the queue is free again, some time later. -EFAULT for memory that cannot be
+/// pinned (a dma-buf's own mapping), -EPERM, -EINVAL, -EOPNOTSUPP, -ENOMEM (also: above
+/// RLIMIT_MEMLOCK); of a card as bind-rx: -ENODEV, -ERANGE, -EEXIST, -EBUSY.
+int curing_zerocopy_register(
+  struct curing_ring *ring, const struct curing_zerocopy_request *request,
+  struct curing_zerocopy *zerocopy);
+
+/// Adds memory at run time (ZCRX_CTRL_ADD_AREA), of the same kind as what is there. Its buffers are
+/// named by offsets with `*token` in them. Errnos as curing_zerocopy_register.
+int curing_zerocopy_add_area(
+  struct curing_ring *ring, const struct curing_zerocopy *zerocopy,
+  const struct curing_zerocopy_memory *memory, uint64_t *token);
+
+/// Has an event that came be sent once more (ZCRX_CTRL_ARM_EVENT). -EINVAL for one that has not
+/// come.
+int curing_zerocopy_arm_event(
+  struct curing_ring *ring, const struct curing_zerocopy *zerocopy, uint32_t event);
+
+/// What the kernel has copied instead of leaving it where a card put it (struct zcrx_stats).
+void curing_zerocopy_read_stats(
+  const struct curing_zerocopy *zerocopy, uint64_t *copy_count, uint64_t *copy_byte_count);
+
+/// Writes a buffer of the area with that token into the refill ring: 0, or -EBUSY where that is
+/// full.
 int curing_zerocopy_push(
-  const struct curing_zerocopy *zerocopy, uint64_t offset, uint32_t byte_count);
+  const struct curing_zerocopy *zerocopy, uint64_t token, uint64_t offset, uint32_t byte_count);
 
 /// Has the kernel take everything out of the refill ring (ZCRX_CTRL_FLUSH_RQ).
 int curing_zerocopy_flush(struct curing_ring *ring, const struct curing_zerocopy *zerocopy);

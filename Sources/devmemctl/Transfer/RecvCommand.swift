@@ -9,15 +9,36 @@ import DevmemVulkan
 struct RecvCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "recv",
-    abstract: "Receive one connection by device memory TCP: netcat into a dma-buf.",
+    abstract: "Receive one connection into a dma-buf: netcat by device memory TCP or io_uring.",
     discussion: """
       Allocates a udmabuf, sets the network card up (header split, steering of the port to the \
       bound queues), binds the memory to the queues, and receives one connection. The card's \
       settings are put back at the end, also after an error, SIGINT and SIGTERM. Needs root.
 
+      --wire uring needs no card: the kernel copies into buffers of a page pool that it was lent. \
+      --wire zcrx is io_uring's zero-copy receive: over a card as by device memory TCP, with one \
+      queue; with --no-device over any interface, and the kernel copies into the dma-buf.
+
       The exit status is 0 only when the stream has come to its end, what was to be checked is as \
-      it should be, and the kernel has every fragment back.
+      it should be, and every buffer is back where it came from.
       """)
+
+  @Option(
+    help: """
+      How the bytes come: devmem (device memory TCP), uring (io_uring, provided buffers), zcrx \
+      (io_uring, zero-copy receive).
+      """)
+  var wire: RecvWire = .devmem
+
+  @Flag(help: "With --wire zcrx: without a network card, from any interface.")
+  var noDevice = false
+
+  @Flag(
+    help: """
+      With --wire zcrx over a card: give it the CPU mapping instead of the dma-buf, so that bytes \
+      which it does not split are copied there.
+      """)
+  var cpuMapping = false
 
   @OptionGroup var transfer: TransferOptions
 
@@ -69,6 +90,7 @@ struct RecvCommand: ParsableCommand {
   func validate() throws {
     try transfer.validate()
     try TransferOptions.checkIOVSize(iovSize)
+    try validateWire()
     // rx-page-size (Documentation/netlink/specs/netdev.yaml) is of pages.
     guard iovSize.value >= PageSize.base4K.byteCount else {
       throw ValidationError(
@@ -86,6 +108,9 @@ struct RecvCommand: ParsableCommand {
   }
 
   private func validateInto() throws {
+    if into != nil, wire != .devmem {
+      throw ValidationError("--into: only with --wire devmem.")
+    }
     if into == nil, memory == .vulkan {
       throw ValidationError("--memory vulkan: say which device with --into vulkan[:DEVICE].")
     }
@@ -93,6 +118,38 @@ struct RecvCommand: ParsableCommand {
       throw ValidationError(
         "--into: the processor does not look at the bytes; leave --output, --validate and --hold"
           + " out.")
+    }
+  }
+
+  /// What only some wires have.
+  private func validateWire() throws {
+    if noDevice && wire != .zcrx {
+      throw ValidationError("--no-device: only --wire zcrx can do without what it is made for.")
+    }
+    let isOverCard = wire == .devmem || wire == .zcrx && !noDevice
+    if isOverCard { _ = try transfer.requireInterface() }
+    if wire == .zcrx, let queues, queues.queues.count > 1 {
+      throw ValidationError("--queues \(queues.defaultValueDescription): --wire zcrx has one.")
+    }
+    if cpuMapping && (wire != .zcrx || noDevice) {
+      throw ValidationError("--cpu-mapping: only for --wire zcrx over a card.")
+    }
+    if failOnLinear && wire == .zcrx {
+      throw ValidationError(
+        "--fail-on-linear: with --wire zcrx nothing comes outside of the dma-buf.")
+    }
+    if !isOverCard {
+      let cards = [
+        (queues != nil, "--queues"), (noSetup, "--no-setup"), (failOnLinear, "--fail-on-linear"),
+      ]
+      if let option = cards.first(where: \.0)?.1 {
+        throw ValidationError("\(option): there are no queues of a card to receive from.")
+      }
+    }
+    if wire == .zcrx && noDevice && iovSize.value != PageSize.base4K.byteCount {
+      throw ValidationError(
+        "--iov-size \(iovSize): without a card buffers are pages:"
+          + " \(PageSize.base4K.byteCount >> 10)K.")
     }
   }
 

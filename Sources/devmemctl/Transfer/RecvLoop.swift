@@ -3,6 +3,7 @@
 import Devmem
 import DevmemNet
 import DevmemVulkan
+import Glibc
 
 /// Takes packets, looks at their bytes, and holds fragments for a while.
 struct RecvLoop: ~Copyable {
@@ -19,7 +20,7 @@ struct RecvLoop: ~Copyable {
   private var started: ContinuousClock.Instant?
   private var ended: ContinuousClock.Instant?
 
-  init(_ options: RecvCommand, _ buffer: DMABuf, _ target: VulkanMemory?) throws {
+  init(_ options: RecvCommand, _ buffer: DMABuf, _ target: VulkanMemory? = nil) throws {
     self.buffer = buffer
     byteLimit = options.bytes?.value
     pattern = options.comparesPattern ? BytePattern(period: options.transfer.period) : nil
@@ -27,7 +28,11 @@ struct RecvLoop: ~Copyable {
     if let target { digest = try VulkanDigest(target) } else { digest = nil }
   }
 
-  mutating func run(_ receiver: inout DevmemReceiver, _ sink: borrowing ByteSink) throws {
+  /// Until the stream ends, or there are as many bytes as were wanted. Every fragment has ended
+  /// then.
+  mutating func run(
+    _ receiver: inout some PacketReceiver & ~Copyable, _ sink: borrowing ByteSink
+  ) throws {
     var packet = receiver.makePacket()
     var progress = ProgressBar(total: byteLimit ?? 0, isShown: byteLimit != nil)
     defer { progress.finish() }
@@ -44,7 +49,7 @@ struct RecvLoop: ~Copyable {
         progress.update(byteCount)
       case .wouldBlock:
         try digest?.begin()
-        while try !receiver.wait(milliseconds: 200) { try Interruption.check() }
+        try Interruption.wait(for: receiver.descriptorNumber, Int16(POLLIN))
       case .exhausted:
         // More is held than the card can do without.
         try digest?.finish()
@@ -56,7 +61,6 @@ struct RecvLoop: ~Copyable {
     ended = .now
     try buffer.withCPUAccess(.read) { held.releaseAll() }
     packet.removeAll()
-    try receiver.flush()
   }
 
   private mutating func takeForDevice(_ packet: inout Packet) throws {

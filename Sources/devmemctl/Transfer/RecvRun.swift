@@ -10,23 +10,36 @@ import Glibc
 enum RecvRun {
   static func run(_ options: RecvCommand) throws -> RecvReport {
     try CommandError.requireDescriptors()
-    let stack = try InterfaceStack(named: options.transfer.interface)
+    switch options.wire {
+    case .devmem: return try runDevmem(options)
+    case .uring: return try runProvidedBuffers(options)
+    case .zcrx: return try runZeroCopy(options)
+    }
+  }
+
+  private static func runDevmem(_ options: RecvCommand) throws -> RecvReport {
+    let stack = try InterfaceStack(named: options.transfer.requireInterface())
     let interface = stack.card
     // Before memory is made for it: what is missing, and what would provide it.
     try NICCapabilities.requireReceive(on: interface)
     let queues = try options.queues?.queues ?? NICSetup.lastQueues(1, of: interface)
     let sink = try ByteSink(options.output)
     let (buffer, target) = try makeMemory(options)
-    let setup =
-      options.noSetup
-      ? nil
-      : try NICGuard(
-        interface, queues: queues, rules: rules(options.listen, options.transfer.port, queues[0]))
-    setup?.noteWarnings()
     // Bound memory pins the settings: the binding ends first, whatever happens.
-    return try NICGuard.keeping(setup) {
+    return try NICGuard.keeping(guardCard(options, interface, queues)) {
       try receive(options, stack, queues, buffer, target, sink)
     }
+  }
+
+  /// Sets the card up, unless somebody else has.
+  static func guardCard(
+    _ options: RecvCommand, _ interface: NetworkInterface, _ queues: [UInt32]
+  ) throws -> NICGuard? {
+    guard !options.noSetup else { return nil }
+    let setup = try NICGuard(
+      interface, queues: queues, rules: rules(options.listen, options.transfer.port, queues[0]))
+    setup.noteWarnings()
+    return setup
   }
 
   /// What is received into, and the device that reads it, if one does.
@@ -62,9 +75,10 @@ enum RecvRun {
       rxPageByteCount: options.iovSize.value == PageSize.base4K.byteCount
         ? nil : options.iovSize.value)
     defer { binding.close() }
-    var report = RecvReport(
+    var details = DevmemWireReport(
       interface: interface.name, queues: queues, bindingID: binding.id,
       failsOnLinear: options.failOnLinear)
+    var report = RecvReport(.devmem, details)
     report.poolInFlightBefore = try poolInFlight(binding)
     let linear = try PagePool(
       provider: HostMemoryProvider(byteCount: 4 << 20),
@@ -76,8 +90,10 @@ enum RecvRun {
           tokenLimit: max(1, buffer.byteCount / options.iovSize.value / 2)))
       var loop = try RecvLoop(options, buffer, target)
       try loop.run(&receiver, sink)
-      report.statistics = receiver.statistics
-      report.tokensOwed = receiver.tokensOwed
+      try receiver.flush()
+      details.statistics = receiver.statistics
+      details.tokensOwed = receiver.tokensOwed
+      report.details = details
       loop.finish(&report)
     }
     report.poolInFlightAtEnd = try poolInFlight(binding)
@@ -113,7 +129,7 @@ enum RecvRun {
   }
 
   /// Waits for the one connection.
-  private static func accept(
+  static func accept(
     _ options: RecvCommand, _ stack: InterfaceStack
   ) throws -> OwnedFileDescriptor {
     if stack.listeningInterface == nil {
@@ -121,9 +137,16 @@ enum RecvRun {
         "\(stack.card) is below \(stack.upper.joined(separator: ", ")): taking a connection by any"
           + " interface")
     }
+    return try accept(options, by: stack.listeningInterface)
+  }
+
+  /// Waits for the one connection, by that interface or by any.
+  static func accept(
+    _ options: RecvCommand, by interface: String?
+  ) throws -> OwnedFileDescriptor {
     let listener = try listen(
       on: SendRun.endpoints(of: options.listen, port: options.transfer.port, "looking up")[0],
-      interface: stack.listeningInterface)
+      interface: interface)
     Terminal.error.noteLine("listening on \(listener.local)")
     try Interruption.wait(for: listener.socket.descriptor.rawValue, Int16(POLLIN))
     return try CommandError.wrapping("accepting a connection on \(listener.local)") {

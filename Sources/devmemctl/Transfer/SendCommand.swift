@@ -8,17 +8,24 @@ import DevmemSystem
 struct SendCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "send",
-    abstract: "Send by device memory TCP: netcat out of a dma-buf.",
+    abstract: "Send one connection out of a dma-buf: netcat by device memory TCP.",
     discussion: """
       Allocates a udmabuf, binds it to the network card for sending, carves it with a page pool, \
       and sends a file, standard input or a pattern out of it. The peer may be devmemctl recv, \
-      the kernel's ncdevmem, or any TCP program.
+      the kernel's ncdevmem, or any TCP program. --wire uring and --wire tcp need no card that can.
 
       The exit status is 0 only when all bytes are sent, the kernel has said of every call that \
       it is done, and every buffer is back in its pool.
       """)
 
   @OptionGroup var transfer: TransferOptions
+
+  @Option(
+    help: """
+      How the bytes go: devmem (device memory TCP), uring (io_uring, without copies where the card \
+      can), tcp (ordinary sends, which copy).
+      """)
+  var wire: SendWire = .devmem
 
   @Argument(help: ArgumentHelp("Address to connect to, IPv4 or IPv6.", valueName: "address"))
   var address: String
@@ -50,6 +57,7 @@ struct SendCommand: ParsableCommand {
 
   func validate() throws {
     try transfer.validate()
+    if wire == .devmem { _ = try transfer.requireInterface() }
     try TransferOptions.checkIOVSize(iovSize)
     guard input != nil || bytes != nil else {
       throw ValidationError("Say what to send: --input (- is standard input), or --bytes.")

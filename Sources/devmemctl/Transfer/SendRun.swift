@@ -9,48 +9,71 @@ import Glibc
 enum SendRun {
   static func run(_ options: SendCommand) throws -> SendReport {
     try CommandError.requireDescriptors()
-    let interface = try NetworkInterface(named: options.transfer.interface)
+    switch options.wire {
+    case .devmem: return try runDevmem(options)
+    case .tcp: return try runPlain(options)
+    case .uring: return try runURing(options)
+    }
+  }
+
+  private static func runDevmem(_ options: SendCommand) throws -> SendReport {
+    let interface = try NetworkInterface(named: options.transfer.requireInterface())
     // Before memory is made for it: what is missing, and what would provide it.
     try NICCapabilities.requireTransmit(on: interface)
-    var origin =
-      if let input = options.input {
-        try ByteOrigin(path: input, byteLimit: options.bytes?.value)
-      } else {
-        ByteOrigin(
-          BytePattern(period: options.transfer.period), byteCount: options.bytes?.value ?? 0)
-      }
-    let buffer = try options.transfer.makeBuffer(
-      iovByteCount: options.iovSize.value, name: "devmemctl send")
-    let binding = try NetdevBinding.transmit(buffer, interface: interface)
-    let carving = try DMABufCarving(
-      buffer, iovByteCount: options.iovSize.value, addressing: .bufferOffset)
-    let pool = try PagePool(
-      provider: DMABufMemoryProvider(carving),
-      configuration: PagePool.Configuration(ringCapacity: carving.iovCount, name: "send"))
-    var report = SendReport(interface: interface.name, bindingID: binding.id)
-    if options.takesCRC32 { report.crc32 = CRC32() }
+    var source = try PacketSource(options)
+    let binding = try NetdevBinding.transmit(source.buffer, interface: interface)
+    var details = DevmemSendReport(interface: interface.name, bindingID: binding.id)
+    var report = SendReport(.devmem, details)
     do {
       var sender = try DevmemSender(
-        stream: try nonblocking(connect(options, interface)), binding: binding, carving: carving)
-      var hash = SHA256()
-      var packet = Packet(
-        fragmentCapacity: (options.packetSize.value - 1) / options.iovSize.value + 1)
+        stream: try nonblocking(connect(options, interface)), binding: binding,
+        carving: source.carving)
       let started = ContinuousClock.now
       while true {
         try Interruption.check()
-        try fill(&packet, options, &origin, buffer, pool, &hash, &sender, &report)
-        guard packet.fragmentCount > 0 else { break }
-        report.byteCount += packet.payloadByteCount
-        try sendAll(&packet, &sender)
+        let isFilled = try source.fill {
+          let calls = sender.callsInFlight
+          while try !sender.awaitCompletions(leaving: max(calls - 1, 0), milliseconds: 200) {
+            try Interruption.check()
+          }
+        }
+        guard isFilled else { break }
+        try sendAll(&source.packet, &sender)
       }
       try sender.finish()
       while try !sender.awaitCompletions(milliseconds: 200) { try Interruption.check() }
       report.duration = ContinuousClock.now - started
-      report.statistics = sender.statistics
-      report.callsInFlight = sender.callsInFlight
-      report.sha256 = hash.finalize().hexadecimal
+      details.statistics = sender.statistics
+      details.callsInFlight = sender.callsInFlight
+      report.details = details
     }
-    report.heldCount = pool.inFlight.held
+    source.finish(&report)
+    return report
+  }
+
+  /// By ordinary sends, which copy.
+  private static func runPlain(_ options: SendCommand) throws -> SendReport {
+    let interface = try options.transfer.interface.map { name throws(DevmemError) in
+      try NetworkInterface(named: name)
+    }
+    var source = try PacketSource(options)
+    var details = PlainSendReport(
+      interface: interface?.name, place: "buffers of \(source.buffer.exporter)")
+    var report = SendReport(.tcp, details)
+    do {
+      var sender = HeaderSplitSender(socket: try connect(options, interface))
+      let started = ContinuousClock.now
+      // No packet is left when the next one is filled: there is always a buffer.
+      while try source.fill({}) {
+        try Interruption.check()
+        try source.buffer.withCPUAccess(.read) { try sender.send(source.packet) }
+        source.packet.removeAll()
+        details.packetCount += 1
+      }
+      report.duration = ContinuousClock.now - started
+      report.details = details
+    }
+    source.finish(&report)
     return report
   }
 
@@ -75,44 +98,10 @@ enum SendRun {
     }
   }
 
-  /// Fills buffers with the next bytes, until the packet is as large as it may be.
-  private static func fill(
-    _ packet: inout Packet, _ options: SendCommand, _ origin: inout ByteOrigin, _ buffer: DMABuf,
-    _ pool: PagePool, _ hash: inout SHA256, _ sender: inout DevmemSender, _ report: inout SendReport
-  ) throws {
-    while packet.payloadByteCount < options.packetSize.value {
-      guard var netmem = pool.allocate() else {
-        // Everything is with the kernel. A packet that is begun can go first.
-        if packet.fragmentCount > 0 { return }
-        report.poolWaits += 1
-        let calls = sender.callsInFlight
-        while try !sender.awaitCompletions(leaving: max(calls - 1, 0), milliseconds: 200) {
-          try Interruption.check()
-        }
-        continue
-      }
-      let room = min(netmem.byteCount, options.packetSize.value - packet.payloadByteCount)
-      let count = try buffer.withCPUAccess(.readWrite) {
-        try netmem.withMutableBytes { bytes in
-          try unsafe bytes.withUnsafeMutableBytes { bytes in
-            let place = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<room])
-            let count = try unsafe origin.read(into: place)
-            let bytes = unsafe UnsafeRawBufferPointer(rebasing: place[..<count])
-            unsafe hash.update(bytes)
-            unsafe report.crc32?.update(bytes)
-            return count
-          }
-        }
-      }
-      guard count > 0 else { return }
-      packet.append(PayloadFragment(netmem: netmem, offsetInIOV: 0, byteCount: count))
-    }
-  }
-
   /// Connects; as long as nobody listens there, again, for the time that was given. A signal ends
   /// it.
-  private static func connect(
-    _ options: SendCommand, _ interface: NetworkInterface
+  static func connect(
+    _ options: SendCommand, _ interface: NetworkInterface?
   ) throws(CommandError) -> OwnedFileDescriptor {
     try connect(options, interface) { () throws(CommandError) in
       try endpoints(of: options.address, port: options.transfer.port, "looking up")
@@ -121,7 +110,7 @@ enum SendRun {
 
   /// Looks up anew for each attempt.
   static func connect(
-    _ options: SendCommand, _ interface: NetworkInterface,
+    _ options: SendCommand, _ interface: NetworkInterface?,
     lookUp: () throws(CommandError) -> [TCPEndpoint]
   ) throws(CommandError) -> OwnedFileDescriptor {
     let end = ContinuousClock.now + .seconds(options.connectTimeout)
@@ -143,8 +132,9 @@ enum SendRun {
         guard let (remote, errno) = failures.last else { continue }
         let all = failures.dropLast().map { "; \($0.0): \($0.1)" }.joined()
         throw CommandError(
-          "connecting to \(remote)\(options.from.map { " from \($0)" } ?? "") by"
-            + " \(options.transfer.interface)\(all)", errno, remedy: remedy(errno, options))
+          "connecting to \(remote)\(options.from.map { " from \($0)" } ?? "")"
+            + "\(interface.map { " by \($0)" } ?? "")\(all)", errno,
+          remedy: remedy(errno, options))
       }
       try Interruption.wait(for: -1, 0, milliseconds: 100)
     }
@@ -154,7 +144,8 @@ enum SendRun {
     switch errno {
     case .ECONNREFUSED: "Nobody listens there yet: --connect-timeout 30 tries again for a while."
     case .ENETUNREACH, .EHOSTUNREACH, .ETIMEDOUT:
-      "See how it is reached: ip route get \(options.address) oif \(options.transfer.interface)"
+      "See how it is reached: ip route get \(options.address)"
+        + (options.transfer.interface.map { " oif \($0)" } ?? "")
     case .EINVAL:
       "Both addresses have to be of one family, and numeric ones of an interface of theirs."
     default: nil
@@ -172,11 +163,11 @@ enum SendRun {
 
   /// One attempt; nil when a signal ended it.
   private static func attempt(
-    _ remote: TCPEndpoint, _ options: SendCommand, _ interface: NetworkInterface
+    _ remote: TCPEndpoint, _ options: SendCommand, _ interface: NetworkInterface?
   ) throws(Errno) -> OwnedFileDescriptor? {
     let socket = try OwnedFileDescriptor.beginConnecting(
       to: remote, from: options.from.map { TCPEndpoint(address: $0, port: 0) },
-      interface: interface.name)
+      interface: interface?.name)
     do {
       try Interruption.wait(for: socket.rawValue, Int16(POLLOUT))
     } catch {

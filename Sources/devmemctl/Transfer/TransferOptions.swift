@@ -7,8 +7,10 @@ import DevmemSystem
 
 /// What `recv` and `send` have in common.
 struct TransferOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("The network card.", valueName: "name"))
-  var interface: String
+  @Option(
+    help: ArgumentHelp(
+      "The network card; where none is needed, the interface that is used.", valueName: "name"))
+  var interface: String?
 
   @Option(help: ArgumentHelp("TCP port.", valueName: "n"))
   var port: UInt16 = 5201
@@ -36,6 +38,15 @@ struct TransferOptions: ParsableArguments {
     guard (2...255).contains(period) else {
       throw ValidationError("--period \(period): use 2 to 255.")
     }
+  }
+
+  /// The card, where there has to be one.
+  func requireInterface() throws(ValidationError) -> String {
+    guard let interface else {
+      throw ValidationError(
+        "Missing expected argument '--interface <name>': the network card (ip -br link).")
+    }
+    return interface
   }
 
   /// More than any machine has, and little enough to calculate with.

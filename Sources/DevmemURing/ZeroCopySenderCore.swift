@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CURingShims
+internal import Devmem
+internal import DevmemNet
+internal import DevmemSystem
+
+/// What a sender without copies has: the ring, and the packets that the kernel may still read. It
+/// outlives the sender until there are none.
+///
+/// Thread rules: one at a time, any thread.
+@safe
+final class ZeroCopySenderCore: @unchecked Sendable {
+  /// A packet in flight.
+  private struct Slot: ~Copyable {
+    var packet: Packet
+    /// Sends that have not completed, and those that were not notified.
+    var sendCount = 0
+    var notificationCount = 0
+
+    var isFree: Bool { sendCount == 0 && notificationCount == 0 }
+  }
+
+  /// A stretch of bytes that is sent by one request.
+  private struct Stretch {
+    var start: UInt
+    var byteCount: Int
+    /// Of the registered memory; nil for what is sent ordinarily.
+    var number: Int?
+  }
+
+  let ring: URing
+  private let socket: OwnedFileDescriptor
+  /// What is registered, kept mapped.
+  private let memory: DMABuf
+  private let mapping: DMABuf.CPUMapping
+  private let configuration: ZeroCopySender.Configuration
+  // SAFETY: `packetLimit` slots, all initialised; freed in deinit, when nothing is in flight.
+  private let slots: UnsafeMutablePointer<Slot>
+  /// The slots that are free, and the one whose sends are under way: one at a time, because only
+  /// requests of one chain are sent in turn.
+  private var freeSlots: [Int]
+  private var pendingSlot: Int?
+  private var pieces: [Stretch] = []
+  private var failure: URingError?
+  private(set) var statistics = ZeroCopySender.Statistics()
+
+  init(
+    socket: consuming OwnedFileDescriptor, ring: consuming URing, memory: DMABuf,
+    mapping: DMABuf.CPUMapping, configuration: ZeroCopySender.Configuration
+  ) {
+    self.socket = socket
+    self.ring = ring
+    self.memory = memory
+    self.mapping = mapping
+    self.configuration = configuration
+    unsafe slots = .allocate(capacity: configuration.packetLimit)
+    for index in 0..<configuration.packetLimit {
+      unsafe (slots + index).initialize(
+        to: Slot(packet: Packet(fragmentCapacity: configuration.fragmentLimit + 1)))
+    }
+    freeSlots = Array(0..<configuration.packetLimit)
+    pieces.reserveCapacity(configuration.fragmentLimit + 1)
+  }
+
+  deinit {
+    unsafe slots.deinitialize(count: configuration.packetLimit)
+    unsafe slots.deallocate()
+  }
+
+  /// Packets whose buffers the kernel may still read.
+  var inFlightCount: Int { configuration.packetLimit - freeSlots.count }
+
+  func send(_ packet: inout Packet) throws(URingError) -> ZeroCopySender.Outcome {
+    precondition(
+      packet.fragmentCount <= configuration.fragmentLimit, "more fragments than the limit")
+    if try resume() == .pending { return .wouldBlock }
+    guard packet.headerByteCount > 0 || packet.fragmentCount > 0 else { return .sent }
+    guard let slot = freeSlots.last else {
+      statistics.refusals += 1
+      return .tooMuchInFlight
+    }
+    for position in 0..<packet.fragmentCount {
+      let isReadable = packet.withFragment(at: position) { unsafe $0.cpuAddress != nil }
+      guard isReadable else {
+        throw URingError(
+          .unwritable, "sending by io_uring",
+          remedy: "The memory has no CPU address: use DevmemSender, or a pool over DMABuf.udmabuf.")
+      }
+    }
+    freeSlots.removeLast()
+    pendingSlot = slot
+    fill(slot, &packet)
+    submit(slot)
+    statistics.packets += 1
+    return try resume()
+  }
+
+  /// Moves what is to be sent into a slot, and lists it: what lies side by side is one piece.
+  private func fill(_ slot: Int, _ packet: inout Packet) {
+    pieces.removeAll(keepingCapacity: true)
+    let headerByteCount = packet.headerByteCount
+    let isPlain = packet.payloadByteCount < configuration.minimumByteCount
+    if headerByteCount > 0, let header = packet.takeHeader() {
+      move(
+        PayloadFragment(netmem: header, offsetInIOV: 0, byteCount: headerByteCount), slot, true)
+    }
+    while let fragment = packet.popFirstFragment() { move(fragment, slot, isPlain) }
+    packet.removeAll()
+  }
+
+  private func move(_ fragment: consuming PayloadFragment, _ slot: Int, _ isPlain: Bool) {
+    let byteCount = fragment.byteCount
+    if byteCount > 0 {
+      let start = UInt(bitPattern: unsafe fragment.cpuAddress)
+      // Wraps round for what lies before it.
+      let offset = start &- UInt(bitPattern: unsafe mapping.baseAddress)
+      let isInside = offset < UInt(mapping.byteCount)
+      let number = isPlain || !isInside ? nil : Int(offset) / Int(CURING_MEMORY_PIECE)
+      if let last = pieces.indices.last, pieces[last].number == number,
+        pieces[last].start + UInt(pieces[last].byteCount) == start
+      {
+        pieces[last].byteCount += byteCount
+      } else {
+        pieces.append(Stretch(start: start, byteCount: byteCount, number: number))
+      }
+    }
+    unsafe slots[slot].packet.append(fragment)
+  }
+
+  private func submit(_ slot: Int) {
+    for (position, piece) in pieces.enumerated() {
+      let bytes = unsafe UnsafeRawBufferPointer(
+        start: UnsafeRawPointer(bitPattern: piece.start), count: piece.byteCount)
+      unsafe ring.prepareSend(
+        socket, bytes, piece: piece.number, isFollowed: position + 1 < pieces.count,
+        userData: UInt64(slot))
+      if piece.number == nil {
+        statistics.plainByteCount += piece.byteCount
+      } else {
+        statistics.calls += 1
+        statistics.zeroCopyByteCount += piece.byteCount
+      }
+    }
+    unsafe slots[slot].sendCount = pieces.count
+    // Where all of it was empty.
+    release(slot)
+  }
+
+  /// Submits what is prepared and takes completions.
+  func resume() throws(URingError) -> ZeroCopySender.Outcome {
+    if let failure {
+      reap()
+      throw failure
+    }
+    if pendingSlot != nil {
+      do throws(Errno) {
+        try ring.submit()
+      } catch {
+        failure = .sending(error)
+      }
+    }
+    reap()
+    if let failure { throw failure }
+    return pendingSlot == nil ? .sent : .pending
+  }
+
+  private func reap() {
+    while let completion = ring.popCompletion() {
+      let slot = Int(completion.userData)
+      if completion.isNotification {
+        unsafe slots[slot].notificationCount -= 1
+        statistics.completedCalls += 1
+        if completion.wasCopied { statistics.copiedCalls += 1 }
+      } else {
+        unsafe slots[slot].sendCount -= 1
+        // Also one that failed is notified, if it says so.
+        if completion.isFollowed { unsafe slots[slot].notificationCount += 1 }
+        // What follows in the chain says ECANCELED: the first one says why.
+        if completion.result < 0 && failure == nil {
+          failure = .sending(Errno(rawValue: 0 - completion.result))
+        }
+      }
+      release(slot)
+    }
+  }
+
+  private func release(_ slot: Int) {
+    if pendingSlot == slot, unsafe slots[slot].sendCount == 0 { pendingSlot = nil }
+    guard unsafe slots[slot].isFree else { return }
+    unsafe slots[slot].packet.removeAll()
+    freeSlots.append(slot)
+  }
+
+  func wait(milliseconds: Int32) throws(URingError) -> Bool {
+    do throws(Errno) {
+      return try SystemProcess.waitUntilReadable(
+        ring.descriptorNumber, milliseconds: milliseconds)
+    } catch {
+      throw .sending(error)
+    }
+  }
+
+  func finish() throws(URingError) {
+    precondition(pendingSlot == nil, "a packet is pending")
+    do throws(Errno) {
+      try socket.finishSending()
+    } catch {
+      throw .sending(error)
+    }
+  }
+
+  /// Keeps buffers until the kernel is done with them.
+  func abandon() {
+    reap()
+    guard inFlightCount > 0 else { return }
+    try? socket.finishSending()
+    // Mostly it is only a moment: a thread for that is not worth it.
+    for _ in 0..<20 where inFlightCount > 0 {
+      try? ring.submit()
+      _ = try? wait(milliseconds: 1)
+      reap()
+    }
+    guard inFlightCount > 0 else { return }
+    Task.detached { [self] in
+      var pause = Duration.milliseconds(1)
+      while inFlightCount > 0 {
+        // Requests that were not submitted, after an error; the connection's end completes them
+        // all.
+        try? ring.submit()
+        reap()
+        guard inFlightCount > 0 else { return }
+        try? await Task.sleep(for: pause)
+        pause = min(pause * 2, .milliseconds(100))
+      }
+    }
+  }
+}
