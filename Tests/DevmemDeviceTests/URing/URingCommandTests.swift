@@ -25,14 +25,14 @@ import Testing
   @Test(
     "bytes that are sent over loopback arrive in a dma-buf, validated, with equal digests",
     arguments: [
-      Transfer(["--wire", "zcrx", "--no-device"], "tcp", 128 << 20),
+      Transfer(["--wire", "zcrx", "--no-device"], "tcp", 64 << 20),
       Transfer(
         ["--wire", "zcrx", "--no-device", "--buffer-size", "1M", "--hold", "200"], "uring",
         8 << 20, address: "127.0.0.1"),
-      Transfer(["--wire", "uring"], "uring", 64 << 20, address: "127.0.0.1"),
+      Transfer(["--wire", "uring"], "uring", 32 << 20, address: "127.0.0.1"),
       Transfer(
         ["--wire", "uring", "--iov-size", "64K", "--buffer-size", "4M", "--hold", "60"], "tcp",
-        32 << 20),
+        16 << 20),
     ])
   func loopback(transfer: Transfer) throws {
     let (options, byteCount, address) = (transfer.options, transfer.byteCount, transfer.address)
@@ -55,8 +55,11 @@ import Testing
     #expect(into["poolInFlightAfter"] as? Int == 0)
     #expect(out["inFlightAtEnd"] as? Int == 0)
     if options.contains("zcrx") {
-      // Without a card each byte is copied once, and the kernel counts that.
-      #expect(into["copyByteCount"] as? Int == byteCount)
+      // Without a card each byte is copied once, and the kernel counts that: not what it had copied
+      // of a packet when a request ended for want of a buffer.
+      let copied = into["copyByteCount"] as? Int ?? 0
+      #expect(copied > 0 && copied <= byteCount)
+      if into["starvedCount"] as? Int == 0 { #expect(copied == byteCount) }
     }
   }
 }
