@@ -9,6 +9,8 @@
 #
 #   --rw DIR          what is written below DIR stays; elsewhere writes are lost or refused
 #                     (may be repeated)
+#   --near FILE       a copy of it in the machine's memory lies over it: for what many processes load, to which the
+#                     files of this machine are far away (may be repeated)
 #   --hugepages N     2 MiB huge pages to reserve, half on each node        (default 320)
 #   --memory MIB      memory of the machine, half on each node              (default 4096)
 #   --cpus N          processors, half on each node                         (default 2)
@@ -33,15 +35,19 @@ fail() {
   exit 125
 }
 
-rw=() hugepages=320 memory=4096 cpus=2 limit=900 verbose=0 icount=0 kernel_options=()
+rw=() near=() hugepages=320 memory=4096 cpus=2 limit=900 verbose=0 icount=0 kernel_options=()
 # Software emulation on a loaded machine; a healthy boot takes 10 s.
 boot_limit=180
 while [ $# -gt 0 ]; do
   case "$1" in
-    --rw | --hugepages | --memory | --cpus | --timeout | --append)
+    --rw | --near | --hugepages | --memory | --cpus | --timeout | --append)
       [ $# -ge 2 ] || fail "$1 needs a value"
       case "$1" in
         --rw) rw+=("$(cd "$2" && pwd -P)") || fail "--rw: no folder $2" ;;
+        --near)
+          [ -f "$2" ] || fail "--near: no file $2"
+          near+=("$(realpath "$2")")
+          ;;
         --append) kernel_options=(--append "$2") ;;
         *)
           [[ "$2" =~ ^[0-9]+$ ]] || fail "$1 needs a number, not '$2'"
@@ -155,6 +161,8 @@ write_job() {
     echo "hugepages=$hugepages"
     printf 'rw=('
     [ "${#rw[@]}" -eq 0 ] || printf ' %q' "${rw[@]}"
+    printf ' )\nnear=('
+    [ "${#near[@]}" -eq 0 ] || printf ' %q' "${near[@]}"
     echo ' )'
   } >"$folder/settings"
   {
