@@ -3,9 +3,11 @@
 #include "csystem_mapping.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -69,35 +71,50 @@ int csystem_mapping_unmap(void *address, size_t byte_count) {
   return munmap(address, byte_count) < 0 ? -errno : 0;
 }
 
-struct populate_part {
-  pthread_t thread;
-  int is_started;
+// What is to be populated. Every thread takes the next piece until none is left, so that one which has
+// lost its processor holds up the others by a piece, not by its share.
+struct populate_job {
   char *address;
   size_t byte_count;
-  int result;
+  size_t piece_byte_count;
+  atomic_size_t next;  // offset of the first piece that nobody has taken
+  atomic_int result;   // the first error, after which no thread begins another piece
 };
 
-static void *populate_part(void *argument) {
-  struct populate_part *part = argument;
-  do {
-    part->result =
-      madvise(part->address, part->byte_count, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
-  } while (part->result == -EINTR);
+static void *populate_pieces(void *argument) {
+  struct populate_job *job = argument;
+  while (atomic_load(&job->result) == 0) {
+    size_t start = atomic_fetch_add(&job->next, job->piece_byte_count);
+    if (start >= job->byte_count) {
+      break;
+    }
+    size_t length = job->byte_count - start;
+    if (length > job->piece_byte_count) {
+      length = job->piece_byte_count;
+    }
+    int result;
+    do {
+      result = madvise(job->address + start, length, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+    } while (result == -EINTR);
+    int none = 0;
+    if (result != 0) {
+      atomic_compare_exchange_strong(&job->result, &none, result);
+    }
+  }
   return NULL;
 }
 
-static void *populate_part_on_thread(void *argument) {
+static void *populate_pieces_on_thread(void *argument) {
   pthread_setname_np(pthread_self(), "devmem-populate");
-  return populate_part(argument);
+  return populate_pieces(argument);
 }
 
-// Starts threads for the parts from `first` on, without a wait. A part for which there is none is
-// left to the caller.
-static void start_parts(
-  struct populate_part *parts, unsigned first, unsigned count, const uint64_t *processors) {
+// Starts up to `count` threads, without a wait. Returns how many there are.
+static unsigned start_threads(
+  struct populate_job *job, pthread_t *threads, unsigned count, const uint64_t *processors) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) {
-    return;
+    return 0;
   }
   if (processors != NULL) {
     size_t byte_count = csystem_thread_word_count * sizeof(uint64_t);
@@ -109,53 +126,60 @@ static void start_parts(
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (unsigned i = first; i < count; i++) {
-    parts[i].is_started =
-      pthread_create(&parts[i].thread, &attributes, populate_part_on_thread, &parts[i]) == 0;
+  unsigned started = 0;
+  while (
+    started < count &&
+    pthread_create(&threads[started], &attributes, populate_pieces_on_thread, job) == 0) {
+    started++;
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   pthread_attr_destroy(&attributes);
+  return started;
 }
 
-enum { populate_part_limit = 16 };
+// Has the file's pages allocated, neither zeroed nor mapped: many in one call, where faults would take
+// the file's locks for each, and several threads from each other. What this cannot do the faults do, and
+// say why not. In pieces, because a signal undoes the one that it comes into.
+static void allocate_ahead(int file, size_t byte_count, size_t piece_byte_count) {
+  for (size_t start = 0; start < byte_count; start += piece_byte_count) {
+    size_t length = byte_count - start;
+    if (length > piece_byte_count) {
+      length = piece_byte_count;
+    }
+    if (fallocate(file, 0, (off_t)start, (off_t)length) < 0 && errno != EINTR) {
+      return;
+    }
+  }
+}
+
+enum { populate_thread_limit = 16 };
 
 int csystem_mapping_populate(
-  void *address, size_t byte_count, unsigned part_count, size_t part_alignment,
-  const uint64_t *processors) {
-  struct populate_part parts[populate_part_limit];
-  if (part_count > populate_part_limit) {
-    part_count = populate_part_limit;
+  void *address, size_t byte_count, unsigned thread_count, size_t piece_byte_count,
+  const uint64_t *processors, int file) {
+  struct populate_job job = {
+    .address = address,
+    .byte_count = byte_count,
+    .piece_byte_count = thread_count < 2 && processors == NULL ? byte_count : piece_byte_count,
+  };
+  pthread_t threads[populate_thread_limit];
+  if (thread_count > populate_thread_limit) {
+    thread_count = populate_thread_limit;
   }
-  size_t step = part_count < 2
-                  ? byte_count
-                  : byte_count / part_count / part_alignment * part_alignment;
-  if (step == 0) {
-    step = byte_count;
+  // The calling thread stays where it is: it takes part only where any processor will do, or where
+  // there is nobody else.
+  unsigned wanted = processors != NULL ? thread_count : thread_count < 2 ? 0 : thread_count - 1;
+  if (file >= 0 && wanted > 0) {
+    allocate_ahead(file, byte_count, piece_byte_count);
   }
-  unsigned count = 0;
-  for (size_t start = 0; start < byte_count; count++) {
-    size_t length = byte_count - start;
-    // The last part has what is left.
-    if (length > step && count + 1 < part_count) {
-      length = step;
-    }
-    parts[count] = (struct populate_part){.address = (char *)address + start, .byte_count = length};
-    start += length;
+  unsigned started = start_threads(&job, threads, wanted, processors);
+  if (processors == NULL || started == 0) {
+    populate_pieces(&job);
   }
-  // The calling thread stays where it is: it does a part only where any processor will do.
-  start_parts(parts, processors == NULL ? 1 : 0, count, processors);
-  int result = 0;
-  for (unsigned i = 0; i < count; i++) {
-    if (parts[i].is_started) {
-      pthread_join(parts[i].thread, NULL);
-    } else {
-      populate_part(&parts[i]);
-    }
-    if (result == 0) {
-      result = parts[i].result;
-    }
+  for (unsigned i = 0; i < started; i++) {
+    pthread_join(threads[i], NULL);
   }
-  return result;
+  return atomic_load(&job.result);
 }
 
 int64_t csystem_mapping_read_through_pages(const void *address, void *bytes, size_t byte_count) {

@@ -18,7 +18,8 @@ swift build -c release --product DevmemStorm >&2
 
 count="${FUZZ_COUNT:-1000000}"
 [ "$count" != 0 ] || exit 0
-options=(--sanitize=address --scratch-path .build-asan)
+# Optimised, because most of the time goes into making messages; what is asserted still is.
+options=(--sanitize=address --scratch-path .build-asan -Xswiftc -O -Xswiftc -assert-config -Xswiftc Debug)
 say "swift build --build-tests ${options[*]}"
 swift build --quiet --build-tests "${options[@]}" >&2
 # Leaks are not looked for: what the process of an exit test leaves is the system's.

@@ -92,6 +92,14 @@ make_odd_places() {
   find "$cache" -mindepth 1 -maxdepth 1 ! -name kernel ! -name logs -exec ln -s {} "$odd/cache/" \;
 }
 
+# Prints what the tests load again and again, each exit test and each run of the tool anew.
+loaded_often() {
+  local runtime
+  runtime="$(ldd "$binary" | sed -n 's|.* => \(/.*\)/libswiftCore\.so .*|\1|p')"
+  printf '%s\n' "$binary" "$(dirname "$binary")/devmemctl" "$PWD/.build/release/devmemctl"
+  ldd "$binary" | sed -n "s|.* => \\($runtime/[^ ]*\\) .*|\\1|p"
+}
+
 status=0
 if [ "$place" = host ]; then
   say "device tests on this machine"
@@ -100,8 +108,10 @@ if [ "$place" = host ]; then
 else
   say "device tests in a virtual machine; this one lacks: $(lacking_here | paste -sd, | sed 's/,/, /g')"
   make_odd_places
+  near=()
+  while read -r file; do near+=(--near "$file"); done < <(loaded_often)
   (cd "$odd/checkout" && TMPDIR="$odd/tmp" DEVMEM_CACHE="$odd/cache" scripts/vm-run.sh --timeout 1500 \
-    --hugepages "$huge_pages" --rw "$odd/results" -- "${job[@]}") || status=$?
+    --hugepages "$huge_pages" --rw "$odd/results" "${near[@]}" -- "${job[@]}") || status=$?
   find "$odd/results" -mindepth 1 -maxdepth 1 -exec mv -t "$results" {} +
   # Whether /dev/kvm works is asked once.
   find "$odd/cache" -maxdepth 1 -type f -name 'kvm-*' -exec cp -t "$(cache_dir)" {} +

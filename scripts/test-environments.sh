@@ -19,7 +19,7 @@ if [ "${1:-}" = --vm ]; then
   Tests/KernelModules/build.sh --cached || groups+=(kernel)
   scripts/install-deps.sh "${groups[@]}"
   module="$(Tests/KernelModules/build.sh devmemsim)"
-  run=(scripts/vm-run.sh --timeout 1800 -- env "DEVMEMSIM_MODULE=$module" Tests/KernelModules/devmemsim.sh run)
+  run=(scripts/vm-run.sh --timeout 3600 -- env "DEVMEMSIM_MODULE=$module" Tests/KernelModules/devmemsim.sh run)
 fi
 scripts/build.sh release
 scripts/examples.sh build

@@ -19,7 +19,7 @@ fail() {
 }
 
 # What vm-run.sh put there: see its `settings`.
-rw=() hugepages=
+rw=() near=() hugepages=
 # shellcheck source=/dev/null
 . "$share/settings"
 
@@ -48,6 +48,13 @@ nodes="$(cat /sys/devices/system/node/online)"
 ulimit -l unlimited
 ulimit -n 65536
 : >"$share/started"
+
+# Read once, where each page of a program would be asked for again and again.
+for position in "${!near[@]}"; do
+  mkdir -p /dev/shm/devmem-near && cp -p "${near[$position]}" "/dev/shm/devmem-near/$position" &&
+    mount --bind "/dev/shm/devmem-near/$position" "${near[$position]}" || fail "cannot copy ${near[$position]}"
+done
+
 /bin/bash "$share/command" </dev/null >>"$share/stdout" 2>>"$share/stderr"
 status=$?
 sync

@@ -9,6 +9,8 @@
 #
 #   --rw DIR          what is written below DIR stays; elsewhere writes are lost or refused
 #                     (may be repeated)
+#   --near FILE       a copy of it in the machine's memory lies over it: for what many processes load, to which the
+#                     files of this machine are far away (may be repeated)
 #   --hugepages N     2 MiB huge pages to reserve, half on each node        (default 320)
 #   --memory MIB      memory of the machine, half on each node              (default 4096)
 #   --cpus N          processors, half on each node                         (default 2)
@@ -33,15 +35,19 @@ fail() {
   exit 125
 }
 
-rw=() hugepages=320 memory=4096 cpus=2 limit=900 verbose=0 icount=0 kernel_options=()
+rw=() near=() hugepages=320 memory=4096 cpus=2 limit=900 verbose=0 icount=0 kernel_options=()
 # Software emulation on a loaded machine; a healthy boot takes 10 s.
 boot_limit=180
 while [ $# -gt 0 ]; do
   case "$1" in
-    --rw | --hugepages | --memory | --cpus | --timeout | --append)
+    --rw | --near | --hugepages | --memory | --cpus | --timeout | --append)
       [ $# -ge 2 ] || fail "$1 needs a value"
       case "$1" in
         --rw) rw+=("$(cd "$2" && pwd -P)") || fail "--rw: no folder $2" ;;
+        --near)
+          [ -f "$2" ] || fail "--near: no file $2"
+          near+=("$(realpath "$2")")
+          ;;
         --append) kernel_options=(--append "$2") ;;
         *)
           [[ "$2" =~ ^[0-9]+$ ]] || fail "$1 needs a number, not '$2'"
@@ -155,6 +161,8 @@ write_job() {
     echo "hugepages=$hugepages"
     printf 'rw=('
     [ "${#rw[@]}" -eq 0 ] || printf ' %q' "${rw[@]}"
+    printf ' )\nnear=('
+    [ "${#near[@]}" -eq 0 ] || printf ' %q' "${near[@]}"
     echo ' )'
   } >"$folder/settings"
   {
@@ -170,7 +178,7 @@ write_job() {
 
 # A /dev/kvm can be there and still not run a stock kernel, so it is tried once for each pair of
 # host and guest kernel, and the answer is remembered. Sets `accelerator`.
-accelerator="--disable-kvm" clock=()
+accelerator="--disable-kvm" emulation=()
 kvm_answer="$cache/kvm-$(uname -r)-$(cat "$kernel/version")"
 kvm_failed_now=0
 choose_accelerator() {
@@ -203,8 +211,22 @@ remember_kvm() {
     say "cannot note in $cache what became of the trial"
 }
 
+# Up to 8.0, QEMU lets one emulated processor translate code while another writes to it, and keeps what was
+# translated: a breakpoint that the kernel sets while it patches its own text, and that is long gone, ends in a panic
+# ("int3"). Where all processors take turns in one thread, none of them writes meanwhile; see docs/testing.md.
+choose_emulation() {
+  local version
+  if [ "$icount" = 1 ]; then
+    emulation=(--qemu-opts="-icount shift=0")
+    return 0
+  fi
+  [ -n "$accelerator" ] || return 0
+  version="$(PATH="$PATH:/usr/sbin:/sbin" qemu-system-x86_64 --version | sed -n 's/.* version \([0-9.]*\).*/\1/p')"
+  printf '%s\n' 8.1 "$version" | sort -V -C || emulation=(--qemu-opts="-accel tcg,thread=single")
+}
+
 choose_accelerator
-[ "$icount" = 0 ] || clock=(--qemu-opts="-icount shift=0")
+choose_emulation
 write_job "$share" "$@"
 
 # Boots the machine and follows it until COMMAND has ended, or the time is up. Sets `verdict`.
@@ -212,7 +234,7 @@ verdict="" verdict_status=124
 run_machine() {
   local begin=$SECONDS booted=0 follow_stdout follow_stderr
   # shellcheck disable=SC2086
-  boot "$share" "$((limit + boot_limit))" $accelerator "${clock[@]}"
+  boot "$share" "$((limit + boot_limit))" $accelerator "${emulation[@]}"
 
   # The guest appends to plain files in the shared folder; these follow them until the machine is
   # gone.

@@ -101,7 +101,7 @@ extension DMABuf {
       }
     }
     try DevmemError.wrapping(step("populating")) { () throws(Errno) in
-      try mapping.populate(node: node.map { NUMANode($0) })
+      try mapping.populate(node: node.map { NUMANode($0) }, of: file)
     }
     return mapping
   }

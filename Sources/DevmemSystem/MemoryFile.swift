@@ -120,11 +120,11 @@ public final class MemoryFile: Sendable {
   ///
   /// - Returns: the mapping through which it was done.
   /// - Throws: as ``map(offset:byteCount:)``, ``MemoryMapping/bind(to:)`` and
-  ///   ``MemoryMapping/populate(node:)``.
+  ///   ``MemoryMapping/populate(node:of:)``.
   package func mapPopulated(node: NUMANode? = nil) throws(Errno) -> MemoryMapping {
     let mapping = try map()
     if let node { try mapping.bind(to: node) }
-    try mapping.populate(node: node)
+    try mapping.populate(node: node, of: self)
     return mapping
   }
 

@@ -104,11 +104,14 @@
   /// there are processors where it is much, changing no byte. Call it after binding to a node and
   /// before exporting.
   ///
-  /// - Parameter node: where the pages will be: the threads run on its processors, which are next
-  ///   to the memory that they zero.
+  /// - Parameters:
+  ///   - node: where the pages will be: the threads run on its processors, which are next to the
+  ///     memory that they zero.
+  ///   - file: what is mapped here, from its start on, so that base pages can be allocated by the
+  ///     call for files, which is faster for several threads than a fault for each.
   /// - Throws: `ENOMEM`; `EFAULT` where a touch would raise SIGBUS (no huge page or tmpfs space
   ///   left on the node); `EINVAL` on a dma-buf's own mapping.
-  package func populate(node: NUMANode? = nil) throws(Errno) {
+  package func populate(node: NUMANode? = nil, of file: MemoryFile? = nil) throws(Errno) {
     // Zeroing 32 MiB takes a hundred times as long as making a thread.
     let usable = byteCount >> 25
     guard usable > 1, let ours = try? ProcessorSet.ofProcess() else {
@@ -117,21 +120,26 @@
     // A node may have memory alone, or processors that this process may not run on.
     let near = node.flatMap { try? ProcessorSet.of($0).intersection(ours) }
     if let near, !near.numbers.isEmpty {
-      try populate(threadCount: min(usable, near.numbers.count), on: near)
+      try populate(threadCount: min(usable, near.numbers.count), on: near, of: file)
     } else {
-      try populate(threadCount: min(usable, ours.numbers.count))
+      try populate(threadCount: min(usable, ours.numbers.count), of: file)
     }
   }
 
-  /// As ``populate(node:)``, by so many threads, and on these processors.
-  package func populate(threadCount: Int, on processors: ProcessorSet? = nil) throws(Errno) {
+  /// As ``populate(node:of:)``, by so many threads, and on these processors.
+  package func populate(
+    threadCount: Int, on processors: ProcessorSet? = nil, of file: MemoryFile? = nil
+  ) throws(Errno) {
+    // The call would zero huge pages as well, and by one thread.
+    let number = file.map { $0.pageSize.hugeShift == 0 ? $0.descriptor.rawValue : -1 } ?? -1
     guard let processors else {
       return try unsafe system_populate(
-        baseAddress, byteCount: byteCount, threadCount: threadCount, processors: nil)
+        baseAddress, byteCount: byteCount, threadCount: threadCount, processors: nil, file: number)
     }
     try unsafe processors.words.withUnsafeBufferPointer { words throws(Errno) in
       try unsafe system_populate(
-        baseAddress, byteCount: byteCount, threadCount: threadCount, processors: words)
+        baseAddress, byteCount: byteCount, threadCount: threadCount, processors: words,
+        file: number)
     }
   }
 

@@ -94,10 +94,12 @@ import Testing
     "several threads populate all of a mapping, whatever its size is to theirs",
     arguments: [4096, 2 << 20, (2 << 20) + 4096, 7 << 20, 33 << 20])
   func populatedByThreads(byteCount: Int) throws {
-    for threadCount in [1, 2, 3, 16, 100] {
+    for (threadCount, isAllocated) in [
+      (1, false), (2, false), (3, true), (16, false), (100, true),
+    ] {
       let file = try MemoryFile(name: "threads", byteCount: byteCount)
       let mapping = try file.map()
-      try mapping.populate(threadCount: threadCount)
+      try mapping.populate(threadCount: threadCount, of: isAllocated ? file : nil)
       var status = stat()
       #expect(unsafe fstat(file.descriptor.rawValue, &status) == 0)
       #expect(Int(status.st_blocks) * 512 == byteCount)

@@ -61,7 +61,7 @@ extension BenchCase {
         for _ in 0..<count {
           let file = try MemoryFile(name: "populate", byteCount: 256 << 20)
           let mapping = try file.map()
-          try hasHelp ? mapping.populate() : mapping.populate(threadCount: 1)
+          try hasHelp ? mapping.populate(of: file) : mapping.populate(threadCount: 1)
           files.mappings.append(Mapping(mapping))
         }
         return count
