@@ -229,13 +229,13 @@ struct ZeroCopyQueueTests {
       let rig = try ZeroCopyRig(mapping: mapping)
       let listener = try DevmemRig.listen(port, isIPv6: true)
       let job = PeerJob {
-        let socket = try PeerSend.connect(port, isIPv6: true)
+        let socket = SharedTCPSocket(try PeerSend.connect(port, isIPv6: true))
         try PeerSend.plain(1 << 20, over: socket)
         try socket.finishSending()
       }
       do {
         var receiver = try ZeroCopyReceiver(
-          stream: listener.accept().takeDescriptor(), over: rig.instance,
+          stream: listener.socket.accept().takeDescriptor(), over: rig.instance,
           configuration: .init(waits: false))
         if mapping == .cpuMapping {
           let received = try rig.memory.withCPUAccess(.readWrite) { try rig.drain(&receiver) }

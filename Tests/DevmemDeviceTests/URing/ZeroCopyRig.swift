@@ -62,7 +62,7 @@ final class ZeroCopyRig {
   func startSending(_ byteCount: Int) -> PeerJob<Void> {
     let (port, isIPv6) = (port, isIPv6)
     return PeerJob {
-      let socket = try PeerSend.connect(port, isIPv6: isIPv6)
+      let socket = SharedTCPSocket(try PeerSend.connect(port, isIPv6: isIPv6))
       try PeerSend.plain(byteCount, over: socket)
       try socket.finishSending()
     }
