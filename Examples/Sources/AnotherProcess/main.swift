@@ -20,7 +20,7 @@ do { buffer = try .udmabuf(byteCount: 1 << 20) } catch {
 let pool = try PagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
 let path = "@devmem-example-\(ProcessInfo.processInfo.processIdentifier)"
 let listener = try UnixSocket.listen(path: path)
-try Process.run(URL(fileURLWithPath: "/proc/self/exe"), arguments: [path])
+let reader = try Process.run(URL(fileURLWithPath: "/proc/self/exe"), arguments: [path])
 let lender = try FragmentLender(buffer, over: listener.accept(), reclaim: pool.reclaim)
 for value in [19, 23] as [UInt64] {
   var netmem = pool.allocate()!
@@ -31,4 +31,5 @@ for value in [19, 23] as [UInt64] {
 }
 var answer = try lender.finish()
 while answer == nil { (_, answer) = (try lender.wait(milliseconds: -1), try lender.finish()) }
-exit(answer == Array("42".utf8) && pool.inFlight.held == 0 ? 0 : 1)
+reader.waitUntilExit()
+exit(answer == Array("42".utf8) && pool.inFlight.held == 0 ? reader.terminationStatus : 1)

@@ -10,11 +10,11 @@ final class Connection {
 
 let buffer = try (try? DMABuf.udmabuf(byteCount: 1 << 20)) ?? .memoryFile(byteCount: 1 << 20)
 let pool = try PagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
-let (poll, listener) = (try EventPoll(), try TCPSocket.listen(on: .loopback(port: 0)))
+let poll = try EventPoll()
+let listener = try TCPSocket.listen(on: .loopback(port: 0))
 var (connections, ready, byteCount): ([Int32: Connection], [Int32], Int) = ([:], [], 0)
 for _ in 0..<100 {
-  let client = try TCPSocket.connect(to: .loopback(port: listener.port))
-  try client.send([UInt8](repeating: 7, count: 10_000))
+  try TCPSocket.connect(to: .loopback(port: listener.port)).send(Array(repeating: 7, count: 10_000))
   let socket = try listener.accept().takeDescriptor()
   let peer = try Connection(.init(unframed: socket, maximumByteCount: 4096, payload: pool))
   try poll.add(peer.receiver.descriptorNumber)
