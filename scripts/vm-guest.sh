@@ -51,8 +51,11 @@ ulimit -n 65536
 
 # Read once, where each page of a program would be asked for again and again.
 for position in "${!near[@]}"; do
-  mkdir -p /dev/shm/devmem-near && cp -p "${near[$position]}" "/dev/shm/devmem-near/$position" &&
-    mount --bind "/dev/shm/devmem-near/$position" "${near[$position]}" || fail "cannot copy ${near[$position]}"
+  copy="/dev/shm/devmem-near/$position"
+  if ! { mkdir -p /dev/shm/devmem-near && cp -p "${near[$position]}" "$copy" &&
+    mount --bind "$copy" "${near[$position]}"; }; then
+    fail "cannot copy ${near[$position]}"
+  fi
 done
 
 /bin/bash "$share/command" </dev/null >>"$share/stdout" 2>>"$share/stderr"

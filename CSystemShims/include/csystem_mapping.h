@@ -33,12 +33,12 @@ int csystem_mapping_unmap(void *address, size_t byte_count);
 /// -EINVAL before Linux 5.14 and on VM_PFNMAP mappings, such as a udmabuf's own since 6.11.
 ///
 /// By `thread_count` threads at once (at most 16, the caller's among them), each of which takes the
-/// next piece of `piece_byte_count` (> 0) until none is left; by fewer where no more can be made; by
-/// one in a single call. `processors` (NULL, or csystem_thread_word_count words) are where all of the
-/// threads run; then the caller's, which stays where it is, works only where there is no other. All
-/// have ended when it returns, with the first error. `file` (or -1) is one whose base pages from its
-/// start on are mapped there: several threads find them allocated (fallocate(2)), which is faster than by
-/// their faults; no error of that call is one of this.
+/// next piece of `piece_byte_count` (> 0) until none is left; by fewer where no more can be made;
+/// by one in a single call. `processors` (NULL, or csystem_thread_word_count words) are where all
+/// of the threads run; then the caller's, which stays where it is, works only where there is no
+/// other. All have ended when it returns, with the first error. `file` (or -1) is one whose base
+/// pages from its start on are mapped there: several threads find them allocated (fallocate(2)),
+/// which is faster than by their faults; no error of that call is one of this.
 int csystem_mapping_populate(
   void *address, size_t byte_count, unsigned thread_count, size_t piece_byte_count,
   const uint64_t *processors, int file);

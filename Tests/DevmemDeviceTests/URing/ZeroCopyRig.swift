@@ -73,7 +73,8 @@ final class ZeroCopyRig {
     _ configuration: ZeroCopyReceiver.Configuration = .init(waits: false)
   ) throws -> ZeroCopyReceiver {
     try ZeroCopyReceiver(
-      stream: listener.socket.accept().takeDescriptor(), over: instance, configuration: configuration)
+      stream: listener.socket.accept().takeDescriptor(), over: instance,
+      configuration: configuration)
   }
 
   /// Receives one packet if there is one, and checks its bytes against the pattern from `offset`
