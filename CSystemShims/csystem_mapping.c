@@ -137,9 +137,9 @@ static unsigned start_threads(
   return started;
 }
 
-// Has the file's pages allocated, neither zeroed nor mapped: many in one call, where faults would take
-// the file's locks for each, and several threads from each other. What this cannot do the faults do, and
-// say why not. In pieces, because a signal undoes the one that it comes into.
+// Has the file's pages allocated, neither zeroed nor mapped: many in one call, where faults would
+// take the file's locks for each, and several threads from each other. What this cannot do the
+// faults do, and say why not. In pieces, because a signal undoes the one that it comes into.
 static void allocate_ahead(int file, size_t byte_count, size_t piece_byte_count) {
   for (size_t start = 0; start < byte_count; start += piece_byte_count) {
     size_t length = byte_count - start;
