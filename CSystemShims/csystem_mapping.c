@@ -71,8 +71,8 @@ int csystem_mapping_unmap(void *address, size_t byte_count) {
   return munmap(address, byte_count) < 0 ? -errno : 0;
 }
 
-// What is to be populated. Every thread takes the next piece until none is left, so that one which has
-// lost its processor holds up the others by a piece, not by its share.
+// What is to be populated. Every thread takes the next piece until none is left, so that one which
+// has lost its processor holds up the others by a piece, not by its share.
 struct populate_job {
   char *address;
   size_t byte_count;
