@@ -17,9 +17,14 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 PATH="$PATH:/usr/sbin:/sbin"
 
+# shellcheck source-path=SCRIPTDIR source=lib/debian.sh
+. "$(dirname "$0")/lib/debian.sh"
+
 minimum_swift=6.2
 swift_site=https://www.swift.org/install/linux/
-missing=()
+# An older QEMU has to run all emulated processors in one thread (scripts/vm-run.sh), which takes twice the time.
+good_qemu=8.1
+missing=() backports=()
 
 # lacks PACKAGE TEST...: names PACKAGE as missing when TEST fails.
 lacks() {
@@ -35,6 +40,21 @@ has_header() { echo "#include <$1>" | cc -E -x c -; }
 
 has_package() { [ "$(dpkg-query -W -f '${Status}' "$1")" = "install ok installed" ]; }
 
+has_good_qemu() {
+  printf '%s\n' "$good_qemu" "$(qemu_version)" | sort -V -C
+}
+
+# Debian 12 has a good one in its backports alone; where there is no better one, an old one has to do.
+lacks_qemu() {
+  if has_good_qemu; then return; fi
+  # shellcheck disable=SC1091
+  if [ "$(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}")" = "debian 12" ]; then
+    backports+=(qemu-system-x86)
+  else
+    lacks qemu-system-x86 has qemu-system-x86_64
+  fi
+}
+
 require_swift() {
   local version
   command -v swift >/dev/null ||
@@ -43,6 +63,38 @@ require_swift() {
   if ! printf '%s\n' "$minimum_swift" "$version" | sort -V -C; then
     die "Swift $minimum_swift or newer is needed, this is ${version:-unknown}: $swift_site"
   fi
+}
+
+# Installs what only Debian 12's backports have, from lists of its own: neither apt's sources nor its lists change.
+# What cannot be had so is installed as Debian 12 has it.
+install_backports() {
+  local state prefix package keyring from status=0
+  [ "${#backports[@]}" -gt 0 ] || return 0
+  if prefix="$(root_prefix)" && keyring="$(debian_keyring)"; then
+    state="$(mktemp -d)"
+    from="$(debian_mirror)"
+    say "installing from bookworm-backports: ${backports[*]}"
+    printf "deb [signed-by=$keyring] $from %s main\n" bookworm bookworm-backports >"$state/sources.list"
+    mkdir -p "$state/lists/partial" "$state/empty"
+    only_signed >"$state/apt.conf"
+    local options=(-q -c "$state/apt.conf" -o "Dir::Etc::SourceList=$state/sources.list"
+      -o "Dir::Etc::SourceParts=$state/empty" -o "Dir::State::Lists=$state/lists"
+      -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o DPkg::Lock::Timeout=120)
+    # shellcheck disable=SC2086
+    { $prefix apt-get "${options[@]}" update &&
+      $prefix env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install -y --no-install-recommends \
+        --target-release bookworm-backports "${backports[@]}"; } </dev/null >"$state/log" 2>&1 || status=$?
+    if [ "$status" -ne 0 ]; then
+      tail -n 5 "$state/log" >&2
+      say "they cannot be had from there; Debian 12's own have to do"
+    fi
+    # What root's apt wrote there is root's.
+    $prefix rm -rf "$state"
+    [ "$status" -ne 0 ] || return 0
+  fi
+  for package in "${backports[@]}"; do
+    [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || missing+=("$package")
+  done
 }
 
 [ $# -gt 0 ] || die "name a group: $0 build|check|vm|peers|kernel|vulkan|nic ..."
@@ -65,7 +117,7 @@ for group in "$@"; do
       lacks shellcheck has shellcheck
       ;;
     vm)
-      lacks qemu-system-x86 has qemu-system-x86_64
+      lacks_qemu
       # Static: it is the whole userland of the initial ramdisk.
       lacks busybox-static test -x /bin/busybox
       lacks kmod has depmod
@@ -111,8 +163,10 @@ for group in "$@"; do
     *) die "unknown group $group; there are: build check vm peers kernel vulkan nic" ;;
   esac
 done
-[ "${#missing[@]}" -gt 0 ] || exit 0
+[ $((${#missing[@]} + ${#backports[@]})) -gt 0 ] || exit 0
 
+install_backports
+[ "${#missing[@]}" -gt 0 ] || exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 command -v apt-get >/dev/null ||
   die "missing: ${missing[*]} (Debian's names); install them with this system's package manager"

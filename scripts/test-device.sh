@@ -110,7 +110,7 @@ else
   make_odd_places
   near=()
   while read -r file; do near+=(--near "$file"); done < <(loaded_often)
-  (cd "$odd/checkout" && TMPDIR="$odd/tmp" DEVMEM_CACHE="$odd/cache" scripts/vm-run.sh --timeout 2400 --parallel \
+  (cd "$odd/checkout" && TMPDIR="$odd/tmp" DEVMEM_CACHE="$odd/cache" scripts/vm-run.sh --timeout 2400 \
     --hugepages "$huge_pages" --rw "$odd/results" "${near[@]}" -- "${job[@]}") || status=$?
   find "$odd/results" -mindepth 1 -maxdepth 1 -exec mv -t "$results" {} +
   # Whether /dev/kvm works is asked once.

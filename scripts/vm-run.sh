@@ -17,7 +17,6 @@
 #   --timeout SECONDS end the machine when COMMAND takes longer             (default 900)
 #   --icount          a clock that ticks one nanosecond for each instruction of the guest: exact and
 #                     repeatable counts where times would mean nothing; always emulated, slower
-#   --parallel        a thread for each processor, also where the emulator is too old to do that well
 #   --append OPTIONS  for the kernel's command line
 #   --verbose         show the kernel's messages
 #
@@ -36,9 +35,9 @@ fail() {
   exit 125
 }
 
-rw=() near=() hugepages=320 memory=4096 cpus=2 limit=900 verbose=0 icount=0 parallel=0 kernel_options=()
+rw=() near=() hugepages=320 memory=4096 cpus=2 limit=900 verbose=0 icount=0 kernel_options=()
 # Software emulation on a loaded machine; a healthy boot takes 10 s.
-boot_limit=180
+boot_limit=300
 while [ $# -gt 0 ]; do
   case "$1" in
     --rw | --near | --hugepages | --memory | --cpus | --timeout | --append)
@@ -63,7 +62,6 @@ while [ $# -gt 0 ]; do
       shift 2
       ;;
     --icount) icount=1 && shift ;;
-    --parallel) parallel=1 && shift ;;
     --verbose) verbose=1 && shift ;;
     --help | -h) usage && exit 0 ;;
     --) shift && break ;;
@@ -216,16 +214,13 @@ remember_kvm() {
 # Up to 8.0, QEMU lets one emulated processor translate code while another writes to it, and keeps what was
 # translated: a breakpoint that the kernel sets while it patches its own text, and that is long gone, ends in a panic
 # ("int3"). Where all processors take turns in one thread, none of them writes meanwhile; see docs/testing.md. It takes
-# twice the time where both are busy: what is long may ask for --parallel, and is run once more so if that ends in one.
+# twice the time where both are busy; scripts/install-deps.sh brings a newer one where there is one.
 choose_emulation() {
-  local version
   if [ "$icount" = 1 ]; then
     emulation=(--qemu-opts="-icount shift=0")
-    return 0
+  elif [ -n "$accelerator" ] && ! printf '%s\n' 8.1 "$(qemu_version)" | sort -V -C; then
+    emulation=(--qemu-opts="-accel tcg,thread=single")
   fi
-  [ -n "$accelerator" ] && [ "$parallel" = 0 ] || return 0
-  version="$(PATH="$PATH:/usr/sbin:/sbin" qemu-system-x86_64 --version | sed -n 's/.* version \([0-9.]*\).*/\1/p')"
-  printf '%s\n' 8.1 "$version" | sort -V -C || emulation=(--qemu-opts="-accel tcg,thread=single")
 }
 
 choose_accelerator
@@ -271,16 +266,6 @@ run_machine
 if [ -z "$verdict" ] && [ ! -e "$share/started" ] && [ ! -e "$share/status" ]; then
   keep_log
   say "the virtual machine ended while booting; trying once more"
-  write_job "$share" "$@"
-  run_machine
-fi
-
-if [ "$parallel" = 1 ] && [ -z "$verdict" ] && [ ! -e "$share/status" ] && grep -q 'int3' "$log"; then
-  keep_log
-  say "the emulator kept a breakpoint that was gone; once more, its processors in one thread"
-  parallel=0
-  choose_emulation
-  rm -f "$share/started"
   write_job "$share" "$@"
   run_machine
 fi

@@ -58,3 +58,8 @@ root_prefix() {
     return 1
   fi
 }
+
+# Prints the version of the QEMU that scripts/vm-run.sh runs, nothing if there is none.
+qemu_version() {
+  PATH="$PATH:/usr/sbin:/sbin" qemu-system-x86_64 --version 2>/dev/null | sed -n 's/.* version \([0-9.]*\).*/\1/p'
+}
