@@ -57,6 +57,9 @@ if [ "$place" = vm ]; then
   scripts/install-deps.sh "${groups[@]}"
   DEVMEMSIM_MODULE="$(Tests/KernelModules/build.sh devmemsim)"
   NCDEVMEM="$(Tests/KernelModules/build.sh ncdevmem)"
+  # Into the cache itself, which the machine sees at another place.
+  scripts/vm-kernel.sh >/dev/null
+  scripts/vm-tools.sh >/dev/null
 fi
 # Of a machine with a GPU: VK_DRIVER_FILES=/usr/share/vulkan/icd.d/NAME.json.
 vulkan_driver="${VK_DRIVER_FILES:-$(scripts/vm-mesa.sh)}"

@@ -87,6 +87,8 @@ share="$(mktemp -d "$plain_tmp/devmem-vm.XXXXXX")" || fail "cannot make a folder
 links="$(mktemp -d "$plain_tmp/devmem-vm.XXXXXX")" || fail "cannot make a folder in $plain_tmp"
 ln -s "$kernel" "$links/kernel"
 ln -s "$tools" "$links/tools"
+# Where it finds its own files, whose paths the kernel gets as well.
+ln -s "$(echo "$tools"/../lib/python3*/site-packages)" "$links/modules"
 log="$share/kernel.log"
 machine=""
 
@@ -138,7 +140,7 @@ boot() {
   done
   # `timeout` ends the machine even when this script dies without a chance to clean up.
   cd "$share"
-  PATH="$links/tools:$PATH:/usr/sbin:/sbin" setsid timeout --kill-after=5 "$seconds" \
+  PYTHONPATH="$links/modules" PATH="$links/tools:$PATH:/usr/sbin:/sbin" setsid timeout --kill-after=5 "$seconds" \
     vng --run "$links/kernel/vmlinuz" --user root --verbose --disable-microvm --force-9p "$@" \
     --append "tsc=unstable" --cpus "$cpus" --memory "$((half_memory * 2))M" \
     --numa "${half_memory}M,cpus=0-$((half_cpus - 1))" \
