@@ -21,7 +21,7 @@ extension BenchCase {
     BenchCase("return_queue", "allocate + return over the queue of other threads", step: 64) {
       let pool = try PagePool.forBench()
       let window = NetmemWindow(capacity: 64)
-      return Loop { try return_queue(pool, window, $0) }
+      return Loop { return_queue(pool, window, $0) }
     },
     BenchCase("slow", "allocate + return, each to and from the provider's allocator", step: 64) {
       let pool = try PagePool(provider: try HostMemoryProvider(byteCount: 1 << 20))
@@ -79,7 +79,7 @@ private func shared_bulk(_ pool: SharedPagePool, _ size: Int, _ count: Int) -> I
 @inline(never)
 private func return_queue(
   _ pool: PagePool, _ window: borrowing NetmemWindow, _ count: Int
-) throws -> Int {
+) -> Int {
   var done = 0
   while done < count {
     guard window.fill(from: pool) else { return done }

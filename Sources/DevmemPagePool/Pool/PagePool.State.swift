@@ -74,7 +74,7 @@ extension PagePool {
     @usableFromInline let key: UInt64
     /// Whether this is a thread's part of a shared pool: the key is not 0. Apart from the key, so
     /// that a return to another kind of pool compares memory and loads nothing.
-    let isShared: Bool
+    @usableFromInline let isShared: Bool
     /// Slots of the cache.
     let capacity: Int
     /// Length below which the owner adds a buffer to the local list without asking; 0 in a pool
@@ -160,8 +160,15 @@ extension PagePool.State {
   @inlinable
   @inline(__always)
   static func put(_ record: UnsafeMutablePointer<NetIOV>) {
-    let state = unsafe record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped
-    guard unsafe _fastPath(state.pointee.isMine) else { return unsafe putElsewhere(record, state) }
+    var state = unsafe record.pointee.pool.load(ordering: .relaxed).unsafelyUnwrapped
+    if unsafe _slowPath(!state.pointee.isMine) {
+      // Not behind a call: each store there waits for the line of the ring that the buffer came by.
+      let key = unsafe state.pointee.key
+      guard unsafe state.pointee.isShared, cthreads_has(key) else {
+        return unsafe putElsewhere(record, state)
+      }
+      unsafe state = here(key)
+    }
     let top = unsafe state.pointee.beginReturn()
     guard unsafe _fastPath(state.pointee.limit.isAbove(top)) else {
       return unsafe putSlow(record, state, top)
@@ -235,22 +242,23 @@ func putLast(_ record: UnsafeMutablePointer<NetIOV>) {
   unsafe PagePool.State.put(record)
 }
 
-/// A return on another thread than the owner's, or in a shared pool of a buffer from another
-/// thread's part. On the path of `return_queue` (Benchmarks/Thresholds/instructions.txt).
+/// A return on another thread than the owner's, or of a shared pool's buffer on a thread without a
+/// part at hand. On the path of `return_queue` (Benchmarks/Thresholds/instructions.txt).
 ///
 /// Not a member: a static method gets a thunk of four instructions in front of it.
 @usableFromInline
 @inline(never)
 func putElsewhere(_ record: UnsafeMutablePointer<NetIOV>, _ state: PagePool.State.Reference) {
-  if unsafe state.pointee.isShared { return unsafe PagePool.State.putHere(record, state) }
   if unsafe !state.pointee.queue.pushAtOnce(record) { unsafe putElsewhereSlow(record, state) }
 }
 
-/// The same, where there is no room that is known of, or the queue is closed or wants attention.
+/// The same, where there is no room that is known of, or the queue is closed, as a shared pool's
+/// always is, or wants attention.
 @inline(never)
 private func putElsewhereSlow(
   _ record: UnsafeMutablePointer<NetIOV>, _ state: PagePool.State.Reference
 ) {
+  if unsafe state.pointee.isShared { return unsafe PagePool.State.putHereSlow(record, state) }
   guard unsafe !state.pointee.queue.push(record) else { return }
   unsafe PagePool.State.putAttended(record, state)
 }

@@ -21,22 +21,7 @@ extension PagePool.State {
 
   // MARK: Any thread
 
-  /// A return of a buffer that last came out of another thread's part: it joins this thread's.
-  @inline(__always)
-  static func putHere(_ record: UnsafeMutablePointer<NetIOV>, _ origin: Reference) {
-    let key = unsafe origin.pointee.key
-    guard cthreads_has(key) else { return unsafe putHereSlow(record, origin) }
-    let state = unsafe here(key)
-    let top = unsafe state.pointee.beginReturn()
-    guard unsafe state.pointee.limit.isAbove(top) else {
-      unsafe state.pointee.top.publish(top)
-      return unsafe putHereSlow(record, origin)
-    }
-    unsafe top.initialize(to: RecordReference(record: record))
-    unsafe state.pointee.top.publish(top + 1)
-  }
-
-  /// The same for several that nobody else holds.
+  /// A return of several that nobody else holds; a single one's is ``put(_:)``.
   static func putHere(_ slots: Slot, _ count: Int, _ origin: Reference) {
     let key = unsafe origin.pointee.key
     if cthreads_has(key) {
