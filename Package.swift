@@ -64,7 +64,8 @@ let package = Package(
       dependencies: ["CURingShims", "Devmem", "DevmemNIC", "DevmemNet", "DevmemSystem"],
       swiftSettings: rules),
     // Another: who links Devmem or DevmemNet needs no libxdp.
-    .target(name: "CXDPShims", dependencies: ["CLibXDP"]),
+    .target(
+      name: "CXDPShims", dependencies: ["CLibXDP"], linkerSettings: [.linkedLibrary("bpf")]),
     .target(
       name: "DevmemXDP",
       dependencies: ["CXDPShims", "Devmem", "DevmemNet", "DevmemSystem"],

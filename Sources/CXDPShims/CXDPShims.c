@@ -35,57 +35,37 @@ SAME(cxdp_descriptor, xdp_desc, length, len);
 SAME(cxdp_descriptor, xdp_desc, options, options);
 _Static_assert(sizeof(struct cxdp_descriptor) == sizeof(struct xdp_desc), "a descriptor");
 
-struct cxdp_memory {
-  struct xsk_umem *umem;
-  // The rings that libxdp makes with the memory: the first socket's on it.
-  struct cxdp_rings first;
-  uint32_t fill_count, completion_count;
-  bool is_taken;
-};
-
 struct cxdp_socket {
+  struct xsk_umem *umem;
+  // Null before it is bound.
   struct xsk_socket *xsk;
-  struct cxdp_memory *memory;
-  bool is_first;
   struct cxdp_rings rings;
 };
 
-int cxdp_memory_open(
-  void *address, uint64_t byte_count, uint32_t chunk_byte_count, bool is_unaligned,
-  uint32_t fill_count, uint32_t completion_count, struct cxdp_memory **memory) {
-  struct cxdp_memory *made = calloc(1, sizeof *made);
+int cxdp_socket_open(
+  void *address, uint64_t byte_count, uint32_t chunk_byte_count, uint32_t fill_count,
+  uint32_t completion_count, struct cxdp_socket **socket) {
+  struct cxdp_socket *made = calloc(1, sizeof *made);
   if (!made) return -ENOMEM;
   struct xsk_umem_config config = {
     .fill_size = fill_count,
     .comp_size = completion_count,
     .frame_size = chunk_byte_count,
-    .flags = is_unaligned ? XDP_UMEM_UNALIGNED_CHUNK_FLAG : 0,
   };
   int result = xsk_umem__create(
-    &made->umem, address, byte_count, (struct xsk_ring_prod *)&made->first.fill,
-    (struct xsk_ring_cons *)&made->first.completion, &config);
+    &made->umem, address, byte_count, (struct xsk_ring_prod *)&made->rings.fill,
+    (struct xsk_ring_cons *)&made->rings.completion, &config);
   if (result < 0) {
     free(made);
     return result;
   }
-  made->fill_count = fill_count;
-  made->completion_count = completion_count;
-  *memory = made;
+  *socket = made;
   return 0;
 }
 
-int cxdp_memory_close(struct cxdp_memory *memory) {
-  int result = xsk_umem__delete(memory->umem);
-  if (result < 0) return result;
-  free(memory);
-  return 0;
-}
-
-int cxdp_socket_open(
-  struct cxdp_memory *memory, const char *interface, uint32_t queue, uint32_t receive_count,
-  uint32_t transmit_count, uint32_t flags, struct cxdp_socket **socket, struct cxdp_rings **rings) {
-  struct cxdp_socket *made = calloc(1, sizeof *made);
-  if (!made) return -ENOMEM;
+int cxdp_socket_bind(
+  struct cxdp_socket *socket, const char *interface, uint32_t queue, uint32_t receive_count,
+  uint32_t transmit_count, uint32_t flags) {
   struct xsk_socket_config config = {
     .rx_size = receive_count,
     .tx_size = transmit_count,
@@ -95,30 +75,21 @@ int cxdp_socket_open(
   if (flags & CXDP_ZERO_COPY) config.bind_flags |= XDP_ZEROCOPY;
   if (flags & CXDP_COPY) config.bind_flags |= XDP_COPY;
   if (flags & CXDP_MULTI_BUFFER) config.bind_flags |= USE_SG;
-  made->memory = memory;
-  // libxdp keeps the addresses of the rings: they are the memory's for the first socket, and this
-  // one's own for others.
-  made->is_first = !memory->is_taken;
-  struct cxdp_rings *where = made->is_first ? &memory->first : &made->rings;
-  int result = xsk_socket__create_shared(
-    &made->xsk, interface, queue, memory->umem,
-    receive_count ? (struct xsk_ring_cons *)&where->receive : NULL,
-    transmit_count ? (struct xsk_ring_prod *)&where->transmit : NULL,
-    (struct xsk_ring_prod *)&where->fill, (struct xsk_ring_cons *)&where->completion, &config);
-  if (result < 0) {
-    free(made);
-    return result;
-  }
-  if (made->is_first) memory->is_taken = true;
-  *socket = made;
-  *rings = where;
-  return 0;
+  return xsk_socket__create(
+    &socket->xsk, interface, queue, socket->umem, (struct xsk_ring_cons *)&socket->rings.receive,
+    (struct xsk_ring_prod *)&socket->rings.transmit, &config);
 }
 
+struct cxdp_rings *cxdp_socket_rings(struct cxdp_socket *socket) { return &socket->rings; }
+
 void cxdp_socket_close(struct cxdp_socket *socket) {
-  xsk_socket__delete(socket->xsk);
+  if (socket->xsk) xsk_socket__delete(socket->xsk);
+  // Closes the descriptor, which is the memory's as well.
+  xsk_umem__delete(socket->umem);
   free(socket);
 }
+
+void cxdp_rest(void) { usleep(10000); }
 
 int cxdp_socket_descriptor(const struct cxdp_socket *socket) {
   return xsk_socket__fd(socket->xsk);

@@ -23,7 +23,7 @@ struct LentChunks: ~Copyable, @unchecked Sendable {
     capacity = memory.chunkCount
     unsafe buffers = .allocate(capacity: capacity)
     for number in 0..<capacity { unsafe (buffers + number).initialize(to: nil) }
-    unsafe base = memory.baseAddress
+    unsafe base = memory.bytes.baseAddress.unsafelyUnwrapped
     byteCount = memory.byteCount
     shift = memory.chunkShift
   }

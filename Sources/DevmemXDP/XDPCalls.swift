@@ -22,42 +22,34 @@ private func perform(_ call: SystemCall, _ body: () -> Int32) throws(Errno) -> I
   }
 }
 
-/// What the rings of a memory or a socket are to have, each a power of two.
+/// What the rings of a socket are to have, each a power of two.
 struct XDPRingCounts {
-  var fill = 2048
-  var completion = 2048
-  var receive = 2048
-  var transmit = 2048
-}
-
-func xdp_memoryOpen(
-  _ bytes: UnsafeMutableRawBufferPointer, chunkByteCount: Int, isUnaligned: Bool,
-  _ counts: XDPRingCounts
-) throws(Errno) -> OpaquePointer {
-  var memory: OpaquePointer?
-  try perform(.xdpMemoryOpen) {
-    unsafe cxdp_memory_open(
-      bytes.baseAddress, UInt64(bytes.count), UInt32(chunkByteCount), isUnaligned,
-      UInt32(counts.fill), UInt32(counts.completion), &memory)
-  }
-  guard let memory = unsafe memory else { fatalError("cxdp_memory_open made none") }
-  return unsafe memory
+  let fill: Int
+  let completion: Int
+  let receive: Int
+  let transmit: Int
 }
 
 func xdp_socketOpen(
-  _ memory: OpaquePointer, interface: String, queue: Int, _ counts: XDPRingCounts, flags: UInt32
-) throws(Errno) -> (socket: OpaquePointer, rings: UnsafeMutablePointer<cxdp_rings>) {
+  _ bytes: UnsafeMutableRawBufferPointer, chunkByteCount: Int, _ counts: XDPRingCounts
+) throws(Errno) -> OpaquePointer {
   var socket: OpaquePointer?
-  var rings: UnsafeMutablePointer<cxdp_rings>?
   try perform(.xdpSocketOpen) {
     unsafe cxdp_socket_open(
-      memory, interface, UInt32(queue), UInt32(counts.receive), UInt32(counts.transmit), flags,
-      &socket, &rings)
+      bytes.baseAddress, UInt64(bytes.count), UInt32(chunkByteCount), UInt32(counts.fill),
+      UInt32(counts.completion), &socket)
   }
-  guard let socket = unsafe socket, let rings = unsafe rings else {
-    fatalError("cxdp_socket_open made none")
+  guard let socket = unsafe socket else { fatalError("cxdp_socket_open made none") }
+  return unsafe socket
+}
+
+func xdp_socketBind(
+  _ socket: OpaquePointer, interface: String, queue: Int, _ counts: XDPRingCounts, flags: UInt32
+) throws(Errno) {
+  try perform(.xdpSocketBind) {
+    unsafe cxdp_socket_bind(
+      socket, interface, UInt32(queue), UInt32(counts.receive), UInt32(counts.transmit), flags)
   }
-  return unsafe (socket, rings)
 }
 
 /// The kernel has sent what is in the transmit ring, or has begun to.

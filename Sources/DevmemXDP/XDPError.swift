@@ -61,15 +61,21 @@ package struct XDPError: Error, Hashable, Sendable, CarriesErrno, CustomStringCo
 
   // MARK: Translation
 
+  /// What the kernel would answer with EFAULT.
+  static var notPinnable: XDPError {
+    XDPError(
+      .notPinnable, "registering memory with AF_XDP",
+      remedy: "The kernel cannot pin a dma-buf's own mapping: use the buffer of the process that"
+        + " made it, whose CPU mapping is its memory file, and may be written.")
+  }
+
   /// Registering memory (`XDP_UMEM_REG`).
   static func registering(_ errno: Errno, byteCount: Int) -> XDPError {
     let operation = "registering \(byteCount) bytes with AF_XDP"
     switch errno {
     case .EFAULT:
       return XDPError(
-        .notPinnable, operation, underlying: errno,
-        remedy: "The kernel cannot pin a dma-buf's own mapping: use the buffer of the process that"
-          + " made it, whose CPU mapping is its memory file.")
+        .notPinnable, operation, underlying: errno, remedy: notPinnable.remedy)
     case .ENOBUFS:
       return XDPError(
         .memoryLimit, operation, underlying: errno,

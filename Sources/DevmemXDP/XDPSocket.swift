@@ -32,6 +32,10 @@ package struct XDPSocket: ~Copyable, Sendable {
 
   /// The socket's rings.
   package struct Configuration: Hashable, Sendable {
+    /// Buffers that the kernel may have for receiving, a power of two, 2 to 32768.
+    package var fillCount: Int
+    /// Sent packets that may wait to be collected, a power of two, 2 to 32768.
+    package var completionCount: Int
     /// Received packets that may wait, a power of two, 2 to 32768.
     package var receiveCount: Int
     /// Packets that may wait to be sent, a power of two, 2 to 32768.
@@ -40,7 +44,12 @@ package struct XDPSocket: ~Copyable, Sendable {
     package var mode: Mode
 
     /// A configuration.
-    package init(receiveCount: Int = 2048, transmitCount: Int = 2048, mode: Mode = .automatic) {
+    package init(
+      fillCount: Int = 2048, completionCount: Int = 2048, receiveCount: Int = 2048,
+      transmitCount: Int = 2048, mode: Mode = .automatic
+    ) {
+      self.fillCount = fillCount
+      self.completionCount = completionCount
       self.receiveCount = receiveCount
       self.transmitCount = transmitCount
       self.mode = mode
@@ -73,6 +82,7 @@ package struct XDPSocket: ~Copyable, Sendable {
   private let transmit: XDPProducer
   private var lent: LentChunks
   private let isMultiBuffer: Bool
+  private let fillCount: Int
   private var hasPutChunks = false
   private var hasPutPackets = false
   /// Whether the driver takes and gives packets without a copy.
@@ -84,14 +94,12 @@ package struct XDPSocket: ~Copyable, Sendable {
     program.removeSocket(queue: queue)
   }
 
-  /// A socket of a memory.
   @safe
   private struct Socket: @unchecked Sendable {
     // SAFETY: open from the making of an XDPSocket to its end, and used by nobody else.
     let handle: OpaquePointer
-    let memory: UMEM
 
-    func close() { unsafe memory.withLock { _ in unsafe cxdp_socket_close(handle) } }
+    func close() { unsafe cxdp_socket_close(handle) }
   }
 
   /// Opens a socket. Packets come from then on, as far as buffers are lent.
@@ -106,24 +114,32 @@ package struct XDPSocket: ~Copyable, Sendable {
     _ memory: UMEM, program: XDPProgram, queue: Int,
     configuration: Configuration = Configuration()
   ) throws(XDPError) {
-    try XDPError.checkPowerOfTwo("receiveCount", configuration.receiveCount, in: 2...1 << 15)
-    try XDPError.checkPowerOfTwo("transmitCount", configuration.transmitCount, in: 2...1 << 15)
-    try XDPError.check("queue", queue, in: 0...4095)
+    let counts = XDPRingCounts(
+      fill: configuration.fillCount, completion: configuration.completionCount,
+      receive: configuration.receiveCount, transmit: configuration.transmitCount)
+    try XDPError.checkPowerOfTwo("fillCount", counts.fill, in: 2...1 << 15)
+    try XDPError.checkPowerOfTwo("completionCount", counts.completion, in: 2...1 << 15)
+    try XDPError.checkPowerOfTwo("receiveCount", counts.receive, in: 2...1 << 15)
+    try XDPError.checkPowerOfTwo("transmitCount", counts.transmit, in: 2...1 << 15)
     var flags: UInt32 = program.isMultiBuffer ? UInt32(CXDP_MULTI_BUFFER) : 0
     switch configuration.mode {
     case .automatic: break
     case .zeroCopy: flags |= UInt32(CXDP_ZERO_COPY)
     case .copy: flags |= UInt32(CXDP_COPY)
     }
-    let counts = XDPRingCounts(
-      receive: configuration.receiveCount, transmit: configuration.transmitCount)
-    let opened = try Self.open(memory, program, queue, counts, flags)
-    socket = opened.socket
-    isZeroCopy = opened.isZeroCopy
-    fill = unsafe XDPProducer(pointer(to: \.fill, of: opened.rings))
-    completion = unsafe XDPConsumer(pointer(to: \.completion, of: opened.rings))
-    received = unsafe XDPConsumer(pointer(to: \.receive, of: opened.rings))
-    transmit = unsafe XDPProducer(pointer(to: \.transmit, of: opened.rings))
+    try program.claim(queue: queue)
+    do throws(XDPError) {
+      (socket, isZeroCopy) = try Self.open(memory, program, queue, counts, flags)
+    } catch {
+      program.removeSocket(queue: queue)
+      throw error
+    }
+    let rings = unsafe cxdp_socket_rings(socket.handle).unsafelyUnwrapped
+    fill = unsafe XDPProducer(pointer(to: \.fill, of: rings))
+    completion = unsafe XDPConsumer(pointer(to: \.completion, of: rings))
+    received = unsafe XDPConsumer(pointer(to: \.receive, of: rings))
+    transmit = unsafe XDPProducer(pointer(to: \.transmit, of: rings))
+    fillCount = counts.fill
     lent = LentChunks(of: memory)
     isMultiBuffer = program.isMultiBuffer
     self.memory = memory
@@ -131,40 +147,38 @@ package struct XDPSocket: ~Copyable, Sendable {
     self.queue = queue
   }
 
-  /// All that can fail. Nothing is left then.
+  /// All that can fail; nothing is left then.
+  ///
+  /// A queue that a socket has just left is busy until the kernel has tidied up behind it, some
+  /// milliseconds later.
   private static func open(
     _ memory: UMEM, _ program: XDPProgram, _ queue: Int, _ counts: XDPRingCounts, _ flags: UInt32
-  ) throws(XDPError) -> Opened {
-    try program.claim(queue: queue)
-    let socket: Socket
-    let rings: UnsafeMutablePointer<cxdp_rings>
-    do throws(Errno) {
-      let opened = try unsafe memory.opening { umem throws(Errno) in
-        try unsafe xdp_socketOpen(
-          umem, interface: program.interface, queue: queue, counts, flags: flags)
+  ) throws(XDPError) -> (Socket, isZeroCopy: Bool) {
+    var patience = 50
+    while true {
+      let socket: Socket
+      do throws(Errno) {
+        socket = unsafe Socket(
+          handle: try xdp_socketOpen(
+            memory.bytes, chunkByteCount: memory.chunkByteCount, counts))
+      } catch {
+        throw .registering(error, byteCount: memory.byteCount)
       }
-      socket = unsafe Socket(handle: opened.socket, memory: memory)
-      unsafe rings = unsafe opened.rings
-    } catch {
-      program.removeSocket(queue: queue)
-      throw .binding(error, interface: program.interface, queue: queue)
+      do throws(Errno) {
+        try unsafe xdp_socketBind(
+          socket.handle, interface: program.interface, queue: queue, counts, flags: flags)
+        let isZeroCopy = try unsafe xdp_isZeroCopy(socket.handle)
+        try program.setSocket(unsafe cxdp_socket_descriptor(socket.handle), queue: queue)
+        return (socket, isZeroCopy)
+      } catch {
+        socket.close()
+        guard error == .EBUSY, patience > 0 else {
+          throw .binding(error, interface: program.interface, queue: queue)
+        }
+      }
+      patience -= 1
+      cxdp_rest()
     }
-    do throws(Errno) {
-      let isZeroCopy = try unsafe xdp_isZeroCopy(socket.handle)
-      try program.setSocket(unsafe cxdp_socket_descriptor(socket.handle), queue: queue)
-      return unsafe Opened(socket: socket, rings: rings, isZeroCopy: isZeroCopy)
-    } catch {
-      socket.close()
-      program.removeSocket(queue: queue)
-      throw .binding(error, interface: program.interface, queue: queue)
-    }
-  }
-
-  @safe
-  private struct Opened {
-    let socket: Socket
-    let rings: UnsafeMutablePointer<cxdp_rings>
-    let isZeroCopy: Bool
   }
 
   /// The number to poll: readable when there are packets. Borrowed: valid while the socket lives.
@@ -184,7 +198,7 @@ package struct XDPSocket: ~Copyable, Sendable {
   package mutating func lend(
     from pool: PagePool, atMost limit: Int = .max
   ) throws(XDPError) -> Int {
-    let room = min(limit, fill.room(memory.configuration.fillCount))
+    let room = min(limit, fill.room(fillCount))
     var count = 0
     while count < room, let netmem = pool.allocate() {
       guard let address = lent.address(of: netmem) else { throw foreign() }
@@ -233,7 +247,7 @@ package struct XDPSocket: ~Copyable, Sendable {
     let netmem = frame.takeNetmem()
     guard
       let address = lent.address(of: netmem), byteCount > 0,
-      start + byteCount <= memory.configuration.chunkByteCount, netmem.referenceCount == 1,
+      start + byteCount <= memory.chunkByteCount, netmem.referenceCount == 1,
       isMultiBuffer || !isContinued
     else { throw foreign() }
     transmit.put(
@@ -305,7 +319,7 @@ package struct XDPSocket: ~Copyable, Sendable {
     XDPError(
       .foreignBuffer, "lending a buffer to AF_XDP",
       remedy: "Use a pool over the memory that the socket has, with buffers of at least"
-        + " \(memory.configuration.chunkByteCount) bytes, of which nobody else has a handle.")
+        + " \(memory.chunkByteCount) bytes, of which nobody else has a handle.")
   }
 }
 

@@ -39,16 +39,16 @@ struct cxdp_descriptor {
 /// In a ring's flags: the kernel has to be told (`XDP_RING_NEED_WAKEUP`).
 #define CXDP_NEEDS_WAKEUP (1u << 0)
 
-struct cxdp_memory;
 struct cxdp_socket;
 
-/// Registers `byte_count` bytes as memory for packets, in chunks of `chunk_byte_count`. What was
-/// made is closed after all sockets on it, with `cxdp_memory_close`.
-int cxdp_memory_open(
-  void *address, uint64_t byte_count, uint32_t chunk_byte_count, bool is_unaligned,
-  uint32_t fill_count, uint32_t completion_count, struct cxdp_memory **memory);
-/// `-EBUSY` while a socket is open.
-int cxdp_memory_close(struct cxdp_memory *memory);
+/// Opens a socket, and registers `byte_count` bytes as memory for its packets, in chunks of
+/// `chunk_byte_count`.
+///
+/// Each socket registers its memory itself, also where several have the same: of sockets that share
+/// a registration, the first cannot be closed before the others.
+int cxdp_socket_open(
+  void *address, uint64_t byte_count, uint32_t chunk_byte_count, uint32_t fill_count,
+  uint32_t completion_count, struct cxdp_socket **socket);
 
 enum {
   /// Refuse where the card cannot do it without a copy, or always copy; neither: the kernel
@@ -64,12 +64,16 @@ struct cxdp_rings {
   struct cxdp_ring fill, completion, receive, transmit;
 };
 
-/// Opens a socket on a queue. The rings stay where they are until it is closed. No program is
-/// loaded.
-int cxdp_socket_open(
-  struct cxdp_memory *memory, const char *interface, uint32_t queue, uint32_t receive_count,
-  uint32_t transmit_count, uint32_t flags, struct cxdp_socket **socket, struct cxdp_rings **rings);
+/// Binds it to a queue, once; after a failure it can only be closed. No program is loaded.
+int cxdp_socket_bind(
+  struct cxdp_socket *socket, const char *interface, uint32_t queue, uint32_t receive_count,
+  uint32_t transmit_count, uint32_t flags);
+/// They stay where they are until the socket is closed.
+struct cxdp_rings *cxdp_socket_rings(struct cxdp_socket *socket);
+/// The kernel touches the memory no more after this, unless it was without copies.
 void cxdp_socket_close(struct cxdp_socket *socket);
+/// Ten milliseconds, for a queue that is about to be free.
+void cxdp_rest(void);
 int cxdp_socket_descriptor(const struct cxdp_socket *socket);
 /// Has the kernel look at the transmit ring.
 int cxdp_socket_kick(const struct cxdp_socket *socket);

@@ -12,8 +12,7 @@ import Testing
 struct XDPSocketTests {
   private static let port = 9046
 
-  /// Sends COUNT datagrams of SIZE bytes with their numbers in front, 64 at a time, as fast as the
-  /// receiver asks for more.
+  /// Sends COUNT datagrams of SIZE bytes with their numbers in front.
   private static let numbersSender = """
     import socket, sys
     count, size = int(sys.argv[1]), int(sys.argv[2])
@@ -39,7 +38,7 @@ struct XDPSocketTests {
 
   @Test("datagrams land in the dma-buf, none lost beyond what the kernel counts", arguments: [1000])
   func receiving(payload: Int) throws {
-    let count = 5000
+    let count = 3000
     let buffer = try DMABuf.udmabuf(byteCount: 8 << 20)
     let pool = try PagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
     try buffer.withCPUAccess(.readWrite) {
@@ -47,8 +46,8 @@ struct XDPSocketTests {
         interface: VethPair.interface, filter: .udp(port: Self.port))
       var socket = try XDPSocket(UMEM(buffer), program: program, queue: 0)
       var other = try XDPSocket(UMEM(buffer), program: program, queue: 1)
-      #expect(try socket.lend(from: pool) == 1024)
-      #expect(try other.lend(from: pool) == 1024)
+      let lent = [try socket.lend(from: pool, atMost: 1024), try other.lend(from: pool)]
+      #expect(lent == [1024, 1024])
       try socket.flush()
       try other.flush()
       let sender = try VethPair.startPeer(Self.numbersSender, "\(count)", "\(payload)")
@@ -57,49 +56,55 @@ struct XDPSocketTests {
         isDone = !sender.process.isRunning
         while let frame = socket.receive() ?? other.receive() {
           try frame.withBytes { bytes in
-            let number = Int(
-              UInt32(
-                bigEndian: bytes.unsafeLoadUnaligned(
-                  fromByteOffset: Self.headerByteCount, as: UInt32.self)))
+            let number = Int(UInt32(bigEndian: bytes.integer(at: Self.headerByteCount, as: UInt32.self)))
             if number < next || bytes.byteCount != Self.headerByteCount + payload { wrong += 1 }
-            let last = bytes.unsafeLoad(fromByteOffset: bytes.byteCount - 1, as: UInt8.self)
+            let last = bytes.integer(at: bytes.byteCount - 1, as: UInt8.self)
             if last != UInt8(truncatingIfNeeded: number + payload - 5) { wrong += 1 }
             next = number + 1
           }
           received += 1
         }
-        _ = try socket.lend(from: pool)
+        // Which queue a flow comes by is the interface's business.
+        _ = try socket.lend(from: pool, atMost: 1024 - socket.lentCount)
+        _ = try other.lend(from: pool, atMost: 1024 - other.lentCount)
         try socket.flush()
+        try other.flush()
+        _ = try socket.wait(milliseconds: 10)
       }
       #expect(wrong == 0)
-      let statistics = try socket.statistics()
-      let lost = statistics.receiveRingFull + statistics.fillRingEmpty + statistics.receiveDropped
-      #expect(received + Int(lost) == count)
+      let lost = try Self.lost(socket) + Self.lost(other)
+      #expect(received + lost == count)
       #expect(received > 0)
-      #expect(pool.inFlight.held == socket.lentCount + other.lentCount)
+      let kernels = socket.lentCount + other.lentCount
+      #expect(pool.inFlight.held == kernels)
     }
     #expect(pool.inFlight.held == 0)
   }
 
+  /// Packets that the kernel had no place for.
+  private static func lost(_ socket: borrowing XDPSocket) throws -> Int {
+    let seen = try socket.statistics()
+    return Int(seen.receiveRingFull + seen.fillRingEmpty + seen.receiveDropped)
+  }
+
   @Test("datagrams go back from the buffers that they came in")
   func echo() throws {
-    let count = 500
+    let count = 300
     let buffer = try DMABuf.udmabuf(byteCount: 4 << 20)
     let pool = try PagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
     try buffer.withCPUAccess(.readWrite) {
       let program = try XDPProgram(interface: VethPair.interface, filter: .udp(port: Self.port))
-      let memory = try UMEM(buffer, configuration: .init(fillCount: 256))
-      var socket = try XDPSocket(memory, program: program, queue: 0)
+      var socket = try XDPSocket(
+        UMEM(buffer), program: program, queue: 0, configuration: .init(fillCount: 256))
       _ = try socket.lend(from: pool)
       try socket.flush()
       let client = try VethPair.startPeer(Self.echoClient, "\(count)")
       var sent = 0
       while client.process.isRunning {
+        _ = try socket.wait(milliseconds: 100)
         while var frame = socket.receive() {
           try frame.withMutableBytes { bytes in Self.swapAddresses(&bytes) }
-          let refused = try socket.send(frame)
-          #expect(refused == nil)
-          sent += 1
+          if try socket.send(frame) == nil { sent += 1 }
         }
         socket.collect()
         _ = try socket.lend(from: pool)
@@ -108,7 +113,8 @@ struct XDPSocketTests {
       let output = try client.wait()
       #expect(output.status == 0, "\(output.standardError)")
       #expect(sent == count)
-      #expect(try socket.statistics().transmitInvalid == 0)
+      let statistics = try socket.statistics()
+      #expect(statistics.transmitInvalid == 0)
     }
     #expect(pool.inFlight.held == 0)
   }
@@ -117,10 +123,9 @@ struct XDPSocketTests {
   private static func swapAddresses(_ bytes: inout MutableRawSpan) {
     func swap(_ one: Int, _ other: Int, _ count: Int) {
       for position in 0..<count {
-        let byte = bytes.unsafeLoad(fromByteOffset: one + position, as: UInt8.self)
-        bytes.storeBytes(
-          of: bytes.unsafeLoad(fromByteOffset: other + position, as: UInt8.self),
-          toByteOffset: one + position, as: UInt8.self)
+        let byte = bytes.bytes.integer(at: one + position, as: UInt8.self)
+        let its = bytes.bytes.integer(at: other + position, as: UInt8.self)
+        bytes.storeBytes(of: its, toByteOffset: one + position, as: UInt8.self)
         bytes.storeBytes(of: byte, toByteOffset: other + position, as: UInt8.self)
       }
     }
@@ -133,14 +138,15 @@ struct XDPSocketTests {
   func killed() async throws {
     await #expect(processExitsWith: .signal(SIGKILL)) {
       let program = try XDPProgram(interface: VethPair.interface)
-      precondition(try VethPair.hasProgram())
-      try withExtendedLifetime(program) {
-        kill(getpid(), SIGKILL)
-        try #require(Bool(false))
-      }
+      let isThere = try VethPair.hasProgram()
+      precondition(isThere)
+      withExtendedLifetime(program) { _ = kill(getpid(), SIGKILL) }
     }
     // The kernel takes it away when it has closed the dead process's descriptors.
-    for _ in 0..<1000 where try VethPair.hasProgram() { usleep(10_000) }
+    for _ in 0..<1000 {
+      if try !VethPair.hasProgram() { break }
+      usleep(10_000)
+    }
     #expect(try !VethPair.hasProgram())
   }
 
@@ -158,12 +164,12 @@ struct XDPSocketTests {
         Issue.record("\(error), where \(code) was expected")
       }
     }
-    expect(.interfaceMissing) { _ = try XDPProgram(interface: "dmxdp-none") }
+    expect(.interfaceMissing) { _ = try XDPProgram(interface: "dmveth-none") }
     expect(.invalidConfiguration) {
       _ = try XDPProgram(interface: VethPair.interface, filter: .udp(port: 0))
     }
     expect(.invalidConfiguration) {
-      _ = try UMEM(buffer, configuration: .init(chunkByteCount: 1024))
+      _ = try UMEM(buffer, chunkByteCount: 1024)
     }
     expect(.invalidConfiguration) { _ = try UMEM(buffer, range: 100..<8192) }
     let program = try XDPProgram(interface: VethPair.interface)
@@ -181,7 +187,8 @@ struct XDPSocketTests {
       _ = socket
     }
     let again = try XDPSocket(memory, program: program, queue: 0)
-    #expect(!again.isZeroCopy)
+    let isZeroCopy = again.isZeroCopy
+    #expect(!isZeroCopy)
     // A dma-buf's own mapping cannot be pinned.
     let imported = try DMABuf.imported(buffer.duplicateDescriptor())
     expect(.notPinnable) { _ = try UMEM(imported) }
@@ -193,14 +200,22 @@ struct XDPSocketTests {
     let other = try PagePool(provider: HostMemoryProvider(byteCount: 1 << 20))
     let program = try XDPProgram(interface: VethPair.interface)
     var socket = try XDPSocket(UMEM(buffer), program: program, queue: 0)
-    #expect(throws: XDPError.self) { try socket.lend(from: other) }
+    do {
+      _ = try socket.lend(from: other)
+      Issue.record("lent")
+    } catch {
+      #expect(error.code == .foreignBuffer)
+    }
     let frame = XDPFrame(try other.take(), start: 0, byteCount: 100)
-    #expect(throws: XDPError.self) {
+    do {
       let refused = try socket.send(frame)
-      #expect(refused == nil)
+      Issue.record(refused == nil ? "sent" : "refused without an error")
+    } catch {
+      #expect(error.code == .foreignBuffer)
     }
     #expect(other.inFlight.held == 0)
-    #expect(socket.lentCount == 0)
+    let count = socket.lentCount
+    #expect(count == 0)
   }
 
   @Test("no descriptor, mapping or claim is lost when a call fails")
@@ -215,8 +230,7 @@ struct XDPSocketTests {
         let program = try XDPProgram(interface: VethPair.interface)
         var socket = try XDPSocket(UMEM(buffer), program: program, queue: 0)
         _ = try socket.lend(from: pool, atMost: 16)
-        let refused = try socket.send(XDPFrame(pool.take(), start: 0, byteCount: 100))
-        precondition(refused == nil)
+        if try socket.send(XDPFrame(pool.take(), start: 0, byteCount: 100)) != nil { fatalError() }
         try socket.flush()
         _ = try socket.wait(milliseconds: 0)
         _ = try socket.statistics()
