@@ -159,7 +159,8 @@ let package = Package(
       name: "DevmemDeviceTests",
       dependencies: [
         "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing",
-        "DevmemVulkan", "DevmemXDP", "DevmemTestSupport", "DevmemCardOwner", "devmemctl", "CTestSupport",
+        "DevmemVulkan", "DevmemXDP", "DevmemTestSupport", "DevmemCardOwner", "devmemctl",
+        "CTestSupport",
       ],
       swiftSettings: rules),
   ],

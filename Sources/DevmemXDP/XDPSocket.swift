@@ -4,8 +4,8 @@ internal import CXDPShims
 package import Devmem
 internal import DevmemSystem
 
-/// An AF_XDP socket on one queue of an interface, over a ``UMEM``: packets come in buffers of a page
-/// pool, and go out of such, without a copy by the program (`net/xdp/xsk.c`,
+/// An AF_XDP socket on one queue of an interface, over a ``UMEM``: packets come in buffers of a
+/// page pool, and go out of such, without a copy by the program (`net/xdp/xsk.c`,
 /// Documentation/networking/af_xdp.rst).
 ///
 /// Buffers are lent to the kernel for receiving (``lend(from:)``), come back with packets in them

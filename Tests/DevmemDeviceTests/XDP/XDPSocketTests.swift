@@ -56,7 +56,8 @@ struct XDPSocketTests {
         isDone = !sender.process.isRunning
         while let frame = socket.receive() ?? other.receive() {
           try frame.withBytes { bytes in
-            let number = Int(UInt32(bigEndian: bytes.integer(at: Self.headerByteCount, as: UInt32.self)))
+            let big = bytes.integer(at: Self.headerByteCount, as: UInt32.self)
+            let number = Int(UInt32(bigEndian: big))
             if number < next || bytes.byteCount != Self.headerByteCount + payload { wrong += 1 }
             let last = bytes.integer(at: bytes.byteCount - 1, as: UInt8.self)
             if last != UInt8(truncatingIfNeeded: number + payload - 5) { wrong += 1 }
