@@ -34,6 +34,7 @@ let package = Package(
     .systemLibrary(name: "CLibmnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLibURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "CLibXDP", pkgConfig: "libxdp", providers: [.apt(["libxdp-dev"])]),
     .target(name: "CThreads"),
     .target(name: "CBenchSupport"),
     .target(
@@ -61,6 +62,13 @@ let package = Package(
     .target(
       name: "DevmemURing",
       dependencies: ["CURingShims", "Devmem", "DevmemNIC", "DevmemNet", "DevmemSystem"],
+      swiftSettings: rules),
+    // Another: who links Devmem or DevmemNet needs no libxdp.
+    .target(
+      name: "CXDPShims", dependencies: ["CLibXDP"], linkerSettings: [.linkedLibrary("bpf")]),
+    .target(
+      name: "DevmemXDP",
+      dependencies: ["CXDPShims", "Devmem", "DevmemNet", "DevmemSystem"],
       swiftSettings: rules),
     // A device that reads the memory: who links Devmem needs no Vulkan. libvulkan is opened at run
     // time; building takes its headers alone (libvulkan-dev).
@@ -151,7 +159,8 @@ let package = Package(
       name: "DevmemDeviceTests",
       dependencies: [
         "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing",
-        "DevmemVulkan", "DevmemTestSupport", "DevmemCardOwner", "devmemctl", "CTestSupport",
+        "DevmemVulkan", "DevmemXDP", "DevmemTestSupport", "DevmemCardOwner", "devmemctl",
+        "CTestSupport",
       ],
       swiftSettings: rules),
   ],

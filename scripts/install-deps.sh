@@ -5,7 +5,7 @@
 #
 #   scripts/install-deps.sh GROUP...
 #
-#   build   the headers of libdrm, libnuma, libmnl, liburing, libcrypto and Vulkan, pkg-config
+#   build   the headers of libdrm, libnuma, libmnl, liburing, libxdp, libcrypto and Vulkan, pkg-config
 #   check   the disassembler, the instruction counter and the shell linter of `make check`
 #   vm      QEMU and what boots a Debian kernel in it
 #   peers   DPDK, mimalloc and jemalloc, which `make bench-peers` measures beside this library
@@ -107,6 +107,7 @@ for group in "$@"; do
       lacks libnuma-dev pkg-config --exists numa
       lacks libmnl-dev pkg-config --exists libmnl
       lacks liburing-dev pkg-config --exists liburing
+      lacks libxdp-dev pkg-config --exists libxdp
       lacks libssl-dev pkg-config --exists libcrypto
       lacks libvulkan-dev pkg-config --exists vulkan
       ;;

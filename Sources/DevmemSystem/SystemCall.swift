@@ -29,6 +29,9 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case epollCreate, epollAdd, epollRemove, epollWait
   case devmemReceive, devmemReturnTokens, devmemSend
   case xdpOpen, xdpRegisterMemory
+  // AF_XDP over libxdp
+  case xdpSocketOpen, xdpSocketBind, xdpKick, xdpWake, xdpOptions, xdpStatistics
+  case xdpTableCreate, xdpTableSet, xdpTableRemove, xdpProgramLoad, xdpProgramAttach
   // io_uring
   case uringOpen, uringEnter, uringCancel, uringRegisterBuffers, uringUnregisterBuffers
   case uringRegisterMemory
