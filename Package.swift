@@ -106,6 +106,10 @@ let package = Package(
     .executableTarget(
       name: "DevmemCardOwner", dependencies: ["CTestSupport", "Devmem", "DevmemNIC"],
       path: "Tests/DevmemCardOwner", swiftSettings: rules),
+    // A second process on an instance of zero-copy receive, for the device tier to kill.
+    .executableTarget(
+      name: "ZeroCopyPeer", dependencies: ["Devmem", "DevmemNet", "DevmemSystem", "DevmemURing"],
+      path: "Tests/ZeroCopyPeer", swiftSettings: rules),
     .testTarget(
       name: "DevmemSystemTests",
       dependencies: ["CSystemShims", "CTestSupport", "DevmemSystem", "DevmemTestSupport"],
@@ -151,7 +155,8 @@ let package = Package(
       name: "DevmemDeviceTests",
       dependencies: [
         "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing",
-        "DevmemVulkan", "DevmemTestSupport", "DevmemCardOwner", "devmemctl", "CTestSupport",
+        "DevmemVulkan", "DevmemTestSupport", "DevmemCardOwner", "ZeroCopyPeer", "devmemctl",
+        "CTestSupport",
       ],
       swiftSettings: rules),
   ],
