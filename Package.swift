@@ -149,6 +149,7 @@ let package = Package(
       name: "DevmemctlTests",
       dependencies: [
         "CTestSupport", "devmemctl", "Devmem", "DevmemNIC", "DevmemSystem", "DevmemTestSupport",
+        "DevmemURing",
       ],
       swiftSettings: rules),
     .testTarget(

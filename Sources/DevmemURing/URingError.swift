@@ -221,7 +221,7 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
   static func sharing(_ errno: Errno) -> URingError {
     let operation = "sharing an instance of zero-copy receive"
     switch errno {
-    case .EUCLEAN:
+    case .EUCLEAN, .EBADF:
       return URingError(
         .shareDamaged, operation, underlying: errno,
         remedy: "Somebody else writes to its memory: share it with programs alone that do as this"

@@ -91,6 +91,10 @@ package final class ZeroCopyInstance {
   package private(set) var growthError: (any Error)?
   private var firedEvents: Set<UInt32> = []
 
+  /// Whether the kernel has named a buffer that it did not have: what lies in any of them may be
+  /// other bytes by now, for whichever connection they came.
+  private(set) var isDamaged = false
+
   private var connections: [UInt64: ZeroCopyConnection] = [:]
   private var lastNumber: UInt64 = 0
   /// Connections whose receiver has ended on another thread.
@@ -474,7 +478,7 @@ package final class ZeroCopyInstance {
   private func keep(_ arrival: ZeroCopyConnection.Arrival, for owner: ZeroCopyConnection) {
     let area = Int(arrival.offset >> 48)
     guard area < areas.count, areas[area].wait(for: arrival.offset) else {
-      return owner.failure = .fillingHeld
+      return isDamaged = true
     }
     owner.appendPending(arrival)
     pendingCount += 1
@@ -514,10 +518,13 @@ package final class ZeroCopyInstance {
     )
   }
 
-  /// Takes the buffer out that a completion names. Nil where the kernel did not have it.
+  /// Takes the buffer out that a completion names. Nil where the kernel did not have it, which ends
+  /// everything.
   func take(_ offset: UInt64) -> Netmem? {
     let area = Int(offset >> 48)
-    return area < areas.count ? areas[area].take(offset) : nil
+    if !isDamaged, area < areas.count, let netmem = areas[area].take(offset) { return netmem }
+    isDamaged = true
+    return nil
   }
 
   /// Where an offset lies in its buffer.

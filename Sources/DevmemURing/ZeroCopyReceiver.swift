@@ -143,6 +143,10 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
     var hasAsked = false
     while true {
       takeArrivals(into: &packet)
+      if instance.isDamaged {
+        packet.removeAll()
+        throw .fillingHeld
+      }
       if packet.fragmentCount > 0 {
         connection.statistics.packets += 1
         return .packet
@@ -193,10 +197,7 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
     while packet.fragmentCount < fragmentLimit,
       let arrival = instance.nextArrival(for: connection)
     {
-      guard let netmem = instance.take(arrival.offset) else {
-        connection.failure = .fillingHeld
-        return
-      }
+      guard let netmem = instance.take(arrival.offset) else { return }
       connection.statistics.fragments += 1
       connection.statistics.byteCount += arrival.byteCount
       packet.append(

@@ -81,7 +81,8 @@ import Testing
     }
   }
 
-  @Test("junk ends a stream by an error or not at all, and no false byte is taken for a right one",
+  @Test(
+    "junk ends a stream by an error or not at all, and no false byte is taken for a right one",
     arguments: Junk.allCases)
   func junk(_ junk: Junk) throws {
     let memory = try DMABuf.udmabuf(byteCount: 32 * 4096)
