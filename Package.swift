@@ -106,6 +106,10 @@ let package = Package(
     .executableTarget(
       name: "DevmemCardOwner", dependencies: ["CTestSupport", "Devmem", "DevmemNIC"],
       path: "Tests/DevmemCardOwner", swiftSettings: rules),
+    // The library's side of make bench-wires.
+    .executableTarget(
+      name: "WireBench", dependencies: ["Devmem", "DevmemNet", "DevmemSystem", "DevmemURing"],
+      path: "Benchmarks/Wires/Ours", swiftSettings: rules),
     // A second process on an instance of zero-copy receive, for the device tier to kill.
     .executableTarget(
       name: "ZeroCopyPeer", dependencies: ["Devmem", "DevmemNet", "DevmemSystem", "DevmemURing"],

@@ -13,9 +13,9 @@ internal import Synchronization
 /// 's descriptor is watched meanwhile. Where too many buffers are held it looks again every
 /// millisecond: they may come back on any thread and, to memory that is shared, in any process.
 ///
-/// *Cancellation loses nothing.* A task that is cancelled while it waits gets a
-/// `CancellationError`; a packet that was received is handed over, cancelled or not. Whoever iterates
-/// next goes on with the next byte.
+/// *Cancellation loses nothing.* A task that is cancelled gets a `CancellationError` instead of the
+/// next packet; one that was received is handed over, cancelled or not. Whoever iterates next goes
+/// on with the next byte.
 package actor PacketStream<Receiver: PacketReceiver & ~Copyable>: SingleThreadActor {
   /// The thread.
   package nonisolated let executor: SingleThreadExecutor
@@ -52,6 +52,7 @@ package actor PacketStream<Receiver: PacketReceiver & ~Copyable>: SingleThreadAc
   /// - Throws: what the receiver throws, `CancellationError`.
   package func next() async throws -> ReceivedPacket? {
     while true {
+      try Task.checkCancellation()
       var packet = receiver!.makePacket()
       switch try receiver!.receive(into: &packet) {
       case .packet: return ReceivedPacket(packet)

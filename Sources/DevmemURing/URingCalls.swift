@@ -58,6 +58,12 @@ func uring_registerMemory(
   }
 }
 
+func uring_sendsMessages(
+  _ ring: OpaquePointer, _ registered: UnsafeRawPointer
+) throws(Errno) -> Bool {
+  try perform(.uringEnter) { unsafe curing_ring_sends_messages(ring, registered) } != 0
+}
+
 func uring_registerBuffers(
   _ ring: OpaquePointer, _ memory: UnsafeMutableRawPointer, entryCount: Int, group: UInt16
 ) throws(Errno) {

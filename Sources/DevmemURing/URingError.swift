@@ -197,7 +197,7 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
     switch errno {
     case .ECONNRESET, .EPIPE, .ETIMEDOUT, .EHOSTUNREACH, .ENETUNREACH, .ENETDOWN, .ECONNREFUSED:
       return URingError(.connectionLost, operation, underlying: errno)
-    case .ENOTCONN, .ENOTSOCK:
+    case .ENOTCONN, .ENOTSOCK, .EPROTONOSUPPORT:
       return URingError(
         .notASocket, operation, underlying: errno, remedy: "Give it a connected TCP socket.")
     case .EFAULT:

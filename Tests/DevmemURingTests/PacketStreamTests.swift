@@ -164,18 +164,17 @@ struct PacketStreamTests {
     let (stream, client) = try await Self.connect(on: executor, watch: watch, iovCount: 16)
     let sender = unsafe RandomSender(client, byteCount: byteCount, seed: 23) { _ in }
     let received = Received()
-    var held: [HeldFragment] = []
-    let more = Mutex<[HeldFragment]>([])
+    let held = Mutex<[HeldFragment]>([])
     // Somebody else ends them, when the stream stands still.
     let other = Task {
       while !Task.isCancelled {
-        more.withLock { $0.removeAll() }
+        held.withLock { $0.removeAll() }
         try await Task.sleep(for: .milliseconds(1))
       }
     }
     for try await packet in stream.packets {
-      held = try received.take(packet)
-      more.withLock { $0 += held }
+      let fragments = try received.take(packet)
+      held.withLock { $0 += fragments }
     }
     other.cancel()
     sender.wait()

@@ -86,6 +86,29 @@ int curing_ring_send(
   struct curing_ring *ring, int socket, const void *address, size_t byte_count, int piece,
   int is_followed, uint64_t user_data);
 
+/// Messages that lie in several places, to be sent by one request each: at most `count` in all, of
+/// at most `count` places in all. NULL without memory.
+struct curing_messages;
+struct curing_messages *curing_messages_open(uint32_t count);
+void curing_messages_close(struct curing_messages *messages);
+
+/// Forgets what was added. Not before what was prepared is submitted.
+void curing_messages_clear(struct curing_messages *messages);
+
+/// Adds a place to the message that curing_ring_send_message sends next.
+void curing_messages_add(
+  struct curing_messages *messages, const void *address, size_t byte_count);
+
+/// As curing_ring_send without a copy, of all places that were added since the last one, which lie
+/// in the registered piece (IORING_OP_SENDMSG_ZC out of registered memory).
+int curing_ring_send_message(
+  struct curing_ring *ring, int socket, struct curing_messages *messages, int piece,
+  int is_followed, uint64_t user_data);
+
+/// Whether the kernel sends such messages (Linux 6.15): 1 or 0. Asked by one of a byte at
+/// `registered`, in the first piece, to no socket. Nothing may be under way.
+int curing_ring_sends_messages(struct curing_ring *ring, const void *registered);
+
 /// Bytes of memory for so many buffers to pick from.
 size_t curing_buffers_byte_count(uint32_t entries);
 

@@ -99,9 +99,8 @@ import Testing
     let page = try String(
       contentsOf: URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("../../../docs/io-uring.md"), encoding: .utf8)
-    for line in found {
-      #expect(page.contains(line + "\n"), "docs/io-uring.md has no line: \(line)")
-    }
+    let missing = found.filter { !page.contains($0 + "\n") }
+    #expect(missing.isEmpty, "docs/io-uring.md does not say so")
     #expect(found.count >= 18)
   }
 
@@ -168,7 +167,7 @@ import Testing
       let file = try MemoryFile(name: "holes", byteCount: 64 * 4096)
       try file.addSeals()
       let scattered = try DMABuf.udmabuf(
-        scattering: (0..<33).map { .init(of: file, offset: $0 % 32 * 8192, byteCount: 4096) })
+        scattering: (0..<32).map { .init(of: file, offset: $0 * 8192, byteCount: 4096) })
       try register(scattered, byteCount: 16384)
     })
     do {
