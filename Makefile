@@ -70,7 +70,7 @@ test-tsan: ## storms, allocator and pool under ThreadSanitizer
 	@scripts/test-tsan.sh
 
 .PHONY: soak
-soak: ## random operations of everything against a holder map, MINUTES=10; then a million false messages of each kind
+soak: ## random operations of everything against a holder map, MINUTES=10; then a million false messages of each kind, and memory that runs out as often
 	@MINUTES=$(MINUTES) scripts/soak.sh
 
 .PHONY: test-device

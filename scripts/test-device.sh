@@ -99,7 +99,8 @@ make_odd_places() {
 loaded_often() {
   local runtime
   runtime="$(ldd "$binary" | sed -n 's|.* => \(/.*\)/libswiftCore\.so .*|\1|p')"
-  printf '%s\n' "$binary" "$(dirname "$binary")/devmemctl" "$PWD/.build/release/devmemctl"
+  printf '%s\n' "$binary" "$(dirname "$binary")/devmemctl" "$(dirname "$binary")/ZeroCopyPeer" \
+    "$PWD/.build/release/devmemctl"
   ldd "$binary" | sed -n "s|.* => \\($runtime/[^ ]*\\) .*|\\1|p"
 }
 
@@ -113,7 +114,8 @@ else
   make_odd_places
   near=()
   while read -r file; do near+=(--near "$file"); done < <(loaded_often)
-  (cd "$odd/checkout" && TMPDIR="$odd/tmp" DEVMEM_CACHE="$odd/cache" scripts/vm-run.sh --timeout 2400 \
+  (cd "$odd/checkout" && TMPDIR="$odd/tmp" DEVMEM_CACHE="$odd/cache" scripts/vm-run.sh \
+    --timeout "${DEVICE_TESTS_TIMEOUT:-2400}" \
     --hugepages "$huge_pages" --rw "$odd/results" "${near[@]}" -- "${job[@]}") || status=$?
   find "$odd/results" -mindepth 1 -maxdepth 1 -exec mv -t "$results" {} +
   # Whether /dev/kvm works is asked once.

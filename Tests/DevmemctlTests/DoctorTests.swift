@@ -303,7 +303,7 @@ struct DoctorTests {
   func table() {
     let lines = DoctorReport(machine.probe).table(for: Terminal(descriptor: -1))
       .split(separator: "\n")
-    #expect(lines.count == 15)
+    #expect(lines.count == 19)
     #expect(!lines.contains { $0.contains("\u{1B}") })
     let width = DoctorReport(machine.probe).results.map(\.name.count).max() ?? 0
     for line in lines.dropLast() {
