@@ -70,7 +70,7 @@ test-tsan: ## storms, allocator and pool under ThreadSanitizer
 	@scripts/test-tsan.sh
 
 .PHONY: soak
-soak: ## random operations of everything against a holder map, MINUTES=10; then a million false messages of each kind
+soak: ## random operations of everything against a holder map, MINUTES=10; then a million false messages of each kind, and memory that runs out as often
 	@MINUTES=$(MINUTES) scripts/soak.sh
 
 .PHONY: test-device
@@ -81,7 +81,7 @@ test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there i
 test-environments: ## the tool and the examples without privileges, memory, files, /proc, …; ARGS=--vm for the virtual machine
 	@scripts/test-environments.sh $(ARGS)
 
-.PHONY: demo demo-gpu doctor bench bench-latency bench-peers bench-layouts bench-kernel
+.PHONY: demo demo-gpu doctor bench bench-latency bench-peers bench-wires bench-layouts bench-kernel
 demo: ## run the main job; ARGS="--json --bytes 256M" passes arguments
 	@scripts/devmemctl.sh demo $(ARGS)
 demo-gpu: ## receive into memory that a Vulkan device reads, in a virtual machine; ARGS="--bytes 256M --memory vulkan"
@@ -94,6 +94,8 @@ bench-latency: ## tails of the allocation latency while another thread returns
 	@scripts/bench.sh latency $(ARGS)
 bench-peers: ## measure beside DPDK, jemalloc, mimalloc, glibc; ARGS="--json --instructions"
 	@scripts/bench-peers.sh $(ARGS)
+bench-wires: ## measure io_uring beside the same loops in C on liburing; ARGS="--json --instructions"
+	@scripts/bench-wires.sh $(ARGS)
 bench-layouts: ## measure five layouts of host and device records; ARGS="--json --svg FILE"
 	@scripts/bench-layouts.sh $(ARGS)
 bench-kernel: ## count instructions beside the kernel's page pool benchmark; ARGS=--json

@@ -114,6 +114,14 @@ let package = Package(
     .executableTarget(
       name: "DevmemCardOwner", dependencies: ["CTestSupport", "Devmem", "DevmemNIC"],
       path: "Tests/DevmemCardOwner", swiftSettings: rules),
+    // The library's side of make bench-wires.
+    .executableTarget(
+      name: "WireBench", dependencies: ["Devmem", "DevmemNet", "DevmemSystem", "DevmemURing"],
+      path: "Benchmarks/Wires/Ours", swiftSettings: rules),
+    // A second process on an instance of zero-copy receive, for the device tier to kill.
+    .executableTarget(
+      name: "ZeroCopyPeer", dependencies: ["Devmem", "DevmemNet", "DevmemSystem", "DevmemURing"],
+      path: "Tests/ZeroCopyPeer", swiftSettings: rules),
     .testTarget(
       name: "DevmemSystemTests",
       dependencies: ["CSystemShims", "CTestSupport", "DevmemSystem", "DevmemTestSupport"],
@@ -153,14 +161,15 @@ let package = Package(
       name: "DevmemctlTests",
       dependencies: [
         "CTestSupport", "devmemctl", "Devmem", "DevmemNIC", "DevmemSystem", "DevmemTestSupport",
+        "DevmemURing",
       ],
       swiftSettings: rules),
     .testTarget(
       name: "DevmemDeviceTests",
       dependencies: [
         "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing",
-        "DevmemVulkan", "DevmemXDP", "DevmemTestSupport", "DevmemCardOwner", "devmemctl",
-        "CTestSupport",
+        "DevmemVulkan", "DevmemXDP", "DevmemTestSupport", "DevmemCardOwner", "ZeroCopyPeer",
+        "devmemctl", "CTestSupport",
       ],
       swiftSettings: rules),
   ],

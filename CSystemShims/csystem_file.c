@@ -101,6 +101,11 @@ int csystem_file_lock(int fd, uint64_t offset) {
   return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
 }
 
+int csystem_file_await_lock(int fd, uint64_t offset, int is_shared) {
+  struct flock lock = one_byte(is_shared ? F_RDLCK : F_WRLCK, offset);
+  return fcntl(fd, F_OFD_SETLKW, &lock) < 0 ? -errno : 0;
+}
+
 int csystem_file_unlock(int fd, uint64_t offset) {
   struct flock lock = one_byte(F_UNLCK, offset);
   return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;

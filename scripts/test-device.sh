@@ -7,7 +7,7 @@
 #
 # The tests of devmem TCP load the module devmemsim, which no machine but a virtual one should have to
 # bear. Who wants it here builds it for the kernel that runs here and says where it is and where
-# ncdevmem: DEVMEMSIM_MODULE=FILE NCDEVMEM=FILE.
+# ncdevmem and iou-zcrx: DEVMEMSIM_MODULE=FILE NCDEVMEM=FILE DEVMEM_IOU_ZCRX=FILE.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -15,6 +15,8 @@ cd "$(repo_root)"
 
 # Huge pages that the tests take at once, of 2 MiB.
 huge_pages=320
+
+has_nic_tests() { [ -f "${DEVMEMSIM_MODULE:-}" ] && [ -x "${NCDEVMEM:-}" ] && [ -x "${DEVMEM_IOU_ZCRX:-}" ]; }
 
 lacking_here() {
   [ -c /dev/udmabuf ] || echo "/dev/udmabuf"
@@ -26,8 +28,7 @@ lacking_here() {
   [ "$free" -ge "$huge_pages" ] ||
     echo "$huge_pages free huge pages (sysctl vm.nr_hugepages=$huge_pages)"
   root_prefix >/dev/null || echo "root"
-  [ -f "${DEVMEMSIM_MODULE:-}" ] && [ -x "${NCDEVMEM:-}" ] ||
-    echo "leave to load a test module (DEVMEMSIM_MODULE, NCDEVMEM)"
+  has_nic_tests || echo "leave to load a test module (DEVMEMSIM_MODULE, NCDEVMEM, DEVMEM_IOU_ZCRX)"
 }
 
 results="$PWD/.build/test-results"
@@ -46,9 +47,9 @@ case "$place" in
 esac
 
 scripts/install-deps.sh nic vulkan
-if [ "$place" = host ] && { [ -z "${DEVMEMSIM_MODULE:-}" ] || [ -z "${NCDEVMEM:-}" ]; }; then
-  die "the tests load a kernel module: say which with DEVMEMSIM_MODULE and NCDEVMEM (see $0)," \
-    "or use the virtual machine: DEVICE_TESTS=vm"
+if [ "$place" = host ] && ! has_nic_tests; then
+  die "the tests load a kernel module and run the kernel's own clients: say which with DEVMEMSIM_MODULE, NCDEVMEM" \
+    "and DEVMEM_IOU_ZCRX (see $0), or use the virtual machine: DEVICE_TESTS=vm"
 fi
 if [ "$place" = vm ]; then
   groups=(vm)
@@ -60,6 +61,7 @@ if [ "$place" = vm ]; then
   # Into the cache itself, which the machine sees at another place.
   scripts/vm-kernel.sh >/dev/null
   scripts/vm-tools.sh >/dev/null
+  DEVMEM_IOU_ZCRX="$(Tests/KernelModules/build.sh iou-zcrx)"
 fi
 # Of a machine with a GPU: VK_DRIVER_FILES=/usr/share/vulkan/icd.d/NAME.json.
 vulkan_driver="${VK_DRIVER_FILES:-$(scripts/vm-mesa.sh)}"
@@ -73,8 +75,9 @@ odd="$PWD/.build/a place with ümlauts"
 into="$results"
 [ "$place" = host ] || into="$odd/results"
 job=(env "PATH=$PATH:/usr/sbin:/sbin" "DEVMEMSIM_MODULE=$DEVMEMSIM_MODULE" "NCDEVMEM=$NCDEVMEM"
+  "DEVMEM_IOU_ZCRX=$DEVMEM_IOU_ZCRX"
   "VK_DRIVER_FILES=$vulkan_driver" MESA_SHADER_CACHE_DISABLE=true
-  "DEVMEM_FENCE_COUNT=${DEVMEM_FENCE_COUNT:-20000}"
+  "DEVMEM_FENCE_COUNT=${DEVMEM_FENCE_COUNT:-20000}" "DEVMEM_EXHAUSTION_COUNT=${DEVMEM_EXHAUSTION_COUNT:-2000}"
   "DEVMEM_FORCED_CALLS=$into/device.forced" "DEVICE_TESTS_FILTER=${DEVICE_TESTS_FILTER:-}"
   scripts/lib/watch-kernel.sh "$into/device.kernel"
   scripts/lib/device-tier.sh "$into"
@@ -99,7 +102,8 @@ make_odd_places() {
 loaded_often() {
   local runtime
   runtime="$(ldd "$binary" | sed -n 's|.* => \(/.*\)/libswiftCore\.so .*|\1|p')"
-  printf '%s\n' "$binary" "$(dirname "$binary")/devmemctl" "$PWD/.build/release/devmemctl"
+  printf '%s\n' "$binary" "$(dirname "$binary")/devmemctl" "$(dirname "$binary")/ZeroCopyPeer" \
+    "$PWD/.build/release/devmemctl"
   ldd "$binary" | sed -n "s|.* => \\($runtime/[^ ]*\\) .*|\\1|p"
 }
 
@@ -113,7 +117,8 @@ else
   make_odd_places
   near=()
   while read -r file; do near+=(--near "$file"); done < <(loaded_often)
-  (cd "$odd/checkout" && TMPDIR="$odd/tmp" DEVMEM_CACHE="$odd/cache" scripts/vm-run.sh --timeout 2400 \
+  (cd "$odd/checkout" && TMPDIR="$odd/tmp" DEVMEM_CACHE="$odd/cache" scripts/vm-run.sh \
+    --timeout "${DEVICE_TESTS_TIMEOUT:-2400}" \
     --hugepages "$huge_pages" --rw "$odd/results" "${near[@]}" -- "${job[@]}") || status=$?
   find "$odd/results" -mindepth 1 -maxdepth 1 -exec mv -t "$results" {} +
   # Whether /dev/kvm works is asked once.

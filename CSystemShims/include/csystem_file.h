@@ -53,8 +53,10 @@ int csystem_file_remove(const char *path);
 /// to the open file, not to the process: two that open the file keep each other out also within
 /// one process, and the kernel unlocks when the last descriptor closes, however the process ends. A
 /// forked child shares it. `lock` does not wait: -EAGAIN if another open file has it. `is_locked`
-/// is 1 if another open file has it. Minimum kernel: 3.15.
+/// is 1 if another open file has it. `await_lock` waits until nobody else has it, with `is_shared`
+/// until nobody else has it for itself alone. Minimum kernel: 3.15.
 int csystem_file_lock(int fd, uint64_t offset);
+int csystem_file_await_lock(int fd, uint64_t offset, int is_shared);
 int csystem_file_unlock(int fd, uint64_t offset);
 int csystem_file_is_locked(int fd, uint64_t offset);
 

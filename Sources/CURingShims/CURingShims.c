@@ -12,7 +12,10 @@ const uint32_t CURING_COMPLETION_MORE = IORING_CQE_F_MORE;
 const uint32_t CURING_COMPLETION_NOTIFICATION = IORING_CQE_F_NOTIF;
 
 // Of include/uapi/linux/io_uring.h; liburing 2.3 does not have them.
-enum { SEND_ZC_REPORT_USAGE = 1 << 3 };  // IORING_SEND_ZC_REPORT_USAGE
+enum {
+  SEND_FIXED_BUFFER = 1 << 2,     // IORING_RECVSEND_FIXED_BUF
+  SEND_ZC_REPORT_USAGE = 1 << 3,  // IORING_SEND_ZC_REPORT_USAGE
+};
 const uint32_t CURING_NOTIFICATION_COPIED = 1u << 31;  // IORING_NOTIF_USAGE_ZC_COPIED
 
 // The buffer's number in a completion's flags: Swift takes the upper half.
@@ -116,6 +119,82 @@ int curing_ring_send(
   if (is_followed) entry->flags |= IOSQE_IO_LINK;
   io_uring_sqe_set_data64(entry, user_data);
   return 0;
+}
+
+struct curing_messages {
+  uint32_t message_count;
+  uint32_t begun;
+  uint32_t vector_count;
+  struct msghdr *headers;
+  struct iovec *vectors;
+};
+
+struct curing_messages *curing_messages_open(uint32_t count) {
+  size_t bytes = sizeof(struct curing_messages);
+  bytes += count * (sizeof(struct msghdr) + sizeof(struct iovec));
+  struct curing_messages *messages = calloc(1, bytes);
+  if (!messages) return NULL;
+  messages->headers = (struct msghdr *)(messages + 1);
+  messages->vectors = (struct iovec *)(messages->headers + count);
+  return messages;
+}
+
+void curing_messages_close(struct curing_messages *messages) { free(messages); }
+
+void curing_messages_clear(struct curing_messages *messages) {
+  messages->message_count = messages->begun = messages->vector_count = 0;
+}
+
+void curing_messages_add(
+  struct curing_messages *messages, const void *address, size_t byte_count) {
+  messages->vectors[messages->vector_count++] =
+    (struct iovec){.iov_base = (void *)address, .iov_len = byte_count};
+}
+
+static void prepare_message(
+  struct io_uring_sqe *entry, int socket, struct msghdr *header, int piece) {
+  io_uring_prep_sendmsg_zc(entry, socket, header, MSG_NOSIGNAL | MSG_WAITALL);
+  entry->ioprio |= SEND_FIXED_BUFFER | SEND_ZC_REPORT_USAGE;
+  entry->buf_index = (uint16_t)piece;
+}
+
+int curing_ring_send_message(
+  struct curing_ring *ring, int socket, struct curing_messages *messages, int piece,
+  int is_followed, uint64_t user_data) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(&ring->uring);
+  if (!entry) return -EBUSY;
+  struct msghdr *header = &messages->headers[messages->message_count++];
+  *header = (struct msghdr){
+    .msg_iov = messages->vectors + messages->begun,
+    .msg_iovlen = messages->vector_count - messages->begun,
+  };
+  messages->begun = messages->vector_count;
+  prepare_message(entry, socket, header, piece);
+  if (is_followed) entry->flags |= IOSQE_IO_LINK;
+  io_uring_sqe_set_data64(entry, user_data);
+  return 0;
+}
+
+int curing_ring_sends_messages(struct curing_ring *ring, const void *registered) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(&ring->uring);
+  if (!entry) return -EBUSY;
+  struct iovec vector = {.iov_base = (void *)registered, .iov_len = 1};
+  struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
+  // What the kernel does not know it refuses before it looks for the socket.
+  prepare_message(entry, -1, &header, 0);
+  int result = 0, is_known = 0;
+  for (int is_done = 0; !is_done && result >= 0;) {
+    result = io_uring_submit_and_wait(&ring->uring, 1);
+    struct curing_completion completion;
+    while (curing_ring_next(ring, &completion)) {
+      if (!(completion.flags & CURING_COMPLETION_NOTIFICATION)) {
+        is_known = completion.result != -EINVAL;
+      }
+      if (!(completion.flags & CURING_COMPLETION_MORE)) is_done = 1;
+    }
+    if (result == -EINTR) result = 0;
+  }
+  return result < 0 ? result : is_known;
 }
 
 size_t curing_buffers_byte_count(uint32_t entries) {

@@ -17,6 +17,7 @@ enum {
   QUERY_ZCRX = 1,           // IO_URING_QUERY_ZCRX
   REGION_OF_USER = 1,       // IORING_MEM_REGION_TYPE_USER
   CONTROL_FLUSH_RQ = 0,     // ZCRX_CTRL_FLUSH_RQ
+  CONTROL_EXPORT = 1,       // ZCRX_CTRL_EXPORT
   CONTROL_ARM_EVENT = 2,    // ZCRX_CTRL_ARM_EVENT
   CONTROL_ADD_AREA = 3,     // ZCRX_CTRL_ADD_AREA
   AREA_DMABUF = 1,          // IORING_ZCRX_AREA_DMABUF
@@ -25,6 +26,7 @@ enum {
   OP_RECV_ZC = 58,          // IORING_OP_RECV_ZC
 };
 
+const uint64_t CURING_ZEROCOPY_IMPORT = 1;          // ZCRX_REG_IMPORT
 const uint64_t CURING_ZEROCOPY_NODEV = 2;           // ZCRX_REG_NODEV
 const uint32_t CURING_ZEROCOPY_BUFFER_SIZE = 1;     // ZCRX_FEATURE_RX_PAGE_SIZE
 const uint32_t CURING_ZEROCOPY_EVENTS = 2;          // ZCRX_FEATURE_EVENT
@@ -170,6 +172,16 @@ static struct area_registration describe_area(const struct curing_zerocopy_memor
   };
 }
 
+static void place(
+  struct curing_zerocopy *zerocopy, const struct registration *registration, char *base,
+  size_t refill_byte_count, int counts) {
+  zerocopy->head = (uint32_t *)(base + registration->offsets.head);
+  zerocopy->tail = (uint32_t *)(base + registration->offsets.tail);
+  zerocopy->entries = base + registration->offsets.rqes;
+  zerocopy->stats = counts ? (uint64_t *)(base + refill_byte_count - STATS_BYTE_COUNT) : NULL;
+  zerocopy->identifier = registration->zcrx_id;
+}
+
 int curing_zerocopy_register(
   struct curing_ring *ring, const struct curing_zerocopy_request *request,
   struct curing_zerocopy *zerocopy) {
@@ -198,16 +210,10 @@ int curing_zerocopy_register(
   };
   int result = call_register(ring->uring.ring_fd, REGISTER_ZCRX_IFQ, &registration, 1);
   if (result < 0) return result;
-  char *base = request->refill;
-  *zerocopy = (struct curing_zerocopy){
-    .head = (uint32_t *)(base + registration.offsets.head),
-    .tail = (uint32_t *)(base + registration.offsets.tail),
-    .entries = base + registration.offsets.rqes,
-    .stats = request->wants_events ? (uint64_t *)(base + stats) : NULL,
-    .mask = registration.rq_entries - 1,
-    .identifier = registration.zcrx_id,
-    .area_token = area.rq_area_token,
-  };
+  zerocopy->mask = registration.rq_entries - 1;
+  zerocopy->area_token = area.rq_area_token;
+  place(
+    zerocopy, &registration, request->refill, request->refill_byte_count, request->wants_events);
   return 0;
 }
 
@@ -231,6 +237,32 @@ int curing_zerocopy_add_area(
   return result;
 }
 
+int curing_zerocopy_export(struct curing_ring *ring, const struct curing_zerocopy *zerocopy) {
+  struct control control = {
+    .zcrx_id = zerocopy->identifier,
+    .op = CONTROL_EXPORT,
+  };
+  int result = call_register(ring->uring.ring_fd, REGISTER_ZCRX_CTRL, &control, 0);
+  // zcrx_fd, in the lower half.
+  return result < 0 ? result : (int)(uint32_t)control.arguments[0];
+}
+
+int curing_zerocopy_import(
+  struct curing_ring *ring, int exported, void *refill, size_t refill_byte_count, int counts,
+  struct curing_zerocopy *zerocopy) {
+  struct registration registration = {
+    .if_idx = (uint32_t)exported,
+    .flags = (uint32_t)CURING_ZEROCOPY_IMPORT,
+  };
+  int result = call_register(ring->uring.ring_fd, REGISTER_ZCRX_IFQ, &registration, 1);
+  if (result < 0) return result;
+  size_t end =
+    registration.offsets.rqes + (zerocopy->mask + (size_t)1) * sizeof(struct refill_entry);
+  if (end > refill_byte_count) return -EUCLEAN;
+  place(zerocopy, &registration, refill, refill_byte_count, counts);
+  return 0;
+}
+
 // The number stands in the lower half of the argument, the upper one is reserved: little-endian, as
 // are all processors that this runs on.
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "event_type of struct zcrx_ctrl");
@@ -240,11 +272,20 @@ int curing_zerocopy_arm_event(
   return call_control(ring, zerocopy, CONTROL_ARM_EVENT, event);
 }
 
+uint32_t curing_zerocopy_tail(const struct curing_zerocopy *zerocopy) {
+  return __atomic_load_n(zerocopy->tail, __ATOMIC_ACQUIRE);
+}
+
+uint32_t curing_zerocopy_unflushed(const struct curing_zerocopy *zerocopy) {
+  return curing_zerocopy_tail(zerocopy) - __atomic_load_n(zerocopy->head, __ATOMIC_ACQUIRE);
+}
+
 int curing_zerocopy_push(
-  const struct curing_zerocopy *zerocopy, uint64_t token, uint64_t offset, uint32_t byte_count) {
-  uint32_t tail = *zerocopy->tail;
-  uint32_t head = __atomic_load_n(zerocopy->head, __ATOMIC_ACQUIRE);
-  if (tail - head > zerocopy->mask) return -EBUSY;
+  const struct curing_zerocopy *zerocopy, uint32_t tail, uint64_t token, uint64_t offset,
+  uint32_t byte_count) {
+  uint32_t count = tail - __atomic_load_n(zerocopy->head, __ATOMIC_ACQUIRE);
+  if (curing_zerocopy_tail(zerocopy) != tail || count > zerocopy->mask + 1) return -EUCLEAN;
+  if (count > zerocopy->mask) return -EBUSY;
   struct refill_entry *entry = (struct refill_entry *)zerocopy->entries + (tail & zerocopy->mask);
   *entry = (struct refill_entry){
     .off = offset | token,

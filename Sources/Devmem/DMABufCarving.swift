@@ -23,6 +23,7 @@ public final class DMABufCarving: Sendable {
   public let unusableByteCount: Int
   let allocator: IOVAllocator
   private let starts: IOVStarts
+  private let addressing: Addressing
   private let claim: MemoryClaim
 
   /// What the device addresses of a carving's IOVs are.
@@ -46,15 +47,34 @@ public final class DMABufCarving: Sendable {
   ///   or bound already, `.invalidIOVByteCount` for an IOV size that cannot be, `.cannotCarve` when
   ///   no run is long enough for one IOV, `.outOfMemory` for more IOVs than there is memory for.
   ///   The buffer is as it was then.
-  public init(
+  public convenience init(
     _ buffer: DMABuf, iovByteCount: Int = 4096, addressing: Addressing = .automatic
+  ) throws(DevmemError) {
+    try self.init(buffer, iovByteCount, addressing, beside: nil)
+  }
+
+  /// Carves the buffer of another carving once more, with records of its own.
+  ///
+  /// The claims on the memory end independently. Only for who sees to it that no byte is handed out
+  /// by both at the same time.
+  package convenience init(beside other: DMABufCarving) throws(DevmemError) {
+    try self.init(other.buffer, other.iovByteCount, other.addressing, beside: other)
+  }
+
+  private init(
+    _ buffer: DMABuf, _ iovByteCount: Int, _ addressing: Addressing, beside other: DMABufCarving?
   ) throws(DevmemError) {
     let operation = "bind a dma-buf of \(buffer.byteCount) bytes in IOVs of \(iovByteCount)"
     guard (4096...2 << 20).contains(iovByteCount), iovByteCount & (iovByteCount - 1) == 0 else {
       throw DevmemError(
         .invalidIOVByteCount, operation, remedy: "Use a power of two from 4096 to 2097152.")
     }
-    claim = try MemoryRegistry.claim(for: buffer)
+    if let other {
+      claim = try MemoryRegistry.claim(for: buffer, beside: other.claim)
+    } else {
+      claim = try MemoryRegistry.claim(for: buffer)
+    }
+    self.addressing = addressing
     let extents =
       switch addressing {
       case .automatic: try buffer.extents

@@ -15,10 +15,13 @@ internal import Synchronization
 package enum MemoryRegistry {
   private struct Entry {
     let number: UInt64
+    /// Claims of one group know of each other.
+    let group: UInt64
     let identity: FileIdentity
     let ranges: [FileIdentity: [Range<Int>]]
 
     func overlaps(_ other: Entry) -> Bool {
+      if group == other.group { return false }
       if identity == other.identity { return true }
       for (file, ours) in ranges {
         guard let theirs = other.ranges[file] else { continue }
@@ -47,25 +50,44 @@ package enum MemoryRegistry {
 
   /// Claims the memory of a buffer until the claim ends.
   ///
+  /// - Parameter other: a claim on the same bytes whose owner shares them with this one: neither
+  ///   hands out a byte that the other has out.
+  /// - Throws: ``DevmemError/Code/alreadyBound`` if any byte of it is claimed by somebody else.
+  package static func claim(
+    for buffer: DMABuf, beside other: borrowing MemoryClaim
+  ) throws(DevmemError) -> MemoryClaim {
+    try claim(buffer, group: other.group)
+  }
+
+  /// Claims the memory of a buffer until the claim ends.
+  ///
   /// - Throws: ``DevmemError/Code/alreadyBound`` if any byte of it is claimed.
   package static func claim(for buffer: DMABuf) throws(DevmemError) -> MemoryClaim {
+    try claim(buffer, group: nil)
+  }
+
+  private static func claim(
+    _ buffer: DMABuf, group: UInt64?
+  ) throws(DevmemError) -> MemoryClaim {
     let ownRanges = positions(of: buffer.memoryRanges)
-    let number: UInt64? = state.withLock { state in
+    let claimed: Entry? = state.withLock { state in
       let ranges =
         ownRanges.isEmpty ? state.beneath[buffer.identity]?.ranges ?? [:] : ownRanges
-      let entry = Entry(number: state.nextNumber, identity: buffer.identity, ranges: ranges)
+      let entry = Entry(
+        number: state.nextNumber, group: group ?? state.nextNumber, identity: buffer.identity,
+        ranges: ranges)
       if state.entries.contains(where: entry.overlaps) { return nil }
       state.nextNumber += 1
       state.entries.append(entry)
-      return entry.number
+      return entry
     }
-    guard let number else {
+    guard let claimed else {
       throw DevmemError(
         .alreadyBound, "binding the dma-buf with inode \(buffer.inode)",
         remedy: "Its memory is bound already, and two bindings would hand out the same bytes:"
           + " share the binding, or end it first.")
     }
-    return MemoryClaim(number: number)
+    return MemoryClaim(number: claimed.number, group: claimed.group)
   }
 
   private static func positions(
@@ -105,9 +127,11 @@ package enum MemoryRegistry {
 /// The right to hand out a buffer's bytes; ends with the value.
 package struct MemoryClaim: ~Copyable, Sendable {
   private let number: UInt64
+  fileprivate let group: UInt64
 
-  fileprivate init(number: UInt64) {
+  fileprivate init(number: UInt64, group: UInt64) {
     self.number = number
+    self.group = group
   }
 
   deinit {

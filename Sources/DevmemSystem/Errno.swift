@@ -57,6 +57,8 @@ extension Errno {
   package static let EFAULT = Errno(rawValue: Glibc.EFAULT)
   /// Device or resource busy.
   package static let EBUSY = Errno(rawValue: Glibc.EBUSY)
+  /// Structure needs cleaning: what lies in memory is not what was left there.
+  package static let EUCLEAN = Errno(rawValue: Glibc.EUCLEAN)
   /// File exists.
   package static let EEXIST = Errno(rawValue: Glibc.EEXIST)
   /// No such device.

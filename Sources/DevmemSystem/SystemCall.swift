@@ -6,6 +6,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   // Files
   case open, close, duplicate, identity, byteCount, read, readAt, directory
   case makeFolder, createFile, replaceFile, removeFile, lockByte, unlockByte, isByteLocked
+  case awaitByte
   // Memory files
   case memoryFileCreate, memoryFileResize, memoryFileAddSeals, memoryFileSeals, memoryFilePageSize
   // Mappings
@@ -36,6 +37,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case uringOpen, uringEnter, uringCancel, uringRegisterBuffers, uringUnregisterBuffers
   case uringRegisterMemory
   case uringQuery, uringRegisterArea, uringAddArea, uringArmEvent, uringFlushRefill
+  case uringExport, uringImport
   // Vulkan
   case vulkanOpen, vulkanDescribe, vulkanDeviceOpen, vulkanImport, vulkanAllocate, vulkanExport
   case vulkanShader, vulkanJobBegin, vulkanJobWait

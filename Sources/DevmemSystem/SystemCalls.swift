@@ -130,6 +130,10 @@ func system_lockByte(_ number: Int32, _ offset: UInt64) throws(Errno) {
   try perform(.lockByte) { csystem_file_lock(number, offset) }
 }
 
+func system_awaitByte(_ number: Int32, _ offset: UInt64, isShared: Bool) throws(Errno) {
+  try perform(.awaitByte) { csystem_file_await_lock(number, offset, isShared ? 1 : 0) }
+}
+
 /// Never throws: the end of the descriptor unlocks as well.
 func system_unlockByte(_ number: Int32, _ offset: UInt64) {
   _ = try? perform(.unlockByte, .releases) { csystem_file_unlock(number, offset) }

@@ -100,6 +100,21 @@ package final class LockFile: Sendable {
     descriptor = try system_createFile(path, mode: 0o600)
   }
 
+  /// Opens a file once more that this process has open (/proc/self/fd): its locks are other ones
+  /// than those of whoever has the descriptor.
+  ///
+  /// - Throws: `ENOENT` without /proc, `EMFILE`.
+  package init(reopening other: borrowing OwnedFileDescriptor) throws(Errno) {
+    descriptor = try system_open("/proc/self/fd/\(other.rawValue)", writable: true)
+  }
+
+  /// Takes over an open file, with its locks.
+  package init(adopting descriptor: consuming OwnedFileDescriptor) { self.descriptor = descriptor }
+
+  /// The open file's number, to be sent to somebody who then has the same locks. Valid as long as
+  /// the object lives.
+  package var descriptorNumber: Int32 { descriptor.rawValue }
+
   /// Locks a byte, without waiting.
   ///
   /// - Parameter byte: below 2^63 - 1.
@@ -112,6 +127,13 @@ package final class LockFile: Sendable {
       guard error == .EAGAIN || error == .EACCES else { throw error }
       return false
     }
+  }
+
+  /// Locks a byte, waiting until nobody else has it.
+  ///
+  /// - Parameter isShared: whether others may have it at the same time in the same way.
+  package func await(_ byte: UInt64, isShared: Bool) throws(Errno) {
+    try system_awaitByte(descriptor.rawValue, byte, isShared: isShared)
   }
 
   /// Unlocks a byte.

@@ -28,6 +28,12 @@ extension DevmemError {
     case .EPERM, .EACCES:
       return (.permissionDenied, "Run as root, with sudo (CAP_NET_ADMIN).")
     case .ENODEV: return (.interfaceMissing, "The interfaces here: ip -br link")
+    case .ERANGE where bufferByteCount != pageSize && has(queue, interface):
+      return (
+        .bufferMisaligned,
+        "Receive buffers of \(bufferByteCount) bytes have to be contiguous: make the dma-buf of huge"
+          + " pages (DMABuf.udmabuf(byteCount:pageSize: .huge2M))."
+      )
     case .ERANGE: return (.queueMissing, "The queues of the interface: ethtool -l \(interface)")
     case .EEXIST:
       return isBound(queue, interface)
@@ -74,6 +80,11 @@ extension DevmemError {
   ) throws(DevmemError) -> RingSettings {
     var family = try EthtoolFamily()
     return try family.rings(of: interface)
+  }
+
+  private static func has(_ queue: UInt32, _ interface: NetworkInterface) -> Bool {
+    var family = try? NetdevFamily()
+    return (try? family?.queue(.receive, queue, of: interface)) != nil
   }
 
   private static func isBound(_ queue: UInt32, _ interface: NetworkInterface) -> Bool {

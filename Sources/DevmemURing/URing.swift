@@ -133,6 +133,17 @@ package struct URing: ~Copyable, @unchecked Sendable {
     precondition(result == 0, "more requests prepared than the ring has room for")
   }
 
+  /// Prepares a send without a copy of all bytes that lie in the places which were added to
+  /// `messages`. As above.
+  func prepareSend(
+    _ socket: borrowing OwnedFileDescriptor, _ messages: OpaquePointer, piece: Int,
+    isFollowed: Bool, userData: UInt64
+  ) {
+    let result = unsafe curing_ring_send_message(
+      ring, socket.rawValue, messages, Int32(piece), isFollowed ? 1 : 0, userData)
+    precondition(result == 0, "more requests prepared than the ring has room for")
+  }
+
   /// Ends the requests with this `userData`, and returns when they have ended.
   func cancel(userData: UInt64) { unsafe uring_cancel(ring, userData: userData) }
 

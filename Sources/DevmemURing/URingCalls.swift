@@ -58,6 +58,12 @@ func uring_registerMemory(
   }
 }
 
+func uring_sendsMessages(
+  _ ring: OpaquePointer, _ registered: UnsafeRawPointer
+) throws(Errno) -> Bool {
+  try perform(.uringEnter) { unsafe curing_ring_sends_messages(ring, registered) } != 0
+}
+
 func uring_registerBuffers(
   _ ring: OpaquePointer, _ memory: UnsafeMutableRawPointer, entryCount: Int, group: UInt16
 ) throws(Errno) {
@@ -86,6 +92,25 @@ func uring_registerArea(
     }
   }
   return unsafe instance
+}
+
+/// Returns a descriptor that the caller owns.
+func uring_export(_ ring: OpaquePointer, _ instance: curing_zerocopy) throws(Errno) -> Int32 {
+  Int32(
+    try perform(.uringExport) {
+      unsafe withUnsafePointer(to: instance) { unsafe curing_zerocopy_export(ring, $0) }
+    })
+}
+
+/// Fills in where the refill ring is.
+func uring_import(
+  _ ring: OpaquePointer, _ exported: Int32, refill: UnsafeMutableRawBufferPointer, counts: Bool,
+  _ instance: inout curing_zerocopy
+) throws(Errno) {
+  try perform(.uringImport) {
+    unsafe curing_zerocopy_import(
+      ring, exported, refill.baseAddress, refill.count, counts ? 1 : 0, &instance)
+  }
 }
 
 func uring_addArea(

@@ -32,6 +32,9 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
     case permissionDenied
     /// A number of a configuration is out of its range.
     case invalidConfiguration
+    /// What another ring shares is not what it should be, or somebody else has written to a ring
+    /// that buffers come back by.
+    case shareDamaged
     /// The descriptor is not a connected socket.
     case notASocket
     /// The peer, or the path to it, has gone.
@@ -194,7 +197,7 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
     switch errno {
     case .ECONNRESET, .EPIPE, .ETIMEDOUT, .EHOSTUNREACH, .ENETUNREACH, .ENETDOWN, .ECONNREFUSED:
       return URingError(.connectionLost, operation, underlying: errno)
-    case .ENOTCONN, .ENOTSOCK:
+    case .ENOTCONN, .ENOTSOCK, .EPROTONOSUPPORT:
       return URingError(
         .notASocket, operation, underlying: errno, remedy: "Give it a connected TCP socket.")
     case .EFAULT:
@@ -202,6 +205,7 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
         .unwritable, operation, underlying: errno,
         remedy: "Give the receiver a pool whose memory the CPU may write: a dma-buf that was"
           + " imported for reading alone cannot be received into.")
+    case .EUCLEAN: return sharing(errno)
     case .EINVAL, .EOPNOTSUPP:
       return URingError(
         .kernelUnsupported, operation, underlying: errno,
@@ -211,6 +215,43 @@ package struct URingError: Error, Hashable, Sendable, CarriesErrno, CustomString
       return step(operation, errno)
     }
   }
+
+  /// Sharing an instance of zero-copy receive with another ring (`ZCRX_CTRL_EXPORT`,
+  /// `ZCRX_REG_IMPORT`).
+  static func sharing(_ errno: Errno) -> URingError {
+    let operation = "sharing an instance of zero-copy receive"
+    switch errno {
+    case .EUCLEAN, .EBADF:
+      return URingError(
+        .shareDamaged, operation, underlying: errno,
+        remedy: "Somebody else writes to its memory: share it with programs alone that do as this"
+          + " one does, and make it anew.")
+    case .EPERM, .EACCES:
+      return URingError(
+        .permissionDenied, operation, underlying: errno,
+        remedy: "Run as root, with sudo (CAP_NET_ADMIN): each ring needs it that receives.")
+    case .EINVAL, .EOPNOTSUPP:
+      return URingError(
+        .kernelUnsupported, operation, underlying: errno,
+        remedy: "This kernel's instances have one ring each (no ZCRX_REG_IMPORT): receive in one"
+          + " thread.")
+    case .EBUSY:
+      return URingError(
+        .invalidConfiguration, operation, underlying: errno,
+        remedy: "At most \(ZeroCopyLedger.ringLimit) rings share one: end some.")
+    case .ENOENT:
+      return URingError(
+        .systemCall, operation, underlying: errno,
+        remedy: "/proc is not there, by which each ring gets locks of its own: mount it.")
+    default: return step(operation, errno)
+    }
+  }
+
+  /// The kernel has named a buffer that it did not have.
+  static let fillingHeld = URingError(
+    .shareDamaged, "receiving by zero copy",
+    remedy: "The kernel filled a buffer that is held: somebody else writes to the refill ring, or"
+      + " the card puts several packets into one buffer, which is not supported.")
 
   /// Any step: the errnos that mean the same everywhere.
   static func step(_ operation: String, _ errno: Errno) -> URingError {

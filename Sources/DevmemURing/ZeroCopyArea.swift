@@ -26,8 +26,11 @@ final class ZeroCopyArea {
   // SAFETY: `buffers` has room for `capacity` elements, all initialised: those that are not nil are
   // the kernel's. Freed in deinit, which is after the end of every receive (`ZeroCopyInstance`).
   private let buffers: UnsafeMutablePointer<Netmem?>
+  // SAFETY: as `buffers`: whether a completion has named the buffer, which waits to be taken.
+  private let waiting: UnsafeMutablePointer<Bool>
   private let memory: DMABuf
   private let pool: PagePool
+  private let provider: ZeroCopyMemoryProvider
   private let mapping: Mapping
   /// Buffers that there are.
   let capacity: Int
@@ -41,11 +44,12 @@ final class ZeroCopyArea {
   deinit {
     unsafe buffers.deinitialize(count: capacity)
     unsafe buffers.deallocate()
+    unsafe waiting.deallocate()
   }
 
   /// Takes all of a buffer for itself.
   /// - Throws: ``URingError``, or ``/Devmem/DevmemError`` where the buffer is bound already.
-  init(_ memory: DMABuf, iovByteCount: Int, mapping: Mapping) throws {
+  convenience init(_ memory: DMABuf, iovByteCount: Int, mapping: Mapping) throws {
     let operation = "registering memory for zero-copy receive"
     guard mapping == .descriptor ? memory.isExported : memory.cpuMapping != nil else {
       throw URingError(
@@ -64,14 +68,21 @@ final class ZeroCopyArea {
         remedy: "Buffers of \(iovByteCount) bytes have to be contiguous: make the dma-buf of huge"
           + " pages (DMABuf.udmabuf(byteCount:pageSize: .huge2M)), a multiple of them large.")
     }
-    self.memory = memory
+    try self.init(carving, mapping: mapping)
+  }
+
+  /// All buffers of a carving, by offsets.
+  init(_ carving: DMABufCarving, mapping: Mapping) throws {
+    memory = carving.buffer
     self.mapping = mapping
-    self.iovByteCount = iovByteCount
+    iovByteCount = carving.iovByteCount
     capacity = carving.iovCount
+    provider = ZeroCopyMemoryProvider(carving)
     pool = try PagePool(
-      provider: DMABufMemoryProvider(carving),
-      configuration: PagePool.Configuration(name: "zcrx"))
+      provider: provider, configuration: PagePool.Configuration(name: "zcrx"))
     unsafe buffers = .allocate(capacity: capacity)
+    unsafe waiting = .allocate(capacity: capacity)
+    unsafe waiting.initialize(repeating: false, count: capacity)
     for index in 0..<capacity { unsafe (buffers + index).initialize(to: nil) }
   }
 
@@ -118,19 +129,91 @@ final class ZeroCopyArea {
   /// Takes the buffer out that a completion names by its offset: the kernel has it no longer. Nil
   /// where the kernel did not have it.
   func take(_ offset: UInt64) -> Netmem? {
-    let index = Int(truncatingIfNeeded: offset & (1 << 48 - 1)) / iovByteCount
-    guard index < capacity, let netmem = unsafe buffers[index].take() else { return nil }
+    let index = index(of: offset)
+    guard index < capacity, unsafe !waiting[index], let netmem = unsafe buffers[index].take() else {
+      return nil
+    }
     count -= 1
     return netmem
   }
+
+  /// A completion has named the buffer, which is to be taken later: the next one that names it is
+  /// a false one.
+  /// - Returns: false where this one is.
+  func wait(for offset: UInt64) -> Bool {
+    let index = index(of: offset)
+    guard index < capacity, unsafe !waiting[index], unsafe buffers[index] != nil else {
+      return false
+    }
+    unsafe waiting[index] = true
+    return true
+  }
+
+  /// It is about to be taken.
+  func stopWaiting(for offset: UInt64) { unsafe waiting[index(of: offset)] = false }
 
   /// Gives the kernel the buffers that have come back.
   func refill(_ refillRing: RefillRing, _ ring: borrowing URing) throws(Errno) {
     while let netmem = pool.allocate() {
       // `netmem` is in the pool again if this fails.
-      try refillRing.push(
-        token: token, offset: netmem.offset, byteCount: iovByteCount, ring)
+      try push(netmem.offset, refillRing, ring)
       put(netmem)
     }
+  }
+
+  /// As above, where other rings have the instance as well.
+  func refill(
+    _ refillRing: RefillRing, _ ring: borrowing URing, _ ledger: ZeroCopyLedger
+  ) throws(Errno) {
+    guard let first = pool.allocate() else { return }
+    var next: Netmem? = consume first
+    try ledger.alone { () throws(Errno) in
+      while let netmem = next.take() ?? pool.allocate() {
+        ledger.release(Int(netmem.offset) / iovByteCount)
+        try push(netmem.offset, refillRing, ring)
+        put(netmem)
+      }
+    }
+  }
+
+  /// Gives the kernel what rings had that have gone.
+  func sweep(
+    _ refillRing: RefillRing, _ ring: borrowing URing, _ ledger: ZeroCopyLedger
+  ) throws(Errno) {
+    try ledger.alone { () throws(Errno) in
+      try ledger.sweep { index throws(Errno) in
+        try push(UInt64(index * iovByteCount), refillRing, ring)
+      }
+      // At once: a buffer that the kernel has anyway may be on its way to somebody before long.
+      try refillRing.flush(ring)
+      ledger.advance()
+    }
+  }
+
+  private func push(
+    _ offset: UInt64, _ refillRing: RefillRing, _ ring: borrowing URing
+  ) throws(Errno) {
+    try refillRing.push(token: token, offset: offset, byteCount: iovByteCount, ring)
+  }
+
+  /// Keeps the ledger, and with it this ring's place, until the last fragment has ended; notes what
+  /// is held.
+  func share(_ ledger: ZeroCopyLedger) {
+    provider.keep(ledger)
+    for index in 0..<capacity {
+      let isHeld = unsafe buffers[index] == nil
+      if isHeld { ledger.hold(index) }
+    }
+  }
+
+  /// Nobody else gets the memory in this process any more.
+  func keepMemory() { _ = unsafe Unmanaged.passRetained(self) }
+
+  /// The carving, for another ring of this process.
+  var carving: DMABufCarving { provider.carving }
+
+  /// Which buffer an offset names.
+  func index(of offset: UInt64) -> Int {
+    Int(truncatingIfNeeded: offset & (1 << 48 - 1)) / iovByteCount
   }
 }

@@ -41,6 +41,8 @@ final class ZeroCopyConnection {
 
   func appendPending(_ arrival: Arrival) { pending.append(arrival) }
 
+  func forEachPending(_ body: (Arrival) -> Void) { pending[pendingStart...].forEach(body) }
+
   var hasPending: Bool { pendingStart < pending.count }
 
   func popPending() -> Arrival? {

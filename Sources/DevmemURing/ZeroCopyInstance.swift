@@ -21,6 +21,9 @@ internal import Synchronization
 /// The end, on any thread, closes the io_uring; over a card it waits until the queue is free,
 /// because the card writes until then, and `NICSetup.restore()` needs it so.
 ///
+/// Other rings may share it, in other threads and processes (``export()``): each receives its own
+/// connections, into the same memory, and gives back what it had. None needs another one.
+///
 /// Thread rules: the thread that made it; it may end on any.
 @safe
 package final class ZeroCopyInstance {
@@ -64,8 +67,18 @@ package final class ZeroCopyInstance {
 
   // SAFETY: initialised by init, and deinitialised by deinit before anything else ends.
   private let ringStorage: UnsafeMutablePointer<URing>
-  let source: Source
+  /// A card's queue that is to be waited for in the end.
+  private let queue: (NetworkInterface, UInt32)?
+  /// Whether a card writes to the memory; else the kernel does.
+  let isOverCard: Bool
   private let mapping: ZeroCopyArea.Mapping
+  /// Buffers that the kernel has to have left for receiving to go on. A card needs some for each
+  /// packet that is on its way; without one the kernel copies as long as there is any.
+  let reserveCount: Int
+  /// Where other rings have it as well: who holds what.
+  private var ledger: ZeroCopyLedger?
+  /// Whether other processes may have it.
+  private let isOutside: ZeroCopyShare.Flag
   private let refillRing: RefillRing
   private var areas: [ZeroCopyArea]
   private let iovByteCount: Int
@@ -78,6 +91,10 @@ package final class ZeroCopyInstance {
   package private(set) var growthError: (any Error)?
   private var firedEvents: Set<UInt32> = []
 
+  /// Whether the kernel has named a buffer that it did not have: what lies in any of them may be
+  /// other bytes by now, for whichever connection they came.
+  private(set) var isDamaged = false
+
   private var connections: [UInt64: ZeroCopyConnection] = [:]
   private var lastNumber: UInt64 = 0
   /// Connections whose receiver has ended on another thread.
@@ -85,18 +102,23 @@ package final class ZeroCopyInstance {
   /// Buffers of completions that wait for their connection's next call.
   private var pendingCount = 0
   /// Grows with each time that the kernel has got buffers which it can give to a waiting request.
-  private(set) var generation: UInt64 = 0
+  private var ownGeneration: UInt64 = 0
   private var counts = ZeroCopyStatistics()
 
   deinit {
     unsafe ringStorage.deinitialize(count: 1)
     unsafe ringStorage.deallocate()
-    if case .queue(let interface, let queue, _) = source {
-      // As long as the card may write, nobody else gets the memory.
-      if !Self.awaitFree(interface, queue) {
-        for area in areas { _ = unsafe Unmanaged.passRetained(area) }
+    // As long as somebody may write, nobody else gets the memory. Rings of this process have claims
+    // of their own.
+    let isFree: Bool =
+      if let ledger, (try? ledger.othersCount()) != 0 {
+        !isOutside.value.load(ordering: .acquiring)
+      } else if let queue {
+        Self.awaitFree(queue.0, queue.1)
+      } else {
+        true
       }
-    }
+    if !isFree { for area in areas { area.keepMemory() } }
   }
 
   /// Registers memory.
@@ -149,13 +171,106 @@ package final class ZeroCopyInstance {
     }
     area.token = refillRing.firstToken
     area.lendAll()
-    self.source = source
+    isOutside = ZeroCopyShare.Flag()
+    if case .queue(let interface, let number, _) = source {
+      queue = (interface, number)
+    } else {
+      queue = nil
+    }
+    isOverCard = source != .anySocket
+    reserveCount = source == .anySocket ? 0 : area.capacity / 2
     self.refillRing = refillRing
     areas = [area]
     iovByteCount = configuration.bufferByteCount
     growth = configuration.growth
     unsafe ringStorage = .allocate(capacity: 1)
     unsafe ringStorage.initialize(to: ring)
+  }
+
+  /// Takes a place in an instance that another ring has exported (`ZCRX_REG_IMPORT`).
+  /// - Throws: ``URingError``: `.kernelUnsupported`, `.permissionDenied`, `.shareDamaged`, and as
+  ///   ``URing``; ``/Devmem/DevmemError`` where somebody else in this process has the memory bound.
+  package init(importing share: consuming ZeroCopyShare) throws {
+    let ledger = share.ledger
+    let shape = ledger.shape
+    let ring = try URing(
+      submissionCount: 64,
+      completionCount: min(max(shape.capacity, 64) + 4, Self.completionLimit),
+      isZeroCopy: true)
+    let carving =
+      if let other = share.carving {
+        try DMABufCarving(beside: other)
+      } else {
+        try DMABufCarving(
+          share.memory, iovByteCount: shape.iovByteCount, addressing: .bufferOffset)
+      }
+    mapping = shape.canCopy ? .cpu : .descriptor
+    let area = try ZeroCopyArea(carving, mapping: mapping)
+    do throws(Errno) {
+      refillRing = try RefillRing(
+        ring, importing: share.exported, file: share.refillFile, entryCount: shape.entryCount,
+        token: shape.token, counts: shape.hasCounts)
+    } catch {
+      throw URingError.sharing(error)
+    }
+    area.token = shape.token
+    area.lendAll()
+    area.share(ledger)
+    self.ledger = ledger
+    isOutside = share.isOutside
+    queue = share.queue
+    isOverCard = shape.isOverCard
+    reserveCount = shape.reserveCount
+    areas = [area]
+    iovByteCount = shape.iovByteCount
+    growth = nil
+    unsafe ringStorage = .allocate(capacity: 1)
+    unsafe ringStorage.initialize(to: ring)
+  }
+
+  /// A place for another ring: in this process or, sent over a Unix socket, in another one. It
+  /// receives connections of its own; over a card they have to be steered to the same queue.
+  ///
+  /// From now on a call of the receivers takes locks, three system calls more, and does not wait in
+  /// the kernel's io_uring but in `poll(2)`.
+  /// - Throws: ``URingError``: `.invalidConfiguration` where it grows or too many rings share it,
+  ///   `.kernelUnsupported`, `.descriptorLimit`, `.memoryLimit`.
+  package func export() throws(URingError) -> ZeroCopyShare {
+    guard growth == nil else {
+      throw URingError(
+        .invalidConfiguration, "sharing an instance of zero-copy receive that grows",
+        remedy: "Give it all of its memory at the beginning.")
+    }
+    do throws(Errno) {
+      let ledger = try sharedLedger()
+      if try ledger.hasDead() { try areas[0].sweep(refillRing, ring, ledger) }
+      let (number, locks) = try ledger.place()
+      return ZeroCopyShare(
+        exported: try refillRing.export(ring),
+        ledger: try ZeroCopyLedger(joining: ledger.file, as: number, locks),
+        refillFile: refillRing.file, memory: areas[0].carving.buffer, carving: areas[0].carving,
+        queue: queue, isOutside: isOutside)
+    } catch {
+      throw .sharing(error)
+    }
+  }
+
+  private func sharedLedger() throws(Errno) -> ZeroCopyLedger {
+    if let ledger { return ledger }
+    let ledger = try ZeroCopyLedger(
+      ZeroCopyLedger.Shape(
+        capacity: capacity, iovByteCount: iovByteCount, entryCount: refillRing.entryCount,
+        reserveCount: reserveCount, token: areas[0].token, isOverCard: isOverCard,
+        canCopy: mapping == .cpu, hasCounts: refillRing.hasCounts))
+    areas[0].share(ledger)
+    // What the kernel has handed out, but nobody has asked for yet.
+    for connection in connections.values {
+      connection.forEachPending { ledger.hold(areas[0].index(of: $0.offset)) }
+    }
+    self.ledger = ledger
+    refillRing.isShared = true
+    keepCompletions()
+    return ledger
   }
 
   private static func check(
@@ -224,15 +339,30 @@ package final class ZeroCopyInstance {
     unsafeAddress { unsafe UnsafePointer(ringStorage) }
   }
 
+  /// The memory, that of the beginning.
+  package var memory: DMABuf { areas[0].carving.buffer }
+
+  /// What the refill ring is in, for tests of what others can do to it.
+  package var refillFile: MemoryFile { refillRing.file }
+
   /// Buffers that there are.
   package var capacity: Int { areas.reduce(0) { $0 + $1.capacity } }
 
-  /// Of these, buffers that the kernel has.
-  package var count: Int { areas.reduce(0) { $0 + $1.count } - pendingCount }
+  /// Of these, buffers that the kernel has, or that have come back to a ring that shares it.
+  package var count: Int {
+    ledger?.count ?? areas.reduce(0) { $0 + $1.count } - pendingCount
+  }
 
-  /// Buffers that the kernel has to have left for receiving to go on. A card needs some for each
-  /// packet that is on its way; without one the kernel copies as long as there is any.
-  var reserveCount: Int { source == .anySocket ? 0 : areas[0].capacity / 2 }
+  /// Buffers that this ring holds, also those that have come back and wait for the next call.
+  package var heldCount: Int { capacity - areas.reduce(0) { $0 + $1.count } + pendingCount }
+
+  /// Grows with each time that the kernel has got buffers which it can give to a waiting request.
+  var generation: UInt64 { ledger?.generation ?? ownGeneration }
+
+  private func advance() {
+    ownGeneration += 1
+    ledger?.advance()
+  }
 
   /// What it has done so far.
   package var statistics: ZeroCopyStatistics {
@@ -269,10 +399,7 @@ package final class ZeroCopyInstance {
     for (number, connection) in connections
     where connection.hasEnded.load(ordering: .acquiring) {
       cancel(connection)
-      while let arrival = connection.popPending() {
-        pendingCount -= 1
-        _ = take(arrival.offset)
-      }
+      while let arrival = popPending(connection) { _ = take(arrival.offset) }
       connections[number] = nil
       endedCount.wrappingSubtract(1, ordering: .acquiringAndReleasing)
     }
@@ -282,12 +409,45 @@ package final class ZeroCopyInstance {
   /// there is no more data, or no buffer for it: none is given back meanwhile.
   private func cancel(_ connection: ZeroCopyConnection) {
     for _ in 0..<Self.cancelAttempts where connection.isReceiving {
-      ring.cancel(userData: connection.number)
-      // The kernel does its work in here.
-      try? ring.submit()
-      while let completion = ring.popCompletion() {
-        if let (owner, arrival) = sort(completion) { keep(arrival, for: owner) }
+      try? handOut { () throws(Errno) in
+        ring.cancel(userData: connection.number)
+        // The kernel does its work in here.
+        try ring.submit()
       }
+      if ledger == nil { keepCompletions() }
+    }
+  }
+
+  /// Submits what was prepared, and has the kernel do its work.
+  func submit() throws(Errno) {
+    try handOut { () throws(Errno) in try ring.submit() }
+  }
+
+  /// Waits until there is a completion.
+  /// - Precondition: nothing is prepared that was not submitted.
+  func waitForCompletion() throws(Errno) {
+    guard ledger != nil else { return try ring.waitForCompletion() }
+    // Whoever gives buffers back waits for those who are being handed some: not in that call.
+    _ = try SystemProcess.waitUntilReadable(ring.descriptorNumber, milliseconds: -1)
+    try submit()
+  }
+
+  /// A call in which the kernel may hand buffers out. Where others share the instance these are
+  /// noted before anybody can take them for a dead ring's.
+  private func handOut(_ call: () throws(Errno) -> Void) throws(Errno) {
+    guard let ledger else { return try call() }
+    try ledger.whileOpen { () throws(Errno) in
+      defer { keepCompletions() }
+      try call()
+    }
+  }
+
+  private func keepCompletions() {
+    while let completion = ring.popCompletion() {
+      if completion.userData != Self.eventUserData && completion.result > 0 {
+        ledger?.hold(areas[0].index(of: completion.offset))
+      }
+      if let (owner, arrival) = sort(completion) { keep(arrival, for: owner) }
     }
   }
 
@@ -306,11 +466,8 @@ package final class ZeroCopyInstance {
 
   /// The next bytes for `connection`; what is for others meanwhile is kept for them.
   func nextArrival(for connection: ZeroCopyConnection) -> ZeroCopyConnection.Arrival? {
-    if let arrival = connection.popPending() {
-      pendingCount -= 1
-      return arrival
-    }
-    while let completion = ring.popCompletion() {
+    if let arrival = popPending(connection) { return arrival }
+    while ledger == nil, let completion = ring.popCompletion() {
       guard let (owner, arrival) = sort(completion) else { continue }
       if owner === connection { return arrival }
       keep(arrival, for: owner)
@@ -319,8 +476,19 @@ package final class ZeroCopyInstance {
   }
 
   private func keep(_ arrival: ZeroCopyConnection.Arrival, for owner: ZeroCopyConnection) {
+    let area = Int(arrival.offset >> 48)
+    guard area < areas.count, areas[area].wait(for: arrival.offset) else {
+      return isDamaged = true
+    }
     owner.appendPending(arrival)
     pendingCount += 1
+  }
+
+  private func popPending(_ connection: ZeroCopyConnection) -> ZeroCopyConnection.Arrival? {
+    guard let arrival = connection.popPending() else { return nil }
+    pendingCount -= 1
+    areas[Int(arrival.offset >> 48)].stopWaiting(for: arrival.offset)
+    return arrival
   }
 
   /// Notes what a completion says, and for whom it has bytes; nil where for nobody.
@@ -350,10 +518,13 @@ package final class ZeroCopyInstance {
     )
   }
 
-  /// Takes the buffer out that a completion names. Nil where the kernel did not have it.
+  /// Takes the buffer out that a completion names. Nil where the kernel did not have it, which ends
+  /// everything.
   func take(_ offset: UInt64) -> Netmem? {
     let area = Int(offset >> 48)
-    return area < areas.count ? areas[area].take(offset) : nil
+    if !isDamaged, area < areas.count, let netmem = areas[area].take(offset) { return netmem }
+    isDamaged = true
+    return nil
   }
 
   /// Where an offset lies in its buffer.
@@ -365,17 +536,44 @@ package final class ZeroCopyInstance {
   /// - Parameter isNeeded: whether the kernel should have all of them now.
   func replenish(isNeeded: Bool) throws(Errno) {
     removeEnded()
-    for area in areas { try area.refill(refillRing, ring) }
+    if let ledger {
+      try areas[0].refill(refillRing, ring, ledger)
+    } else {
+      for area in areas { try area.refill(refillRing, ring) }
+    }
     // A card takes them out of the ring by itself. But what is copied, always without one, goes
     // into what was taken out before. Half of them: few system calls bring much back, and the
     // kernel always has the rest.
     let unflushed = refillRing.unflushedCount
-    let isDue = isNeeded || source == .anySocket && unflushed >= max(capacity / 2, 1)
-    if unflushed > 0 && isDue {
-      try refillRing.flush(ring)
-      generation += 1
-    }
+    let isDue = isNeeded || !isOverCard && unflushed >= max(capacity / 2, 1)
+    if unflushed > 0 && isDue { try flush() }
     grow()
+  }
+
+  private func flush() throws(Errno) {
+    guard let ledger else {
+      try refillRing.flush(ring)
+      return advance()
+    }
+    try ledger.alone { () throws(Errno) in
+      try refillRing.flush(ring)
+      advance()
+    }
+  }
+
+  /// Takes from rings that have gone what they held, where the kernel has too little.
+  /// - Parameter isStarved: whether it found none for a request.
+  /// - Returns: whether it has got some.
+  func inherit(isStarved: Bool) throws(Errno) -> Bool {
+    guard let ledger else { return false }
+    // Buffers that nobody holds, and that the kernel does not find: of one that died before it
+    // could note them.
+    let isLost = isStarved && !isOverCard && ledger.count > 0
+    if !isLost {
+      guard try ledger.hasDead() else { return false }
+    }
+    try areas[0].sweep(refillRing, ring, ledger)
+    return true
   }
 
   /// Adds memory where the kernel has too little, as far as the policy goes. That it could not be
@@ -394,7 +592,7 @@ package final class ZeroCopyInstance {
       do {
         try add(try growth.makeMemory(growth.stepByteCount))
         counts.growths += 1
-        generation += 1
+        advance()
       } catch {
         counts.failedGrowths += 1
         growthError = error
@@ -428,12 +626,12 @@ package final class ZeroCopyInstance {
       counts.allocationFailureEvents += 1
     }
     // Without a card the kernel copies all there is, which says nothing.
-    if source != .anySocket || event != CURING_ZEROCOPY_EVENT_COPY { isPressed = true }
+    if isOverCard || event != CURING_ZEROCOPY_EVENT_COPY { isPressed = true }
   }
 
   /// Where there is enough memory again, the next time that there is not will be told as well.
   private func armAgain(lowWatermark: Int) {
-    guard !firedEvents.isEmpty, source != .anySocket, count >= lowWatermark else { return }
+    guard !firedEvents.isEmpty, isOverCard, count >= lowWatermark else { return }
     // One that the kernel does not arm is one event less.
     try? rearm()
   }

@@ -93,13 +93,13 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
   package var descriptorNumber: Int32 { instance.ring.descriptorNumber }
 
   /// Buffers that somebody holds, or that have ended and wait for the next call.
-  package var heldCount: Int { instance.capacity - instance.count }
+  package var heldCount: Int { instance.heldCount }
 
   /// Gives buffers that have ended back to the kernel, as the next call of ``receive(into:)``
   /// would.
   package mutating func replenish() throws(URingError) {
     do throws(Errno) {
-      try instance.replenish(isNeeded: instance.source == .anySocket)
+      try instance.replenish(isNeeded: !instance.isOverCard)
     } catch {
       throw .receiving(error)
     }
@@ -143,6 +143,10 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
     var hasAsked = false
     while true {
       takeArrivals(into: &packet)
+      if instance.isDamaged {
+        packet.removeAll()
+        throw .fillingHeld
+      }
       if packet.fragmentCount > 0 {
         connection.statistics.packets += 1
         return .packet
@@ -152,13 +156,11 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
       do throws(Errno) {
         // All of them before a request begins or waits: it must not starve beside a full ring.
         let isNeeded =
-          instance.source == .anySocket
+          !instance.isOverCard
           ? !connection.isReceiving || waits || hasAsked
           : connection.isStarved(instance.generation)
         try instance.replenish(isNeeded: isNeeded)
-        guard instance.count > instance.reserveCount,
-          !connection.isStarved(instance.generation)
-        else {
+        guard try hasBuffers() else {
           connection.statistics.stalls += 1
           return .exhausted(.payload)
         }
@@ -166,18 +168,28 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
           instance.prepareReceive(connection)
         } else if waits {
           connection.statistics.waits += 1
-          try instance.ring.waitForCompletion()
+          try instance.waitForCompletion()
           continue
         } else if hasAsked {
           return .wouldBlock
         }
         // The kernel does its work in here.
         hasAsked = true
-        try instance.ring.submit()
+        try instance.submit()
       } catch {
         throw .receiving(error)
       }
     }
+  }
+
+  /// Whether the kernel has some to go on with.
+  private func hasBuffers() throws(Errno) -> Bool {
+    for isLast in [false, true] {
+      let isStarved = connection.isStarved(instance.generation)
+      if instance.count > instance.reserveCount && !isStarved { return true }
+      guard !isLast, try instance.inherit(isStarved: isStarved) else { break }
+    }
+    return false
   }
 
   /// Takes buffers out of completions until the packet is full.
@@ -185,13 +197,7 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
     while packet.fragmentCount < fragmentLimit,
       let arrival = instance.nextArrival(for: connection)
     {
-      guard let netmem = instance.take(arrival.offset) else {
-        connection.failure = URingError(
-          .systemCall, "receiving by zero copy",
-          remedy: "The kernel filled a buffer that is held: somebody else writes to the refill"
-            + " ring, or the card puts several packets into one buffer, which is not supported.")
-        return
-      }
+      guard let netmem = instance.take(arrival.offset) else { return }
       connection.statistics.fragments += 1
       connection.statistics.byteCount += arrival.byteCount
       packet.append(

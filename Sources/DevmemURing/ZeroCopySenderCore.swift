@@ -42,13 +42,21 @@ final class ZeroCopySenderCore: @unchecked Sendable {
   private var freeSlots: [Int]
   private var pendingSlot: Int?
   private var pieces: [Stretch] = []
+  // SAFETY: of this object alone, closed in deinit; nil where the kernel sends what lies in one
+  // place alone.
+  private let messages: OpaquePointer?
   private var failure: URingError?
   private(set) var statistics = ZeroCopySender.Statistics()
 
   init(
     socket: consuming OwnedFileDescriptor, ring: consuming URing, memory: DMABuf,
-    mapping: DMABuf.CPUMapping, configuration: ZeroCopySender.Configuration
+    mapping: DMABuf.CPUMapping, sendsMessages: Bool, configuration: ZeroCopySender.Configuration
   ) {
+    if sendsMessages {
+      unsafe messages = curing_messages_open(UInt32(configuration.fragmentLimit + 1))
+    } else {
+      unsafe messages = nil
+    }
     self.socket = socket
     self.ring = ring
     self.memory = memory
@@ -66,6 +74,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
   deinit {
     unsafe slots.deinitialize(count: configuration.packetLimit)
     unsafe slots.deallocate()
+    unsafe curing_messages_close(messages)
   }
 
   /// Packets whose buffers the kernel may still read.
@@ -129,20 +138,39 @@ final class ZeroCopySenderCore: @unchecked Sendable {
   }
 
   private func submit(_ slot: Int) {
-    for (position, piece) in pieces.enumerated() {
-      let bytes = unsafe UnsafeRawBufferPointer(
-        start: UnsafeRawPointer(bitPattern: piece.start), count: piece.byteCount)
-      unsafe ring.prepareSend(
-        socket, bytes, piece: piece.number, isFollowed: position + 1 < pieces.count,
-        userData: UInt64(slot))
+    if let messages = unsafe messages { unsafe curing_messages_clear(messages) }
+    var position = 0
+    while position < pieces.count {
+      let piece = pieces[position]
+      // What lies apart in the same registered piece goes by one request.
+      var end = position + 1
+      if unsafe messages != nil && piece.number != nil {
+        while end < pieces.count && pieces[end].number == piece.number { end += 1 }
+      }
+      let isFollowed = end < pieces.count
+      if end - position > 1, let messages = unsafe messages, let number = piece.number {
+        for part in pieces[position..<end] {
+          unsafe curing_messages_add(
+            messages, UnsafeRawPointer(bitPattern: part.start), part.byteCount)
+        }
+        unsafe ring.prepareSend(
+          socket, messages, piece: number, isFollowed: isFollowed, userData: UInt64(slot))
+      } else {
+        let bytes = unsafe UnsafeRawBufferPointer(
+          start: UnsafeRawPointer(bitPattern: piece.start), count: piece.byteCount)
+        unsafe ring.prepareSend(
+          socket, bytes, piece: piece.number, isFollowed: isFollowed, userData: UInt64(slot))
+      }
+      let byteCount = pieces[position..<end].reduce(0) { $0 + $1.byteCount }
       if piece.number == nil {
-        statistics.plainByteCount += piece.byteCount
+        statistics.plainByteCount += byteCount
       } else {
         statistics.calls += 1
-        statistics.zeroCopyByteCount += piece.byteCount
+        statistics.zeroCopyByteCount += byteCount
       }
+      unsafe slots[slot].sendCount += 1
+      position = end
     }
-    unsafe slots[slot].sendCount = pieces.count
     // Where all of it was empty.
     release(slot)
   }

@@ -15,7 +15,10 @@ struct DoctorOnDeviceTests {
     func check(_ name: String) throws -> [String: Any] {
       try #require(checks.first { $0["name"] as? String == name }, "no check \(name)")
     }
-    for name in ["kernel", "udmabuf", "udmabuf limits", "dma-heaps", "DRM cards", "exporter"] {
+    for name in [
+      "kernel", "udmabuf", "udmabuf limits", "dma-heaps", "DRM cards", "io_uring", "zcrx",
+      "zcrx NODEV", "zcrx ADD_AREA", "exporter",
+    ] {
       let check = try check(name)
       #expect(check["status"] as? String == "ok", "\(name): \(check)")
     }

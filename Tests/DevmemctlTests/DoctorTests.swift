@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Devmem
 import DevmemNIC
+import DevmemURing
 import Foundation
 import Glibc
 import Testing
@@ -14,7 +16,7 @@ struct DoctorTests {
   @Test("a machine with everything is ok on every line and needs no fix")
   func everything() {
     let report = DoctorReport(machine.probe)
-    #expect(report.results.count == 14)
+    #expect(report.results.count == 18)
     for result in report.results {
       #expect(result.status == .ok, "\(result.name): \(result.summary)")
       #expect(result.fix == nil)
@@ -187,6 +189,43 @@ struct DoctorTests {
     #expect(checkXDP(probe).status == .warn)
   }
 
+  @Test("io_uring and each part of zero-copy receive have a line, by the kernel's own word")
+  func uring() {
+    func statuses(_ change: (inout Probe.ZeroCopy) -> Void) -> [CheckResult.Status] {
+      var known = Probe.ZeroCopy()
+      change(&known)
+      var probe = machine.probe
+      probe.zeroCopy = { [known] in .success(known) }
+      return checkURing(probe).map(\.status)
+    }
+    #expect(
+      checkURing(machine.probe).map(\.name) == ["io_uring", "zcrx", "zcrx NODEV", "zcrx ADD_AREA"])
+    #expect(statuses { _ in } == [.ok, .ok, .ok, .ok])
+    #expect(statuses { $0.takesDMABufs = false } == [.ok, .warn, .ok, .ok])
+    #expect(statuses { $0.hasNoDevice = false } == [.ok, .ok, .warn, .ok])
+    #expect(statuses { $0.canGrow = false } == [.ok, .ok, .ok, .warn])
+    #expect(statuses { $0.isPermitted = false } == [.ok, .warn, .warn, .warn])
+    var probe = machine.probe
+    probe.uringFailure = { .init(reason: "switched off", remedy: .advice("switch it on")) }
+    probe.zeroCopy = { .failure(.init(reason: "not known", remedy: nil)) }
+    let results = checkURing(probe)
+    #expect(results.allSatisfy { $0.status == .warn && $0.remedy != nil })
+    #expect(results.map(\.summary) == ["switched off"] + [String](repeating: "not known", count: 3))
+  }
+
+  @Test("of zero-copy receive without a card the doctor says of this machine what then happens")
+  func zeroCopyHere() throws {
+    let result = try #require(checkURing(.live()).first { $0.name == "zcrx NODEV" })
+    do {
+      let memory = try DMABuf.memoryFile(byteCount: 65536)
+      _ = try ZeroCopyInstance(memory: memory, from: .anySocket)
+      #expect(result.status == .ok, "\(result.summary)")
+    } catch let error as URingError {
+      #expect(result.status == .warn, "\(error)")
+      #expect(result.remedy != nil)
+    }
+  }
+
   @Test("each interface shows what it could do, and what is missing with what would provide it")
   func interfaces() {
     var probe = machine.probe
@@ -264,7 +303,7 @@ struct DoctorTests {
   func table() {
     let lines = DoctorReport(machine.probe).table(for: Terminal(descriptor: -1))
       .split(separator: "\n")
-    #expect(lines.count == 15)
+    #expect(lines.count == 19)
     #expect(!lines.contains { $0.contains("\u{1B}") })
     let width = DoctorReport(machine.probe).results.map(\.name.count).max() ?? 0
     for line in lines.dropLast() {

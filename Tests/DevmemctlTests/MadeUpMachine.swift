@@ -45,7 +45,7 @@ final class MadeUpMachine: Sendable {
       limits: Probe.Limits(lockedByteCount: nil, openFileCount: 4096),
       openError: { _ in nil }, drmDriver: { _ in "vgem" }, tryExporter: { _ in nil },
       bindReceiveCommand: { .present }, networkCapabilities: { .success([Self.capableInterface]) },
-      xdpSocketError: { nil })
+      xdpSocketError: { nil }, uringFailure: { nil }, zeroCopy: { .success(Probe.ZeroCopy()) })
   }
 
   func write(_ path: String, _ text: String) {

@@ -86,6 +86,29 @@ int curing_ring_send(
   struct curing_ring *ring, int socket, const void *address, size_t byte_count, int piece,
   int is_followed, uint64_t user_data);
 
+/// Messages that lie in several places, to be sent by one request each: at most `count` in all, of
+/// at most `count` places in all. NULL without memory.
+struct curing_messages;
+struct curing_messages *curing_messages_open(uint32_t count);
+void curing_messages_close(struct curing_messages *messages);
+
+/// Forgets what was added. Not before what was prepared is submitted.
+void curing_messages_clear(struct curing_messages *messages);
+
+/// Adds a place to the message that curing_ring_send_message sends next.
+void curing_messages_add(
+  struct curing_messages *messages, const void *address, size_t byte_count);
+
+/// As curing_ring_send without a copy, of all places that were added since the last one, which lie
+/// in the registered piece (IORING_OP_SENDMSG_ZC out of registered memory).
+int curing_ring_send_message(
+  struct curing_ring *ring, int socket, struct curing_messages *messages, int piece,
+  int is_followed, uint64_t user_data);
+
+/// Whether the kernel sends such messages (Linux 6.15): 1 or 0. Asked by one of a byte at
+/// `registered`, in the first piece, to no socket. Nothing may be under way.
+int curing_ring_sends_messages(struct curing_ring *ring, const void *registered);
+
 /// Bytes of memory for so many buffers to pick from.
 size_t curing_buffers_byte_count(uint32_t entries);
 
@@ -119,7 +142,8 @@ struct curing_zerocopy_capabilities {
   uint32_t refill_header_byte_count;
 };
 
-/// Of `register_flags`: without a network device, all bytes copied.
+/// Of `register_flags`: an instance of another ring; without a network device, all bytes copied.
+extern const uint64_t CURING_ZEROCOPY_IMPORT;
 extern const uint64_t CURING_ZEROCOPY_NODEV;
 /// Of `features`: buffers of another size than a page; events and counts.
 extern const uint32_t CURING_ZEROCOPY_BUFFER_SIZE;
@@ -202,12 +226,32 @@ int curing_zerocopy_arm_event(
 void curing_zerocopy_read_stats(
   const struct curing_zerocopy *zerocopy, uint64_t *copy_count, uint64_t *copy_byte_count);
 
-/// Writes a buffer of the area with that token into the refill ring: 0, or -EBUSY where that is
-/// full.
-int curing_zerocopy_push(
-  const struct curing_zerocopy *zerocopy, uint64_t token, uint64_t offset, uint32_t byte_count);
+/// A descriptor, which the caller owns, by which another ring gets the instance (ZCRX_CTRL_EXPORT).
+/// It counts as a ring: the instance lasts as long as one of them. -EMFILE, -ENFILE, -ENOMEM.
+int curing_zerocopy_export(struct curing_ring *ring, const struct curing_zerocopy *zerocopy);
 
-/// Has the kernel take everything out of the refill ring (ZCRX_CTRL_FLUSH_RQ).
+/// Gives a ring an instance that was exported (ZCRX_REG_IMPORT): its requests may receive by it.
+/// `zerocopy` has the mask and the token that the exporter knows; the rest is filled in. `refill`
+/// is the same memory that the instance was registered with, `counts` whether it was with events.
+/// -EBADF where `exported` is no instance, -EPERM without CAP_NET_ADMIN, -EUCLEAN where the refill
+/// ring cannot be so large.
+int curing_zerocopy_import(
+  struct curing_ring *ring, int exported, void *refill, size_t refill_byte_count, int counts,
+  struct curing_zerocopy *zerocopy);
+
+/// Where the next entry of the refill ring goes; how many the kernel has not taken out.
+uint32_t curing_zerocopy_tail(const struct curing_zerocopy *zerocopy);
+uint32_t curing_zerocopy_unflushed(const struct curing_zerocopy *zerocopy);
+
+/// Writes a buffer of the area with that token into the refill ring, behind those that are there,
+/// of which the last one is at `tail` - 1: 0, -EBUSY where it is full, -EUCLEAN where somebody else
+/// has written to it.
+int curing_zerocopy_push(
+  const struct curing_zerocopy *zerocopy, uint32_t tail, uint64_t token, uint64_t offset,
+  uint32_t byte_count);
+
+/// Has the kernel take what there is out of the refill ring, up to an entry that names no buffer
+/// (ZCRX_CTRL_FLUSH_RQ).
 int curing_zerocopy_flush(struct curing_ring *ring, const struct curing_zerocopy *zerocopy);
 
 /// Prepares a zero-copy receive that goes on until it is told otherwise. -EBUSY where the

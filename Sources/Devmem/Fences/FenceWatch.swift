@@ -58,8 +58,11 @@ package final class FenceWatch: Sendable {
   /// Actions that wait for their descriptors.
   package var count: Int { table.count }
 
-  /// Suspends the calling task until a descriptor is ready.
-  nonisolated(nonsending) func wait(
+  /// Suspends the calling task until a descriptor is ready, whatever it is of.
+  ///
+  /// - Parameter owner: keeps the descriptor open.
+  /// - Throws: ``FenceError/Code/cancelled``, ``FenceError/Code/timedOut``.
+  package nonisolated(nonsending) func wait(
     for number: Int32, of owner: any AnyObject & Sendable, _ interest: TCPSocket.Interest,
     _ limit: Duration?, operation: String
   ) async throws(FenceError) {

@@ -13,7 +13,7 @@ struct DoctorReport: Sendable {
         checkKernel(probe), checkUDMABuf(probe), checkUDMABufLimits(probe), checkDMAHeaps(probe),
         checkDRM(probe), checkHugePages(probe), checkNUMA(probe), checkLockedMemory(probe),
         checkOpenFiles(probe), checkNetDevmem(probe), checkXDP(probe),
-      ] + checkInterfaces(probe) + [checkExporter(probe)]
+      ] + checkURing(probe) + checkInterfaces(probe) + [checkExporter(probe)]
   }
 
   /// Whether the demo works as it is by default: the exit status, as its own would be.

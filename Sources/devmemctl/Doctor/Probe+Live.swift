@@ -3,6 +3,7 @@
 import Devmem
 import DevmemNIC
 import DevmemSystem
+import DevmemURing
 import Glibc
 
 extension Probe {
@@ -47,7 +48,36 @@ extension Probe {
         guard descriptor >= 0 else { return errno }
         close(descriptor)
         return nil
+      },
+      uringFailure: {
+        do throws(URingError) {
+          _ = try URing(submissionCount: 1, completionCount: 2)
+          return nil
+        } catch {
+          return Failure(error)
+        }
+      },
+      zeroCopy: {
+        do throws(URingError) {
+          let found = try ZeroCopyCapabilities.query()
+          return .success(
+            ZeroCopy(
+              takesDMABufs: found.takesDMABufs, hasBufferSize: found.hasBufferSize,
+              hasNoDevice: found.hasNoDevice, canGrow: found.canGrow,
+              isPermitted: SystemProcess.effectiveUser == 0))
+        } catch {
+          return .failure(Failure(error))
+        }
       })
+  }
+}
+
+extension Probe.Failure {
+  fileprivate init(_ error: URingError) {
+    self.init(
+      reason: "\(error.operation): \(error.code.rawValue)"
+        + (error.underlying.map { ", \($0.name)" } ?? ""),
+      remedy: error.remedy.map { .advice($0) })
   }
 }
 

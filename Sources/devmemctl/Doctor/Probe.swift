@@ -24,6 +24,16 @@ struct Probe: Sendable {
     var openFileCount: Int?
   }
 
+  /// What the kernel says it has of io_uring's zero-copy receive.
+  struct ZeroCopy: Sendable, Equatable {
+    var takesDMABufs = true
+    var hasBufferSize = true
+    var hasNoDevice = true
+    var canGrow = true
+    /// Whether this user may: CAP_NET_ADMIN.
+    var isPermitted = true
+  }
+
   /// A real exporter, in the order in which the doctor tries them.
   enum Exporter: String, Sendable, CaseIterable {
     case udmabuf, heap, drm
@@ -48,6 +58,10 @@ struct Probe: Sendable {
   var networkCapabilities: @Sendable () -> Result<[NICCapabilities], Failure>
   /// Opens an AF_XDP socket: nil when it worked, else the errno.
   var xdpSocketError: @Sendable () -> Int32?
+  /// Makes an io_uring: nil when it worked.
+  var uringFailure: @Sendable () -> Failure?
+  /// Asks the kernel for zero-copy receive (`IORING_REGISTER_QUERY`).
+  var zeroCopy: @Sendable () -> Result<ZeroCopy, Failure>
 
   /// The value of a kernel build option (`y`, `m`, or `n` for "is not set"); nil when no
   /// configuration file is readable or it does not know the option.

@@ -68,12 +68,15 @@ final class ZeroCopyRig {
     }
   }
 
+  /// The next connection.
+  func accept() throws -> OwnedFileDescriptor { try listener.socket.accept().takeDescriptor() }
+
   /// A receiver for the next connection.
   func receiver(
     _ configuration: ZeroCopyReceiver.Configuration = .init(waits: false)
   ) throws -> ZeroCopyReceiver {
     try ZeroCopyReceiver(
-      stream: listener.socket.accept().takeDescriptor(), over: instance,
+      stream: accept(), over: instance,
       configuration: configuration)
   }
 
