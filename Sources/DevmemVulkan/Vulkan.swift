@@ -73,8 +73,12 @@ internal import DevmemSystem
     package let lacking: [String]
     /// Whether memory that it allocates can be exported as a dma-buf.
     package let canExport: Bool
+    /// Whether its queue can wait for sync files.
+    package let canWait: Bool
     /// Bytes of one buffer at most.
     package let byteLimit: Int
+    /// Bytes of one buffer that a shader reaches at a time. Of a larger one it works on parts.
+    package let rangeLimit: Int
     /// Fragments of one job at most.
     package let fragmentLimit: Int
   }
@@ -135,10 +139,12 @@ extension Vulkan.Description {
     }
     uuid = unsafe withUnsafeBytes(of: description.uuid) { unsafe Array($0) }
     isSoftware = description.is_software != 0
-    byteLimit = Int(clamping: description.range_limit)
+    byteLimit = Int(clamping: description.byte_limit)
+    rangeLimit = Int(clamping: description.range_limit)
     fragmentLimit = Int(clamping: description.fragment_limit)
     func isMissing(_ bit: Int) -> Bool { Int(description.lacks) & bit != 0 }
     canExport = !isMissing(cvulkan_lacks_export)
+    canWait = !isMissing(cvulkan_lacks_wait)
     lacking = [
       (cvulkan_lacks_dmabuf, "VK_EXT_external_memory_dma_buf"),
       (cvulkan_lacks_semaphore, "VK_KHR_external_semaphore_fd"),
