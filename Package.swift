@@ -88,6 +88,11 @@ let package = Package(
       ],
       swiftSettings: rules),
 
+    // An example that needs what is of no product yet: decision 12.
+    .executableTarget(
+      name: "Weights", dependencies: ["Devmem", "DevmemNet", "DevmemVulkan"],
+      path: "Examples/Weights", swiftSettings: rules),
+
     // Tests: one target per library, and the device tier that needs a real /dev/udmabuf.
     .target(name: "CTestSupport", path: "Tests/CTestSupport"),
     .target(
@@ -106,6 +111,11 @@ let package = Package(
     .executableTarget(
       name: "DevmemCardOwner", dependencies: ["CTestSupport", "Devmem", "DevmemNIC"],
       path: "Tests/DevmemCardOwner", swiftSettings: rules),
+    // What else uses device memory, in a process of its own, for the device tier to kill.
+    .executableTarget(
+      name: "DevmemDeviceProcess",
+      dependencies: ["CTestSupport", "Devmem", "DevmemSystem", "DevmemVulkan", "DevmemTestSupport"],
+      path: "Tests/DevmemDeviceProcess", swiftSettings: rules),
     .testTarget(
       name: "DevmemSystemTests",
       dependencies: ["CSystemShims", "CTestSupport", "DevmemSystem", "DevmemTestSupport"],
@@ -151,7 +161,8 @@ let package = Package(
       name: "DevmemDeviceTests",
       dependencies: [
         "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing",
-        "DevmemVulkan", "DevmemTestSupport", "DevmemCardOwner", "devmemctl", "CTestSupport",
+        "DevmemVulkan", "DevmemTestSupport", "DevmemCardOwner", "DevmemDeviceProcess", "Weights",
+        "devmemctl", "CTestSupport",
       ],
       swiftSettings: rules),
   ],

@@ -105,14 +105,20 @@ internal import DevmemSystem
   /// - Throws: ``VulkanError/Code/noDevice``; ``VulkanError/Code/noSuchDevice``, with the names of
   ///   those that there are; ``VulkanError/Code/deviceUnsupported``, with what it lacks.
   package func device(_ choice: Choice = .any) throws(VulkanError) -> VulkanDevice {
-    let all = try devices()
+    try VulkanDevice(self, Self.choose(choice, among: devices()))
+  }
+
+  /// What ``device(_:)`` opens.
+  static func choose(
+    _ choice: Choice, among all: [Description]
+  ) throws(VulkanError) -> Description {
     guard !all.isEmpty else { throw .noDevice() }
     let meant = all.filter { $0.is(choice) }
     guard !meant.isEmpty else {
       throw VulkanError(
         .noSuchDevice, "looking for a Vulkan device \(choice)",
         remedy: "There are: "
-          + all.map { "\($0.name) (\(Self.hexadecimal($0.uuid)))" }.joined(separator: ", "))
+          + all.map { "\($0.name) (\(hexadecimal($0.uuid)))" }.joined(separator: ", "))
     }
     let able = meant.filter(\.lacking.isEmpty)
     guard let best = able.first(where: { !$0.isSoftware }) ?? able.first else {
@@ -121,7 +127,7 @@ internal import DevmemSystem
         remedy: "It lacks \(meant[0].lacking.joined(separator: ", ")): use a newer driver, or"
           + " another device.")
     }
-    return try VulkanDevice(self, best)
+    return best
   }
 
   static func hexadecimal(_ bytes: [UInt8]) -> String {
