@@ -166,7 +166,8 @@ package struct VulkanFragment: Hashable, Sendable {
       guard kind.needsDestination else { continue }
       let byteCount = kind.writtenByteCount(fragment.byteCount)
       guard fragment.destination >= 0,
-        fragment.destination % kind.destinationAlignment == 0, byteCount <= written.buffer.byteCount,
+        fragment.destination % kind.destinationAlignment == 0,
+        byteCount <= written.buffer.byteCount,
         fragment.destination <= written.buffer.byteCount - byteCount
       else {
         throw VulkanError(

@@ -67,8 +67,8 @@ struct cvulkan_description {
 int cvulkan_library_describe(
   struct cvulkan_library *library, uint32_t index, struct cvulkan_description *description);
 
-/// Opens device number `index`, which must lack nothing but import, export or waits. The library must
-/// outlast it.
+/// Opens device number `index`, which must lack nothing but import, export or waits. The library
+/// must outlast it.
 int cvulkan_device_open(
   struct cvulkan_library *library, uint32_t index, struct cvulkan_device **device);
 void cvulkan_device_close(struct cvulkan_device *device);

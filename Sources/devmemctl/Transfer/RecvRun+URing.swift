@@ -110,8 +110,8 @@ extension RecvRun {
 
   private static func receive(
     _ options: RecvCommand, _ buffer: DMABuf, _ target: VulkanMemory?,
-    _ instance: ZeroCopyInstance, _ details: URingWireReport, _ stream: consuming OwnedFileDescriptor,
-    _ sink: borrowing ByteSink
+    _ instance: ZeroCopyInstance, _ details: URingWireReport,
+    _ stream: consuming OwnedFileDescriptor, _ sink: borrowing ByteSink
   ) throws -> RecvReport {
     var details = details
     var report = RecvReport(.zcrx, details)

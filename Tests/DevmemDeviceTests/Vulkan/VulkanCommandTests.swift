@@ -20,11 +20,12 @@ import Testing
     "the device's digest is the sender's, and every fragment goes back after a fence",
     arguments: [
       ["--wire", "devmem"], ["--wire", "devmem", "--memory", "vulkan"],
-      ["--wire", "zcrx", "--buffer-size", "1M"], ["--wire", "tcp", "--memory", "vulkan"],
-      ["--wire", "tcp", "--buffer-size", "64K"],
+      ["--wire", "zcrx", "--buffer-size", "1M"],
+      // Less than comes: the memory runs out, and each time all of it is waited for.
+      ["--wire", "tcp", "--memory", "vulkan", "--buffer-size", "64K"],
     ])
   func receive(options: [String]) throws {
-    let byteCount = 2_000_003
+    let byteCount = 300_003
     let receiver = try DevmemctlProcess(
       ["recv", "--interface", DevmemSim.here.interface, "--into", "vulkan:llvmpipe", "--json"]
         + options)

@@ -30,7 +30,7 @@ import Testing
     let pool = try SharedPagePool(provider: DMABufMemoryProvider(DMABufCarving(buffer)))
     let one = try DeviceProcess("importer", with: buffer)
     let two = try DeviceProcess("importer", with: buffer)
-    let odd = VulkanFragment(offset: 4097, byteCount: 70_001)
+    let odd = VulkanFragment(offset: 4097, byteCount: 7001)
     for process in [one, two, one] {
       try process.socket.send(words: words(odd))
       #expect(try process.socket.receiveWords(limit: 1) == [sum(odd)])
@@ -103,7 +103,7 @@ import Testing
       #expect(
         code { () throws(DevmemError) in
           _ = try NetdevBinding.receive(buffer, interface: nic.interface, queues: [3])
-        } == .alreadyBound)
+        } == .memoryInUse)
       #expect(netmem.referenceCount == 1)
       transmit.close()
     }

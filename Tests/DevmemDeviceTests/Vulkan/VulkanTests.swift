@@ -52,20 +52,21 @@ import Testing
   func digests() throws {
     #expect(crc32("123456789".utf8) == 0xcbf4_3926)
     try shared.expectingNoComplaint {
-      let buffer = try DMABuf.udmabuf(byteCount: 65536)
+      let size = 16384
+      let buffer = try DMABuf.udmabuf(byteCount: size)
       let bytes = try fillAtRandom(buffer, seed: 1)
       let memory = try VulkanMemory(importing: buffer, into: device)
       var fragments = [
-        VulkanFragment(offset: 0, byteCount: 65536), VulkanFragment(offset: 65536, byteCount: 0),
-        VulkanFragment(offset: 65535, byteCount: 1), VulkanFragment(offset: 5, byteCount: 2),
+        VulkanFragment(offset: 0, byteCount: size), VulkanFragment(offset: size, byteCount: 0),
+        VulkanFragment(offset: size - 1, byteCount: 1), VulkanFragment(offset: 5, byteCount: 2),
       ]
       var generator = SeededGenerator(seed: 2)
       for _ in 0..<60 {
-        let offset = Int.random(in: 0..<65536, using: &generator)
+        let offset = Int.random(in: 0..<size, using: &generator)
         fragments.append(
           VulkanFragment(
             offset: offset,
-            byteCount: Int.random(in: 0...min(5000, 65536 - offset), using: &generator)))
+            byteCount: Int.random(in: 0...min(500, size - offset), using: &generator)))
       }
       let parts = fragments.map { bytes[$0.offset..<$0.offset + $0.byteCount] }
       let sums = try VulkanJob(shared.shader(.sum), over: fragments, of: memory)
@@ -189,10 +190,9 @@ import Testing
       let allocated = try VulkanMemory(allocating: byteCount, on: device)
       #expect(allocated.buffer.byteCount >= byteCount)
       // At both ends of the buffer, and across the middle and the ends of what a shader reaches.
-      var places: [Int] = []
-      for place in [1, byteCount / 2 - 3, range / 2 - 3, range - 3, 3 * range / 2 - 3, byteCount - 6]
-        .sorted() where place + 5 <= byteCount && place >= (places.last ?? -8) + 8
-      {
+      let edges = [range / 2, range, 3 * range / 2, byteCount / 2, byteCount - 3].map { $0 - 3 }
+      var places = [1]
+      for place in edges.sorted() where place + 5 <= byteCount && place >= places.last! + 8 {
         places.append(place)
       }
       // Copied to the other end, at another alignment.
