@@ -114,7 +114,9 @@ let package = Package(
     // What else uses device memory, in a process of its own, for the device tier to kill.
     .executableTarget(
       name: "DevmemDeviceProcess",
-      dependencies: ["CTestSupport", "Devmem", "DevmemSystem", "DevmemVulkan", "DevmemTestSupport"],
+      dependencies: [
+        "CTestSupport", "Devmem", "DevmemSystem", "DevmemVulkan", "DevmemTestSupport",
+      ],
       path: "Tests/DevmemDeviceProcess", swiftSettings: rules),
     .testTarget(
       name: "DevmemSystemTests",
