@@ -181,6 +181,9 @@ static int extensions(struct cvulkan_library *library, VkPhysicalDevice device, 
   return error;
 }
 
+// Shaders see words: some devices have a limit that is not of whole ones.
+static uint64_t whole_words(uint32_t byte_count) { return byte_count & ~UINT32_C(3); }
+
 // The first queue family with compute shaders, or -1.
 static int compute_family(struct cvulkan_library *library, VkPhysicalDevice device) {
   VkQueueFamilyProperties families[16];
@@ -240,7 +243,7 @@ int cvulkan_library_describe(
     .lacks = lacks,
     .is_software = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU,
     .byte_limit = allocation.maxMemoryAllocationSize,
-    .range_limit = properties.properties.limits.maxStorageBufferRange,
+    .range_limit = whole_words(properties.properties.limits.maxStorageBufferRange),
     .fragment_limit = (uint64_t)32768 * properties.properties.limits.maxComputeWorkGroupCount[1]};
   memcpy(description->uuid, identity.deviceUUID, sizeof description->uuid);
   _Static_assert(
@@ -294,7 +297,7 @@ int cvulkan_device_open(
   VkPhysicalDeviceProperties2 properties = {
     .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
   library->GetPhysicalDeviceProperties2(device->physical, &properties);
-  device->range_limit = properties.properties.limits.maxStorageBufferRange;
+  device->range_limit = whole_words(properties.properties.limits.maxStorageBufferRange);
   device->GetDeviceQueue(device->device, device->family, 0, &device->queue);
   *result = device;
   return 0;
