@@ -19,8 +19,7 @@ import Testing
   @Test(
     "the device's digest is the sender's, and every fragment goes back after a fence",
     arguments: [
-      ["--wire", "devmem"], ["--wire", "devmem", "--memory", "vulkan"],
-      ["--wire", "zcrx", "--buffer-size", "1M"],
+      ["--wire", "devmem", "--memory", "vulkan"], ["--wire", "zcrx", "--buffer-size", "1M"],
       // Less than comes: the memory runs out, and each time all of it is waited for.
       ["--wire", "tcp", "--memory", "vulkan", "--buffer-size", "64K"],
     ])
