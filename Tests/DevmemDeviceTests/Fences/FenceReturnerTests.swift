@@ -193,6 +193,14 @@ import Testing
     var handles = 0
     var early = 0
     var mostPending = 0
+    // Jobs that have a fence and have not begun.
+    var heldBack: [[UInt32]] = []
+    func beginHeldBack(leaving count: Int) throws {
+      while heldBack.count > count {
+        let position = Int.random(in: 0..<heldBack.count, using: &generator)
+        try device.socket.send(words: heldBack.remove(at: position))
+      }
+    }
     func take() -> Netmem? {
       guard let netmem = pool.allocate() else { return nil }
       let bytes = unsafe buffer.cpuMapping!.baseAddress + Int(netmem.offset)
@@ -210,6 +218,7 @@ import Testing
       // A part goes back without a fence.
       if Int.random(in: 0..<4, using: &generator) == 0 { continue }
       guard !batch.isEmpty else {
+        try beginHeldBack(leaving: 0)
         SystemProcess.pause(milliseconds: 1)
         continue
       }
@@ -217,7 +226,7 @@ import Testing
       var begin = [FenceMessage.begin.rawValue, job]
       batch.forEach { begin.append(UInt32($0.offset / 4096)) }
       handles += batch.count
-      // The device begins before the buffers are put, or afterwards.
+      // The device begins before the buffers are put, or some time afterwards.
       let isEarly = Bool.random(using: &generator)
       try device.socket.send(words: isEarly ? begin : [FenceMessage.announce.rawValue, job])
       let fence = try Fence(device.socket.receiveDescriptor())
@@ -227,9 +236,11 @@ import Testing
       } else {
         while let netmem = batch.popLast() { returner.put(netmem) }
       }
-      if !isEarly { try device.socket.send(words: begin) }
+      if !isEarly { heldBack.append(begin) }
       mostPending = max(mostPending, watch.count)
+      try beginHeldBack(leaving: Int.random(in: 0...4, using: &generator))
     }
+    try beginHeldBack(leaving: 0)
     try device.socket.send(words: [FenceMessage.finish.rawValue])
     #expect(try device.socket.receiveWords(limit: 1) == [0], "buffers were written to meanwhile")
     try wait { pool.inFlight.held == 0 }
