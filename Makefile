@@ -81,11 +81,13 @@ test-device: ## tests on a real /dev/udmabuf, in a virtual machine where there i
 test-environments: ## the tool and the examples without privileges, memory, files, /proc, …; ARGS=--vm for the virtual machine
 	@scripts/test-environments.sh $(ARGS)
 
-.PHONY: demo demo-gpu doctor bench bench-latency bench-peers bench-wires bench-layouts bench-kernel
+.PHONY: demo demo-gpu demo-weights doctor bench bench-latency bench-peers bench-wires bench-layouts bench-kernel
 demo: ## run the main job; ARGS="--json --bytes 256M" passes arguments
 	@scripts/devmemctl.sh demo $(ARGS)
 demo-gpu: ## receive into memory that a Vulkan device reads, in a virtual machine; ARGS="--bytes 256M --memory vulkan"
 	@scripts/demo-gpu.sh $(ARGS)
+demo-weights: ## load a model's weights over device memory TCP into a Vulkan device, in a virtual machine
+	@scripts/demo-weights.sh
 doctor: ## what this machine lacks for device memory, and how to get it
 	@scripts/devmemctl.sh doctor $(ARGS)
 bench: ## measure; ARGS="--instructions" counts them too, ARGS=--help says more

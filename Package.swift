@@ -96,6 +96,11 @@ let package = Package(
       ],
       swiftSettings: rules),
 
+    // An example that needs what is of no product yet: decision 12.
+    .executableTarget(
+      name: "Weights", dependencies: ["Devmem", "DevmemNet", "DevmemVulkan"],
+      path: "Examples/Weights", swiftSettings: rules),
+
     // Tests: one target per library, and the device tier that needs a real /dev/udmabuf.
     .target(name: "CTestSupport", path: "Tests/CTestSupport"),
     .target(
@@ -122,6 +127,13 @@ let package = Package(
     .executableTarget(
       name: "ZeroCopyPeer", dependencies: ["Devmem", "DevmemNet", "DevmemSystem", "DevmemURing"],
       path: "Tests/ZeroCopyPeer", swiftSettings: rules),
+    // What else uses device memory, in a process of its own, for the device tier to kill.
+    .executableTarget(
+      name: "DevmemDeviceProcess",
+      dependencies: [
+        "CTestSupport", "Devmem", "DevmemSystem", "DevmemVulkan", "DevmemTestSupport",
+      ],
+      path: "Tests/DevmemDeviceProcess", swiftSettings: rules),
     .testTarget(
       name: "DevmemSystemTests",
       dependencies: ["CSystemShims", "CTestSupport", "DevmemSystem", "DevmemTestSupport"],
@@ -169,7 +181,7 @@ let package = Package(
       dependencies: [
         "Devmem", "DevmemGenpool", "DevmemNIC", "DevmemNet", "DevmemSystem", "DevmemURing",
         "DevmemVulkan", "DevmemXDP", "DevmemTestSupport", "DevmemCardOwner", "ZeroCopyPeer",
-        "devmemctl", "CTestSupport",
+        "DevmemDeviceProcess", "Weights", "devmemctl", "CTestSupport",
       ],
       swiftSettings: rules),
   ],

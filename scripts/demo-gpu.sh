@@ -4,7 +4,7 @@
 # Receives by device memory TCP into a dma-buf that a Vulkan device reads, in the virtual machine: a network card in
 # software (devmemsim), a Vulkan driver in software (lavapipe). Standard output is the demo's alone.
 #
-#   scripts/demo-gpu.sh [--bytes N] [--memory udmabuf|vulkan]
+#   scripts/demo-gpu.sh [--bytes N] [--memory udmabuf|vulkan] [--wire devmem|zcrx|tcp]
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"

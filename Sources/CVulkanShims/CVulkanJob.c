@@ -2,10 +2,12 @@
 #include "CVulkanShims.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { binding_count = 4, parameter_byte_count = 16, groups_in_a_row = 32768 };
+enum { binding_count = 4, parameter_byte_count = 8, groups_in_a_row = 32768 };
 
 struct cvulkan_job {
   struct cvulkan_device *device;
@@ -16,6 +18,9 @@ struct cvulkan_job {
   VkCommandPool commands;
   VkSemaphore semaphore;
   VkFence fence;
+  // What the queue waits for.
+  VkSemaphore *waits;
+  size_t wait_count;
 };
 
 // MARK: Shaders
@@ -91,47 +96,57 @@ void cvulkan_shader_close(struct cvulkan_shader *shader) {
 
 // MARK: Jobs
 
-// The set of a job's four buffers.
-static VkResult make_set(
-  struct cvulkan_job *job, struct cvulkan_shader *shader, struct cvulkan_memory *read,
-  struct cvulkan_memory *written, VkDescriptorSet *set) {
+// A buffer from a byte on, as far as a shader reaches.
+static VkDescriptorBufferInfo window(
+  const struct cvulkan_device *device, const struct cvulkan_memory *memory, uint64_t offset) {
+  uint64_t left = memory->byte_count - offset;
+  return (VkDescriptorBufferInfo){
+    .buffer = memory->buffer,
+    .offset = offset,
+    .range = left < device->range_limit ? left : device->range_limit};
+}
+
+// A set of four buffers for each part of the work.
+static VkResult make_sets(
+  struct cvulkan_job *job, struct cvulkan_shader *shader, const struct cvulkan_work *work,
+  VkDescriptorSet *sets) {
   struct cvulkan_device *device = job->device;
+  uint32_t count = (uint32_t)work->part_count;
   VkDescriptorPoolSize size = {
-    .type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .descriptorCount = binding_count};
+    .type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .descriptorCount = binding_count * count};
   VkDescriptorPoolCreateInfo pool = {
     .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
-    .maxSets = 1,
+    .maxSets = count,
     .poolSizeCount = 1,
     .pPoolSizes = &size};
   VkResult state = device->CreateDescriptorPool(device->device, &pool, NULL, &job->sets);
-  if (state < 0) {
-    return state;
+  for (uint32_t part = 0; part < count && state >= 0; part++) {
+    VkDescriptorSetAllocateInfo allocation = {
+      .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+      .descriptorPool = job->sets,
+      .descriptorSetCount = 1,
+      .pSetLayouts = &shader->sets};
+    state = device->AllocateDescriptorSets(device->device, &allocation, &sets[part]);
+    if (state < 0) {
+      break;
+    }
+    VkDescriptorBufferInfo buffers[binding_count] = {
+      window(device, work->read, work->parts[part].read_offset), window(device, job->list, 0),
+      window(device, job->results, 0),
+      window(device, work->written, work->parts[part].written_offset)};
+    VkWriteDescriptorSet writes[binding_count];
+    for (uint32_t i = 0; i < binding_count; i++) {
+      writes[i] = (VkWriteDescriptorSet){
+        .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+        .dstSet = sets[part],
+        .dstBinding = i,
+        .descriptorCount = 1,
+        .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+        .pBufferInfo = &buffers[i]};
+    }
+    device->UpdateDescriptorSets(device->device, binding_count, writes, 0, NULL);
   }
-  VkDescriptorSetAllocateInfo allocation = {
-    .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-    .descriptorPool = job->sets,
-    .descriptorSetCount = 1,
-    .pSetLayouts = &shader->sets};
-  state = device->AllocateDescriptorSets(device->device, &allocation, set);
-  if (state < 0) {
-    return state;
-  }
-  struct cvulkan_memory *memories[binding_count] = {read, job->list, job->results, written};
-  VkDescriptorBufferInfo buffers[binding_count];
-  VkWriteDescriptorSet writes[binding_count];
-  for (uint32_t i = 0; i < binding_count; i++) {
-    buffers[i] =
-      (VkDescriptorBufferInfo){.buffer = memories[i]->buffer, .range = VK_WHOLE_SIZE};
-    writes[i] = (VkWriteDescriptorSet){
-      .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-      .dstSet = *set,
-      .dstBinding = i,
-      .descriptorCount = 1,
-      .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-      .pBufferInfo = &buffers[i]};
-  }
-  device->UpdateDescriptorSets(device->device, binding_count, writes, 0, NULL);
-  return VK_SUCCESS;
+  return state;
 }
 
 // The memory comes from whoever wrote it before, and goes to whoever reads it afterwards.
@@ -149,9 +164,8 @@ static VkBufferMemoryBarrier transfer(
 }
 
 static VkResult record(
-  struct cvulkan_job *job, struct cvulkan_shader *shader, struct cvulkan_memory *read,
-  struct cvulkan_memory *written, VkDescriptorSet set, uint32_t group_count,
-  const uint32_t parameters[4], VkCommandBuffer *result) {
+  struct cvulkan_job *job, struct cvulkan_shader *shader, const struct cvulkan_work *work,
+  const VkDescriptorSet *sets, VkCommandBuffer *result) {
   struct cvulkan_device *device = job->device;
   VkCommandPoolCreateInfo pool = {
     .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
@@ -179,33 +193,75 @@ static VkResult record(
     return state;
   }
   const VkAccessFlags both = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT;
-  uint32_t count = read == written ? 1 : 2;
+  uint32_t count = work->read == work->written ? 1 : 2;
   VkBufferMemoryBarrier in[2] = {
-    transfer(read, 0, both, VK_QUEUE_FAMILY_EXTERNAL, device->family),
-    transfer(written, 0, both, VK_QUEUE_FAMILY_EXTERNAL, device->family)};
+    transfer(work->read, 0, both, VK_QUEUE_FAMILY_EXTERNAL, device->family),
+    transfer(work->written, 0, both, VK_QUEUE_FAMILY_EXTERNAL, device->family)};
   VkBufferMemoryBarrier out[3] = {
     transfer(
       job->results, VK_ACCESS_SHADER_WRITE_BIT, VK_ACCESS_HOST_READ_BIT, VK_QUEUE_FAMILY_IGNORED,
       VK_QUEUE_FAMILY_IGNORED),
-    transfer(read, both, 0, device->family, VK_QUEUE_FAMILY_EXTERNAL),
-    transfer(written, both, 0, device->family, VK_QUEUE_FAMILY_EXTERNAL)};
+    transfer(work->read, both, 0, device->family, VK_QUEUE_FAMILY_EXTERNAL),
+    transfer(work->written, both, 0, device->family, VK_QUEUE_FAMILY_EXTERNAL)};
   device->CmdPipelineBarrier(
     commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 0, NULL,
     count, in, 0, NULL);
   device->CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, shader->pipeline);
-  device->CmdBindDescriptorSets(
-    commands, VK_PIPELINE_BIND_POINT_COMPUTE, shader->layout, 0, 1, &set, 0, NULL);
-  device->CmdPushConstants(
-    commands, shader->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, parameter_byte_count, parameters);
-  uint32_t rows = (group_count + groups_in_a_row - 1) / groups_in_a_row;
-  uint32_t row = group_count < groups_in_a_row ? group_count : groups_in_a_row;
-  device->CmdDispatch(commands, row, rows, 1);
+  // Nothing orders the parts: no two of them touch the same bytes, but for atomic operations.
+  for (size_t i = 0; i < work->part_count; i++) {
+    const struct cvulkan_part *part = &work->parts[i];
+    const uint32_t parameters[] = {part->first, part->end};
+    _Static_assert(sizeof parameters == parameter_byte_count, "not as many as the layout has");
+    device->CmdBindDescriptorSets(
+      commands, VK_PIPELINE_BIND_POINT_COMPUTE, shader->layout, 0, 1, &sets[i], 0, NULL);
+    device->CmdPushConstants(
+      commands, shader->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, parameter_byte_count, parameters);
+    uint32_t group_count = part->end - part->first;
+    uint32_t rows = (group_count + groups_in_a_row - 1) / groups_in_a_row;
+    uint32_t row = group_count < groups_in_a_row ? group_count : groups_in_a_row;
+    device->CmdDispatch(commands, row, rows, 1);
+  }
   device->CmdPipelineBarrier(
     commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
     VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT | VK_PIPELINE_STAGE_HOST_BIT, 0, 0, NULL, count + 1, out,
     0, NULL);
   *result = commands;
   return device->EndCommandBuffer(commands);
+}
+
+// Makes a semaphore of each sync file that the queue is to wait for.
+static int import_waits(struct cvulkan_job *job, const struct cvulkan_work *work) {
+  struct cvulkan_device *device = job->device;
+  job->waits = calloc(work->wait_count + 1, sizeof *job->waits);
+  if (job->waits == NULL) {
+    return -ENOMEM;
+  }
+  VkSemaphoreCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO};
+  for (size_t i = 0; i < work->wait_count; i++) {
+    int error =
+      cvulkan_error(device->CreateSemaphore(device->device, &info, NULL, &job->waits[i]));
+    if (error < 0) {
+      return error;
+    }
+    job->wait_count++;
+    // An import that succeeds takes the descriptor, one that fails does not.
+    int own = fcntl(work->waits[i], F_DUPFD_CLOEXEC, 0);
+    if (own < 0) {
+      return -errno;
+    }
+    VkImportSemaphoreFdInfoKHR import = {
+      .sType = VK_STRUCTURE_TYPE_IMPORT_SEMAPHORE_FD_INFO_KHR,
+      .semaphore = job->waits[i],
+      .flags = VK_SEMAPHORE_IMPORT_TEMPORARY_BIT,
+      .handleType = VK_EXTERNAL_SEMAPHORE_HANDLE_TYPE_SYNC_FD_BIT,
+      .fd = own};
+    error = cvulkan_error(device->ImportSemaphoreFdKHR(device->device, &import));
+    if (error < 0) {
+      close(own);
+      return error;
+    }
+  }
+  return 0;
 }
 
 // Hands the commands to the queue, with a semaphore that leaves as a sync file.
@@ -225,8 +281,19 @@ static VkResult submit(struct cvulkan_job *job, VkCommandBuffer commands, int *s
   if (state < 0) {
     return state;
   }
+  VkPipelineStageFlags *stages = calloc(job->wait_count + 1, sizeof *stages);
+  if (stages == NULL) {
+    return VK_ERROR_OUT_OF_HOST_MEMORY;
+  }
+  // Before the barrier that takes the memory over.
+  for (size_t i = 0; i < job->wait_count; i++) {
+    stages[i] = VK_PIPELINE_STAGE_ALL_COMMANDS_BIT;
+  }
   VkSubmitInfo work = {
     .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+    .waitSemaphoreCount = (uint32_t)job->wait_count,
+    .pWaitSemaphores = job->waits,
+    .pWaitDstStageMask = stages,
     .commandBufferCount = 1,
     .pCommandBuffers = &commands,
     .signalSemaphoreCount = 1,
@@ -234,6 +301,7 @@ static VkResult submit(struct cvulkan_job *job, VkCommandBuffer commands, int *s
   pthread_mutex_lock(&device->lock);
   state = device->QueueSubmit(device->queue, 1, &work, job->fence);
   pthread_mutex_unlock(&device->lock);
+  free(stages);
   if (state < 0) {
     return state;
   }
@@ -249,36 +317,51 @@ static VkResult submit(struct cvulkan_job *job, VkCommandBuffer commands, int *s
   return state;
 }
 
+// The list and the results, in memory of their own.
+static int make_lists(struct cvulkan_job *job, const struct cvulkan_work *work) {
+  void *list_words = NULL;
+  int error =
+    cvulkan_memory_host(job->device, 4 * work->list_word_count, &job->list, &list_words);
+  if (error < 0) {
+    return error;
+  }
+  memcpy(list_words, work->list, 4 * work->list_word_count);
+  error = cvulkan_memory_host(
+    job->device, 4 * work->result_word_count, &job->results, &job->result_words);
+  if (error == 0) {
+    memset(job->result_words, 0, 4 * work->result_word_count);
+  }
+  return error;
+}
+
 int cvulkan_job_begin(
-  struct cvulkan_shader *shader, struct cvulkan_memory *read, struct cvulkan_memory *written,
-  const uint32_t *list, size_t list_word_count, size_t result_word_count, uint32_t group_count,
-  const uint32_t parameters[4], struct cvulkan_job **result, int *sync_file) {
+  struct cvulkan_shader *shader, const struct cvulkan_work *work, struct cvulkan_job **result,
+  int *sync_file) {
   *sync_file = -1;
   struct cvulkan_job *job = calloc(1, sizeof *job);
-  if (job == NULL) {
+  VkDescriptorSet *sets = calloc(work->part_count, sizeof *sets);
+  if (job == NULL || sets == NULL) {
+    free(sets);
+    free(job);
     return -ENOMEM;
   }
-  struct cvulkan_device *device = shader->device;
-  job->device = device;
-  void *list_words = NULL;
-  int error = cvulkan_memory_host(device, 4 * list_word_count, &job->list, &list_words);
+  job->device = shader->device;
+  int error = make_lists(job, work);
   if (error == 0) {
-    memcpy(list_words, list, 4 * list_word_count);
-    error = cvulkan_memory_host(device, 4 * result_word_count, &job->results, &job->result_words);
+    error = import_waits(job, work);
   }
   if (error == 0) {
-    memset(job->result_words, 0, 4 * result_word_count);
-    VkDescriptorSet set = VK_NULL_HANDLE;
     VkCommandBuffer commands = NULL;
-    VkResult state = make_set(job, shader, read, written, &set);
+    VkResult state = make_sets(job, shader, work, sets);
     if (state >= 0) {
-      state = record(job, shader, read, written, set, group_count, parameters, &commands);
+      state = record(job, shader, work, sets, &commands);
     }
     if (state >= 0) {
       state = submit(job, commands, sync_file);
     }
     error = cvulkan_error(state);
   }
+  free(sets);
   if (error < 0) {
     cvulkan_job_close(job);
     return error;
@@ -299,6 +382,10 @@ void cvulkan_job_close(struct cvulkan_job *job) {
   struct cvulkan_device *device = job->device;
   device->DestroyFence(device->device, job->fence, NULL);
   device->DestroySemaphore(device->device, job->semaphore, NULL);
+  for (size_t i = 0; i < job->wait_count; i++) {
+    device->DestroySemaphore(device->device, job->waits[i], NULL);
+  }
+  free(job->waits);
   device->DestroyCommandPool(device->device, job->commands, NULL);
   device->DestroyDescriptorPool(device->device, job->sets, NULL);
   if (job->list != NULL) {

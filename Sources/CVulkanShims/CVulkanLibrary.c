@@ -181,6 +181,9 @@ static int extensions(struct cvulkan_library *library, VkPhysicalDevice device, 
   return error;
 }
 
+// Shaders see words: some devices have a limit that is not of whole ones.
+static uint64_t whole_words(uint32_t byte_count) { return byte_count & ~UINT32_C(3); }
+
 // The first queue family with compute shaders, or -1.
 static int compute_family(struct cvulkan_library *library, VkPhysicalDevice device) {
   VkQueueFamilyProperties families[16];
@@ -201,8 +204,10 @@ int cvulkan_library_describe(
   if (error < 0) {
     return error;
   }
+  VkPhysicalDeviceMaintenance3Properties allocation = {
+    .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
   VkPhysicalDeviceIDProperties identity = {
-    .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};
+    .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES, .pNext = &allocation};
   VkPhysicalDeviceProperties2 properties = {
     .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &identity};
   library->GetPhysicalDeviceProperties2(device, &properties);
@@ -218,6 +223,12 @@ int cvulkan_library_describe(
   VkExternalBufferProperties external = {
     .sType = VK_STRUCTURE_TYPE_EXTERNAL_BUFFER_PROPERTIES};
   library->GetPhysicalDeviceExternalBufferProperties(device, &buffer, &external);
+  VkPhysicalDeviceExternalSemaphoreInfo semaphore = {
+    .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_SEMAPHORE_INFO,
+    .handleType = VK_EXTERNAL_SEMAPHORE_HANDLE_TYPE_SYNC_FD_BIT};
+  VkExternalSemaphoreProperties sync_file = {
+    .sType = VK_STRUCTURE_TYPE_EXTERNAL_SEMAPHORE_PROPERTIES};
+  library->GetPhysicalDeviceExternalSemaphoreProperties(device, &semaphore, &sync_file);
   VkExternalMemoryFeatureFlags features = external.externalMemoryProperties.externalMemoryFeatures;
   uint32_t lacks = 0;
   if ((found & 3) != 3) lacks |= cvulkan_lacks_dmabuf;
@@ -225,10 +236,14 @@ int cvulkan_library_describe(
   if (!(features & VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT)) lacks |= cvulkan_lacks_import;
   if (!(features & VK_EXTERNAL_MEMORY_FEATURE_EXPORTABLE_BIT)) lacks |= cvulkan_lacks_export;
   if (compute_family(library, device) < 0) lacks |= cvulkan_lacks_compute;
+  if (!(sync_file.externalSemaphoreFeatures & VK_EXTERNAL_SEMAPHORE_FEATURE_IMPORTABLE_BIT)) {
+    lacks |= cvulkan_lacks_wait;
+  }
   *description = (struct cvulkan_description){
     .lacks = lacks,
     .is_software = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU,
-    .range_limit = properties.properties.limits.maxStorageBufferRange,
+    .byte_limit = allocation.maxMemoryAllocationSize,
+    .range_limit = whole_words(properties.properties.limits.maxStorageBufferRange),
     .fragment_limit = (uint64_t)32768 * properties.properties.limits.maxComputeWorkGroupCount[1]};
   memcpy(description->uuid, identity.deviceUUID, sizeof description->uuid);
   _Static_assert(
@@ -279,6 +294,10 @@ int cvulkan_device_open(
     return error;
   }
   library->GetPhysicalDeviceMemoryProperties(device->physical, &device->memory);
+  VkPhysicalDeviceProperties2 properties = {
+    .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
+  library->GetPhysicalDeviceProperties2(device->physical, &properties);
+  device->range_limit = whole_words(properties.properties.limits.maxStorageBufferRange);
   device->GetDeviceQueue(device->device, device->family, 0, &device->queue);
   *result = device;
   return 0;

@@ -13,7 +13,8 @@
 #define INSTANCE_FUNCTIONS(X)                                                                     \
   X(DestroyInstance) X(EnumeratePhysicalDevices) X(GetPhysicalDeviceProperties2)                  \
   X(GetPhysicalDeviceQueueFamilyProperties) X(GetPhysicalDeviceMemoryProperties)                  \
-  X(GetPhysicalDeviceExternalBufferProperties) X(EnumerateDeviceExtensionProperties)              \
+  X(GetPhysicalDeviceExternalBufferProperties) X(GetPhysicalDeviceExternalSemaphoreProperties)    \
+  X(EnumerateDeviceExtensionProperties)                                                           \
   X(CreateDevice) X(GetDeviceProcAddr)
 #define DEVICE_FUNCTIONS(X)                                                                       \
   X(DestroyDevice) X(GetDeviceQueue) X(DeviceWaitIdle) X(CreateBuffer) X(DestroyBuffer)           \
@@ -25,8 +26,8 @@
   X(UpdateDescriptorSets) X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers)    \
   X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdPipelineBarrier) X(CmdBindPipeline)              \
   X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdDispatch) X(CreateSemaphore)                  \
-  X(DestroySemaphore) X(GetSemaphoreFdKHR) X(CreateFence) X(DestroyFence) X(WaitForFences)        \
-  X(QueueSubmit)
+  X(DestroySemaphore) X(GetSemaphoreFdKHR) X(ImportSemaphoreFdKHR) X(CreateFence)                 \
+  X(DestroyFence) X(WaitForFences) X(QueueSubmit)
 #define POINTER(name) PFN_vk##name name;
 
 struct cvulkan_library {
@@ -48,6 +49,8 @@ struct cvulkan_device {
   VkQueue queue;
   uint32_t family;
   VkPhysicalDeviceMemoryProperties memory;
+  // Bytes of a buffer that a shader reaches at a time.
+  uint64_t range_limit;
   DEVICE_FUNCTIONS(POINTER)
   // Of the queue.
   pthread_mutex_t lock;

@@ -73,8 +73,12 @@ internal import DevmemSystem
     package let lacking: [String]
     /// Whether memory that it allocates can be exported as a dma-buf.
     package let canExport: Bool
+    /// Whether its queue can wait for sync files.
+    package let canWait: Bool
     /// Bytes of one buffer at most.
     package let byteLimit: Int
+    /// Bytes of one buffer that a shader reaches at a time. Of a larger one it works on parts.
+    package let rangeLimit: Int
     /// Fragments of one job at most.
     package let fragmentLimit: Int
   }
@@ -101,14 +105,20 @@ internal import DevmemSystem
   /// - Throws: ``VulkanError/Code/noDevice``; ``VulkanError/Code/noSuchDevice``, with the names of
   ///   those that there are; ``VulkanError/Code/deviceUnsupported``, with what it lacks.
   package func device(_ choice: Choice = .any) throws(VulkanError) -> VulkanDevice {
-    let all = try devices()
+    try VulkanDevice(self, Self.choose(choice, among: devices()))
+  }
+
+  /// What ``device(_:)`` opens.
+  static func choose(
+    _ choice: Choice, among all: [Description]
+  ) throws(VulkanError) -> Description {
     guard !all.isEmpty else { throw .noDevice() }
     let meant = all.filter { $0.is(choice) }
     guard !meant.isEmpty else {
       throw VulkanError(
         .noSuchDevice, "looking for a Vulkan device \(choice)",
         remedy: "There are: "
-          + all.map { "\($0.name) (\(Self.hexadecimal($0.uuid)))" }.joined(separator: ", "))
+          + all.map { "\($0.name) (\(hexadecimal($0.uuid)))" }.joined(separator: ", "))
     }
     let able = meant.filter(\.lacking.isEmpty)
     guard let best = able.first(where: { !$0.isSoftware }) ?? able.first else {
@@ -117,7 +127,7 @@ internal import DevmemSystem
         remedy: "It lacks \(meant[0].lacking.joined(separator: ", ")): use a newer driver, or"
           + " another device.")
     }
-    return try VulkanDevice(self, best)
+    return best
   }
 
   static func hexadecimal(_ bytes: [UInt8]) -> String {
@@ -135,10 +145,12 @@ extension Vulkan.Description {
     }
     uuid = unsafe withUnsafeBytes(of: description.uuid) { unsafe Array($0) }
     isSoftware = description.is_software != 0
-    byteLimit = Int(clamping: description.range_limit)
+    byteLimit = Int(clamping: description.byte_limit)
+    rangeLimit = Int(clamping: description.range_limit)
     fragmentLimit = Int(clamping: description.fragment_limit)
     func isMissing(_ bit: Int) -> Bool { Int(description.lacks) & bit != 0 }
     canExport = !isMissing(cvulkan_lacks_export)
+    canWait = !isMissing(cvulkan_lacks_wait)
     lacking = [
       (cvulkan_lacks_dmabuf, "VK_EXT_external_memory_dma_buf"),
       (cvulkan_lacks_semaphore, "VK_KHR_external_semaphore_fd"),

@@ -77,13 +77,21 @@ func vulkan_shader(
 /// The descriptor is nil where the job has ended already.
 func vulkan_jobBegin(
   _ shader: OpaquePointer, read: OpaquePointer, written: OpaquePointer, list: [UInt32],
-  resultCount: Int, groupCount: Int, parameters: [UInt32]
+  resultCount: Int, parts: [cvulkan_part], waits: [Int32]
 ) throws(Errno) -> (job: OpaquePointer, syncFile: Int32?) {
   var number: Int32 = -1
-  let job = try unsafe make(.vulkanJobBegin) {
-    unsafe cvulkan_job_begin(
-      shader, read, written, list, list.count, resultCount, UInt32(groupCount), parameters, $0,
-      &number)
+  let job = try unsafe make(.vulkanJobBegin) { made in
+    unsafe list.withUnsafeBufferPointer { list in
+      unsafe parts.withUnsafeBufferPointer { parts in
+        unsafe waits.withUnsafeBufferPointer { waits in
+          var work = unsafe cvulkan_work(
+            read: read, written: written, list: list.baseAddress, list_word_count: list.count,
+            result_word_count: resultCount, parts: parts.baseAddress, part_count: parts.count,
+            waits: waits.baseAddress, wait_count: waits.count)
+          return unsafe cvulkan_job_begin(shader, &work, made, &number)
+        }
+      }
+    }
   }
   return unsafe (job, number >= 0 ? number : nil)
 }

@@ -25,8 +25,7 @@ internal import DevmemSystem
   deinit { unsafe cvulkan_device_close(device) }
 
   func checkSize(_ byteCount: Int, _ operation: String) throws(VulkanError) {
-    // The list of fragments has offsets of 32 bits.
-    let limit = min(description.byteLimit, Int(UInt32.max))
+    let limit = description.byteLimit
     guard byteCount > limit else { return }
     throw VulkanError(
       .sizeLimit, operation,

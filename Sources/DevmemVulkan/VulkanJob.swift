@@ -10,8 +10,8 @@ package struct VulkanFragment: Hashable, Sendable {
   package var offset: Int
   /// How many there are.
   package var byteCount: Int
-  /// Where the shader writes, for those that do: bytes of the buffer that is written, a multiple
-  /// of 4.
+  /// Where the shader writes, for those that do: bytes of the buffer that is written; a multiple
+  /// of 4 for ``VulkanShader/Kind/widen``.
   package var destination: Int
 
   package init(offset: Int, byteCount: Int, destination: Int = 0) {
@@ -40,45 +40,42 @@ package struct VulkanFragment: Hashable, Sendable {
     unsafe cvulkan_job_close(job)
   }
 
-  /// Runs a shader over fragments, as soon as no other device is in the way; blocks until then.
+  /// Runs a shader over fragments, as soon as no other device is in the way.
   ///
   /// The job's fence is put on the buffers, so that ``DMABuf/withCPUAccess(_:_:)`` waits for it.
   /// - Parameters:
   ///   - shader: what to do.
-  ///   - fragments: one or more, anywhere in `memory`. They may overlap where they are only read.
+  ///   - fragments: one or more, anywhere in `memory`. They may overlap where they are only read;
+  ///     where a shader writes elsewhere, destinations must not.
   ///   - memory: what has the fragments.
   ///   - destination: what the shader writes, where it writes elsewhere; may be the same memory.
-  ///   - limit: how long to wait for other devices at most; nil = until they are done.
+  ///   - fences: nil: this call blocks until the devices before are done, which their fences on the
+  ///     buffers say. Else the device's queue waits, for those and for these; the call does not.
+  ///   - limit: how long this call blocks at most; nil = until then.
   /// - Throws: ``VulkanError/Code/invalidFragment``, ``VulkanError/Code/sizeLimit``,
-  ///   ``VulkanError/Code/outOfMemory``, ``VulkanError/Code/deviceLost``; ``FenceError`` for the
+  ///   ``VulkanError/Code/outOfMemory``, ``VulkanError/Code/deviceLost``;
+  ///   ``VulkanError/Code/deviceUnsupported`` for a queue that cannot wait; ``FenceError`` for the
   ///   wait before. The device does nothing then.
   package init(
     _ shader: VulkanShader, over fragments: [VulkanFragment], of memory: VulkanMemory,
-    into destination: VulkanMemory? = nil, waitingAtMost limit: Duration? = nil
+    into destination: VulkanMemory? = nil, after fences: [Fence]? = nil,
+    waitingAtMost limit: Duration? = nil
   ) throws {
     let written = destination ?? memory
     let kind = shader.kind
     try Self.check(fragments, kind, memory, written, shader.device)
-    try memory.buffer.waitUntilReady(
-      for: kind.writesMemory ? .write : .read, waitingAtMost: limit)
-    if kind.needsDestination {
-      try written.buffer.waitUntilReady(for: .write, waitingAtMost: limit)
-    }
-    var list: [UInt32] = []
-    list.reserveCapacity(4 * fragments.count)
-    for fragment in fragments {
-      list += [
-        UInt32(fragment.offset), UInt32(fragment.byteCount), UInt32(fragment.destination), 0,
-      ]
-    }
+    let uses = Self.uses(of: memory, written, by: kind)
+    let waits = try Self.waits(for: uses, after: fences, limit, on: shader.device)
+    let plan = try JobPlan(fragments, kind, memory, written)
     let name = shader.device.description.name
     let begun = unsafe try VulkanError.wrapping({ .step("running a shader on \(name)", $0) }) {
       () throws(Errno) in
       unsafe try vulkan_jobBegin(
-        shader.shader, read: memory.memory, written: written.memory, list: list,
-        resultCount: fragments.count, groupCount: fragments.count,
-        parameters: [UInt32(fragments.count), 0, 0, 0])
+        shader.shader, read: memory.memory, written: written.memory, list: plan.list,
+        resultCount: fragments.count, parts: plan.parts,
+        waits: waits.map(\.descriptorNumber))
     }
+    withExtendedLifetime(waits) {}
     unsafe job = unsafe begun.job
     self.shader = shader
     read = memory
@@ -88,9 +85,35 @@ package struct VulkanFragment: Hashable, Sendable {
     fence = unsafe begun.syncFile.map { Fence(SyncFile(OwnedFileDescriptor(owning: $0))) }
     // From here on the job is this object's, whose end waits for it.
     if let fence {
-      try memory.buffer.add(fence, as: kind.writesMemory ? .write : .read)
-      if kind.needsDestination { try written.buffer.add(fence, as: .write) }
+      for (buffer, access) in uses { try buffer.add(fence, as: access) }
     }
+  }
+
+  /// What the shader does to which buffers.
+  private static func uses(
+    of memory: VulkanMemory, _ written: VulkanMemory, by kind: VulkanShader.Kind
+  ) -> [(DMABuf, DMABufAccess)] {
+    let reading = [(memory.buffer, kind.writesMemory ? DMABufAccess.write : .read)]
+    return kind.needsDestination ? reading + [(written.buffer, .write)] : reading
+  }
+
+  /// What the queue has to wait for; what it has not, has been waited for.
+  private static func waits(
+    for uses: [(DMABuf, DMABufAccess)], after fences: [Fence]?, _ limit: Duration?,
+    on device: VulkanDevice
+  ) throws -> [Fence] {
+    guard let fences else {
+      for (buffer, access) in uses {
+        try buffer.waitUntilReady(for: access, waitingAtMost: limit)
+      }
+      return []
+    }
+    guard device.description.canWait else {
+      throw VulkanError(
+        .deviceUnsupported, "having the queue of \(device.description.name) wait for fences",
+        remedy: "It does not take sync files: wait for them before (Fence.wait).")
+    }
+    return try fences + uses.map { try $0.0.fence(for: $0.1) }
   }
 
   /// Waits until the device is done, and says what the shader found, fragment by fragment.
@@ -142,14 +165,16 @@ package struct VulkanFragment: Hashable, Sendable {
       }
       guard kind.needsDestination else { continue }
       let byteCount = kind.writtenByteCount(fragment.byteCount)
-      guard fragment.destination >= 0, fragment.destination % 4 == 0,
+      guard fragment.destination >= 0,
+        fragment.destination % kind.destinationAlignment == 0,
         byteCount <= written.buffer.byteCount,
         fragment.destination <= written.buffer.byteCount - byteCount
       else {
         throw VulkanError(
           .invalidFragment, operation,
           remedy: "\(byteCount) bytes at \(fragment.destination) are not in the buffer of"
-            + " \(written.buffer.byteCount) that is written, or do not begin at a multiple of 4.")
+            + " \(written.buffer.byteCount) that is written, or do not begin at a multiple of"
+            + " \(kind.destinationAlignment).")
       }
     }
   }

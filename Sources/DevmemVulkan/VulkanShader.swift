@@ -16,18 +16,20 @@ internal import DevmemSystem
     case swap
     /// bf16 to f32, to the fragments' destinations; the result is the number of numbers.
     case widen
-    /// Copies fragments to their destinations; the result is the number of bytes.
+    /// Copies fragments to their destinations, at any byte; the result is the number of bytes.
     case gather
 
     var writesMemory: Bool { self == .swap }
     var needsDestination: Bool { self == .widen || self == .gather }
     /// What an offset has to be a multiple of, in bytes.
     var alignment: Int { self == .widen ? 2 : 1 }
+    /// What a destination has to be a multiple of, in bytes.
+    var destinationAlignment: Int { self == .widen ? 4 : 1 }
     /// Bytes at the destination for so many of a fragment.
     func writtenByteCount(_ byteCount: Int) -> Int {
       switch self {
       case .widen: 2 * (byteCount & ~1)
-      case .gather: (byteCount + 3) & ~3
+      case .gather: byteCount
       case .sum, .crc32, .swap: 0
       }
     }

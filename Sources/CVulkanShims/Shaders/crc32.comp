@@ -34,7 +34,7 @@ uint shift_by(uint bytes) {
 void main() {
   uint lane = gl_LocalInvocationID.x;
   uint index = fragment_index();
-  if (index >= fragment_count) return;
+  if (index >= end_of_fragments) return;
   uint begin = fragments[index].offset;
   uint end = begin + fragments[index].byte_count;
   uint stretch = (fragments[index].byte_count + lane_count - 1) / lane_count;
@@ -51,5 +51,5 @@ void main() {
   if (lane != 0) return;
   uint sum = 0;
   for (uint other = 0; other < lane_count; other++) sum ^= remainders[other];
-  results[index] = ~sum;
+  results[fragments[index].result] = ~sum;
 }

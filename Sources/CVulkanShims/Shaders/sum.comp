@@ -9,7 +9,7 @@ shared uint sums[lane_count];
 void main() {
   uint lane = gl_LocalInvocationID.x;
   uint index = fragment_index();
-  if (index >= fragment_count) return;
+  if (index >= end_of_fragments) return;
   uint begin = fragments[index].offset;
   uint end = begin + fragments[index].byte_count;
   uint sum = 0;
@@ -29,5 +29,5 @@ void main() {
   barrier();
   if (lane != 0) return;
   for (uint other = 1; other < lane_count; other++) sum += sums[other];
-  results[index] = sum;
+  results[fragments[index].result] = sum;
 }

@@ -8,7 +8,7 @@
 void main() {
   uint lane = gl_LocalInvocationID.x;
   uint index = fragment_index();
-  if (index >= fragment_count) return;
+  if (index >= end_of_fragments) return;
   uint begin = (fragments[index].offset + 3) >> 2;
   uint end = (fragments[index].offset + fragments[index].byte_count) >> 2;
   for (uint at = begin + lane; at < end; at += lane_count) {
@@ -16,5 +16,5 @@ void main() {
     memory.words[at] =
       word >> 24 | (word >> 8 & 0xff00) | (word << 8 & 0xff0000) | word << 24;
   }
-  if (lane == 0) results[index] = end > begin ? end - begin : 0;
+  if (lane == 0) results[fragments[index].result] = end > begin ? end - begin : 0;
 }

@@ -8,7 +8,7 @@
 void main() {
   uint lane = gl_LocalInvocationID.x;
   uint index = fragment_index();
-  if (index >= fragment_count) return;
+  if (index >= end_of_fragments) return;
   uint begin = fragments[index].offset >> 1;
   uint count = fragments[index].byte_count >> 1;
   uint to = fragments[index].destination >> 2;
@@ -18,5 +18,5 @@ void main() {
     // The upper half of an f32 is what a bf16 is.
     destination.words[to + number] = half_word << 16;
   }
-  if (lane == 0) results[index] = count;
+  if (lane == 0) results[fragments[index].result] = count;
 }

@@ -44,6 +44,8 @@ enum {
   cvulkan_lacks_export = 8,
   /// A queue for compute shaders.
   cvulkan_lacks_compute = 16,
+  /// Sync files that its queue waits for.
+  cvulkan_lacks_wait = 32,
 };
 
 struct cvulkan_description {
@@ -53,7 +55,9 @@ struct cvulkan_description {
   uint32_t lacks;
   /// Whether it is a processor that only acts as a device.
   uint32_t is_software;
-  /// Bytes of a buffer that a shader can reach (maxStorageBufferRange).
+  /// Bytes of a buffer (maxMemoryAllocationSize).
+  uint64_t byte_limit;
+  /// Bytes of a buffer that a shader reaches at a time (maxStorageBufferRange).
   uint64_t range_limit;
   /// Fragments of one job.
   uint64_t fragment_limit;
@@ -63,8 +67,8 @@ struct cvulkan_description {
 int cvulkan_library_describe(
   struct cvulkan_library *library, uint32_t index, struct cvulkan_description *description);
 
-/// Opens device number `index`, which must lack nothing but import or export. The library must
-/// outlast it.
+/// Opens device number `index`, which must lack nothing but import, export or waits. The library
+/// must outlast it.
 int cvulkan_device_open(
   struct cvulkan_library *library, uint32_t index, struct cvulkan_device **device);
 void cvulkan_device_close(struct cvulkan_device *device);
@@ -84,20 +88,42 @@ int cvulkan_memory_export(struct cvulkan_memory *memory);
 void cvulkan_memory_close(struct cvulkan_memory *memory);
 
 /// A compute shader (`main`) from SPIR-V. Its bindings are storage buffers of 32-bit words: 0 the
-/// memory that is read, 1 the list, 2 the results, 3 the memory that is written; and four words of
-/// push constants.
+/// memory that is read, 1 the list, 2 the results, 3 the memory that is written. Its push constants
+/// are a part's first fragment and the one after its last.
 int cvulkan_shader_make(
   struct cvulkan_device *device, const uint32_t *words, size_t word_count,
   struct cvulkan_shader **shader);
 void cvulkan_shader_close(struct cvulkan_shader *shader);
 
-/// Runs a shader in as many workgroups as `group_count` says (in rows of 32768: gl_WorkGroupID.y
-/// counts the rows), and returns when the device has the job. The memory may be one and the same.
-/// `*sync_file` is a descriptor that the caller owns, or -1 if the job has ended already.
+/// A part of a job: the fragments `first ..< end` of its list, each in a workgroup of its own, with
+/// the memory bound from these bytes on (multiples of 4096), as far as a shader reaches.
+struct cvulkan_part {
+  uint64_t read_offset;
+  uint64_t written_offset;
+  uint32_t first;
+  uint32_t end;
+};
+
+/// What a job consists of. The memory may be one and the same.
+struct cvulkan_work {
+  struct cvulkan_memory *read;
+  struct cvulkan_memory *written;
+  const uint32_t *list;
+  size_t list_word_count;
+  size_t result_word_count;
+  const struct cvulkan_part *parts;
+  size_t part_count;
+  /// Sync files that the queue waits for before it begins, which stay the caller's.
+  const int *waits;
+  size_t wait_count;
+};
+
+/// Runs a shader, in rows of 32768 workgroups (gl_WorkGroupID.y counts the rows), and returns when
+/// the device has the job. `*sync_file` is a descriptor that the caller owns, or -1 if the job has
+/// ended already.
 int cvulkan_job_begin(
-  struct cvulkan_shader *shader, struct cvulkan_memory *read, struct cvulkan_memory *written,
-  const uint32_t *list, size_t list_word_count, size_t result_word_count, uint32_t group_count,
-  const uint32_t parameters[4], struct cvulkan_job **job, int *sync_file);
+  struct cvulkan_shader *shader, const struct cvulkan_work *work, struct cvulkan_job **job,
+  int *sync_file);
 
 /// Waits for a job. -ETIMEDOUT, -EIO if the device is lost.
 int cvulkan_job_wait(struct cvulkan_job *job, uint64_t nanoseconds);

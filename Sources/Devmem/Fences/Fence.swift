@@ -24,6 +24,9 @@ package final class Fence: Sendable {
   /// Takes over what is known to be a sync file: the kernel's answer, or a driver's.
   package init(_ file: consuming SyncFile) { self.file = file }
 
+  /// The number of the sync file's descriptor. Borrowed: valid while this object lives.
+  package var descriptorNumber: Int32 { file.descriptor.rawValue }
+
   /// How far the device is. One system call.
   ///
   /// - Throws: nothing that is expected.

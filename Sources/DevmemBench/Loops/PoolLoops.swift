@@ -2,6 +2,7 @@
 
 import Devmem
 import DevmemPagePool
+import DevmemSystem
 
 /// One buffer at a time, or one path of the pool at a time. One thread.
 extension BenchCase {
@@ -9,6 +10,14 @@ extension BenchCase {
     BenchCase("fast_path", "allocate + return through the owner's cache") {
       let pool = try PagePool.forBench()
       return Loop { fast_path(pool, $0) }
+    },
+    BenchCase(
+      "fast_path_fenced", "the same, while 64 others of the pool wait for a fence",
+      comparedTo: "fast_path"
+    ) {
+      let pool = try PagePool.forBench()
+      let wait = try FenceWait(of: pool.allocateBatch(64))
+      return Loop(tidy: { withExtendedLifetime(wait) {} }) { fast_path(pool, $0) }
     },
     BenchCase("shared_fast_path", "allocate + return through a thread's part of a shared pool") {
       let pool = try SharedPagePool(provider: SlabProvider(iovCount: 256))
@@ -41,6 +50,20 @@ extension BenchCase {
       return Loop { share_and_two_returns(pool, $0) }
     },
   ]
+}
+
+/// Buffers behind a fence that signals when this goes: a descriptor that is not readable before.
+private final class FenceWait {
+  private let bell: UnixSocket
+  private let returner: FenceReturner
+
+  init(of batch: consuming NetmemBatch) throws {
+    let (bell, ear) = try UnixSocket.pair()
+    let fence = Fence(SyncFile(try ear.descriptor.duplicate()))
+    returner = try FenceReturner(after: fence, on: FenceWatch())
+    returner.put(batch)
+    self.bell = bell
+  }
 }
 
 /// Counts down: two instructions a turn.

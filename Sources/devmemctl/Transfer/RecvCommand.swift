@@ -15,7 +15,8 @@ struct RecvCommand: ParsableCommand {
       bound queues), binds the memory to the queues, and receives one connection. The card's \
       settings are put back at the end, also after an error, SIGINT and SIGTERM. Needs root.
 
-      --wire uring needs no card: the kernel copies into buffers of a page pool that it was lent. \
+      --wire tcp and --wire uring need no card: the kernel copies into buffers of a page pool, by \
+      ordinary receives, or into buffers that it was lent. \
       --wire zcrx is io_uring's zero-copy receive: over a card as by device memory TCP, with one \
       queue; with --no-device over any interface, and the kernel copies into the dma-buf.
 
@@ -25,8 +26,8 @@ struct RecvCommand: ParsableCommand {
 
   @Option(
     help: """
-      How the bytes come: devmem (device memory TCP), uring (io_uring, provided buffers), zcrx \
-      (io_uring, zero-copy receive).
+      How the bytes come: devmem (device memory TCP), tcp (ordinary receives), uring (io_uring, \
+      provided buffers), zcrx (io_uring, zero-copy receive).
       """)
   var wire: RecvWire = .devmem
 
@@ -108,8 +109,10 @@ struct RecvCommand: ParsableCommand {
   }
 
   private func validateInto() throws {
-    if into != nil, wire != .devmem {
-      throw ValidationError("--into: only with --wire devmem.")
+    if into != nil, wire == .uring || wire == .zcrx && (noDevice || cpuMapping) {
+      throw ValidationError(
+        "--into: with --wire uring, --no-device and --cpu-mapping the processor may write into the"
+          + " memory at any time; use --wire tcp, devmem, or zcrx over a card.")
     }
     if into == nil, memory == .vulkan {
       throw ValidationError("--memory vulkan: say which device with --into vulkan[:DEVICE].")

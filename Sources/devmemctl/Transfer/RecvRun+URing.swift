@@ -5,6 +5,7 @@ import DevmemNIC
 import DevmemNet
 import DevmemSystem
 import DevmemURing
+import DevmemVulkan
 
 // `recv` over an io_uring.
 extension RecvRun {
@@ -69,11 +70,10 @@ extension RecvRun {
     try NICCapabilities.requireReceive(on: stack.card)
     let queue = try (options.queues?.queues ?? NICSetup.lastQueues(1, of: stack.card))[0]
     let sink = try ByteSink(options.output)
-    let buffer = try options.transfer.makeBuffer(
-      iovByteCount: options.iovSize.value, name: "devmemctl recv")
+    let (buffer, target) = try makeMemory(options)
     // What has the queue pins the settings: it ends first, whatever happens.
     return try NICGuard.keeping(guardCard(options, stack.card, [queue])) {
-      try receiveFromQueue(options, stack, queue, buffer, sink)
+      try receiveFromQueue(options, stack, queue, buffer, target, sink)
     }
   }
 
@@ -87,13 +87,13 @@ extension RecvRun {
     // The CPU writes.
     return try buffer.withCPUAccess(.readWrite) {
       let instance = try ZeroCopyInstance(memory: buffer, from: .anySocket)
-      return try receive(options, buffer, instance, details, stream.take(), sink)
+      return try receive(options, buffer, nil, instance, details, stream.take(), sink)
     }
   }
 
   private static func receiveFromQueue(
     _ options: RecvCommand, _ stack: InterfaceStack, _ queue: UInt32, _ buffer: DMABuf,
-    _ sink: borrowing ByteSink
+    _ target: VulkanMemory?, _ sink: borrowing ByteSink
   ) throws -> RecvReport {
     let instance = try ZeroCopyInstance(
       memory: buffer,
@@ -105,13 +105,13 @@ extension RecvRun {
       interface: stack.card.name, queues: [queue])
     // The flow is steered to the memory from its beginning.
     let stream = try accept(options, stack)
-    return try receive(options, buffer, instance, details, stream, sink)
+    return try receive(options, buffer, target, instance, details, stream, sink)
   }
 
   private static func receive(
-    _ options: RecvCommand, _ buffer: DMABuf, _ instance: ZeroCopyInstance,
-    _ details: URingWireReport, _ stream: consuming OwnedFileDescriptor,
-    _ sink: borrowing ByteSink
+    _ options: RecvCommand, _ buffer: DMABuf, _ target: VulkanMemory?,
+    _ instance: ZeroCopyInstance, _ details: URingWireReport,
+    _ stream: consuming OwnedFileDescriptor, _ sink: borrowing ByteSink
   ) throws -> RecvReport {
     var details = details
     var report = RecvReport(.zcrx, details)
@@ -119,7 +119,7 @@ extension RecvRun {
       stream: stream, over: instance,
       configuration: ZeroCopyReceiver.Configuration(waits: false))
     report.poolInFlightBefore = UInt64(receiver.heldCount)
-    var loop = try RecvLoop(options, buffer)
+    var loop = try RecvLoop(options, buffer, target)
     try loop.run(&receiver, sink)
     report.poolInFlightAtEnd = UInt64(receiver.heldCount)
     try receiver.replenish()

@@ -12,6 +12,7 @@ enum RecvRun {
     try CommandError.requireDescriptors()
     switch options.wire {
     case .devmem: return try runDevmem(options)
+    case .tcp: return try runTCP(options)
     case .uring: return try runProvidedBuffers(options)
     case .zcrx: return try runZeroCopy(options)
     }
@@ -43,7 +44,7 @@ enum RecvRun {
   }
 
   /// What is received into, and the device that reads it, if one does.
-  private static func makeMemory(_ options: RecvCommand) throws -> (DMABuf, VulkanMemory?) {
+  static func makeMemory(_ options: RecvCommand) throws -> (DMABuf, VulkanMemory?) {
     func udmabuf() throws(DevmemError) -> DMABuf {
       try options.transfer.makeBuffer(
         iovByteCount: options.iovSize.value, name: "devmemctl recv")

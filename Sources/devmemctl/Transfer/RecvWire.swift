@@ -8,6 +8,8 @@ import DevmemURing
 enum RecvWire: String, CaseIterable, ExpressibleByArgument {
   /// Device memory TCP.
   case devmem
+  /// Ordinary receives into buffers of a page pool: the kernel copies.
+  case tcp
   /// io_uring, into buffers of a page pool that were lent to the kernel.
   case uring
   /// io_uring's zero-copy receive.
@@ -89,6 +91,27 @@ struct DevmemWireReport: RecvWireReport {
       ("stalls", "\(statistics.stalls) (waits: \(statistics.waits))"),
     ]
   }
+}
+
+/// Ordinary receives: every byte is in the dma-buf.
+struct TCPWireReport: RecvWireReport {
+  var place: String
+  var interface: String?
+  var byteCount = 0
+  var packetCount = 0
+  var stallCount = 0
+
+  var problems: [String] { [] }
+
+  var fields: [(String, JSONValue)] {
+    [
+      ("interface", interface.map { .string($0) } ?? .null), ("queues", .array([])),
+      ("deviceByteCount", .integer(byteCount)), ("linearByteCount", .integer(0)),
+      ("packetCount", .integer(packetCount)), ("stalls", .integer(stallCount)),
+    ]
+  }
+
+  var rows: [(String, String)] { [("packets", "\(packetCount)"), ("stalls", "\(stallCount)")] }
 }
 
 /// A receive over an io_uring: every byte is in the dma-buf, and the buffers are a page pool's.

@@ -97,7 +97,7 @@ struct VulkanDigest: ~Copyable {
   /// Takes the stream's next bytes.
   mutating func append(_ fragment: consuming PayloadFragment) throws {
     let byteCount = fragment.byteCount
-    guard fragment.placement == .device else {
+    guard fragment.placement != .linear else {
       var crc32 = CRC32()
       try fragment.withBytes { bytes in
         unsafe bytes.withUnsafeBytes { bytes in unsafe crc32.update(bytes) }

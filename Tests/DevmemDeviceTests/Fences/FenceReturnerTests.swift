@@ -5,7 +5,6 @@ import DevmemSystem
 import DevmemTestSupport
 import Dispatch
 import Foundation
-import Synchronization
 import Testing
 
 /// Buffers that are put after fences, on a real dma-buf.
@@ -180,100 +179,35 @@ import Testing
 
   // MARK: In random order
 
-  /// Who has each IOV now: 0 nobody but the pool and its users, else the job of a device.
-  private final class Owners: Sendable {
-    private let jobs: Mutex<[UInt64]>
-    init(count: Int) { jobs = Mutex(Array(repeating: 0, count: count)) }
-    func owner(of iov: Int) -> UInt64 { jobs.withLock { $0[iov] } }
-    func set(_ iovs: [Int], to job: UInt64) { jobs.withLock { for iov in iovs { $0[iov] = job } } }
-  }
-
-  private struct Job: Sendable {
-    let number: UInt64
-    let iovs: [Int]
-    let fence: UInt32
-  }
-
-  /// A device that has the dma-buf's own mapping: it writes its job's number all over the buffers
-  /// that it was given, and looks whether it is still there when it is done.
-  private final class Device: Sendable {
-    let fences: SimulatedFences
-    let memory: DMABuf
-    let owners: Owners
-    let jobs = Mutex<[Job]>([])
-    let overwritten = Atomic<Int>(0)
-    let isOver = Atomic<Bool>(false)
-
-    init(fences: SimulatedFences, memory: DMABuf, owners: Owners) {
-      self.fences = fences
-      self.memory = memory
-      self.owners = owners
-    }
-
-    func begin(_ job: Job) {
-      owners.set(job.iovs, to: job.number)
-      for iov in job.iovs { write(job.number, iov) }
-      jobs.withLock { $0.append(job) }
-    }
-
-    /// Ends what there is in random order, keeping up to `kept` jobs pending.
-    func run(seed: UInt64, keeping kept: Int) throws {
-      var generator = SeededGenerator(seed: seed)
-      while true {
-        let over = isOver.load(ordering: .acquiring)
-        let job = jobs.withLock { jobs -> Job? in
-          guard jobs.count > (over ? 0 : kept) else { return nil }
-          return jobs.remove(at: Int.random(in: 0..<jobs.count, using: &generator))
-        }
-        guard let job else {
-          if over { return }
-          SystemProcess.pause(milliseconds: 0)
-          continue
-        }
-        for iov in job.iovs where !hasOnly(job.number, iov) {
-          overwritten.add(1, ordering: .relaxed)
-        }
-        owners.set(job.iovs, to: 0)
-        try fences.end(job.fence, job.number % 16 == 0 ? .EIO : nil)
-      }
-    }
-
-    private func write(_ number: UInt64, _ iov: Int) {
-      for word in stride(from: 0, to: 4096, by: 512) {
-        unsafe memory.cpuMapping!.baseAddress.storeBytes(
-          of: number, toByteOffset: iov * 4096 + word, as: UInt64.self)
-      }
-    }
-
-    private func hasOnly(_ number: UInt64, _ iov: Int) -> Bool {
-      stride(from: 0, to: 4096, by: 512).allSatisfy { word in
-        unsafe memory.cpuMapping!.baseAddress.load(
-          fromByteOffset: iov * 4096 + word, as: UInt64.self) == number
-      }
-    }
-  }
-
-  @Test("in random order, no buffer is handed out before its fence")
+  /// The same by a process of its own, which writes all over the buffers while it has them: what a
+  /// user writes into one that was handed out too early shows there, and what the device has not
+  /// taken away again shows here.
+  @Test("in random order, with fences pending at random, no buffer is handed out before its fence")
   func randomOrder() throws {
-    let count =
-      ProcessInfo.processInfo.environment["DEVMEM_FENCE_COUNT"].flatMap { Int($0) } ?? 20_000
+    let environment = ProcessInfo.processInfo.environment
+    let count = environment["DEVMEM_FENCE_COUNT"].flatMap { Int($0) } ?? 20_000
     let pool = try pool()
-    let owners = Owners(count: 256)
-    let device = Device(fences: fences, memory: try buffer.asImported(), owners: owners)
-    let thread = try SystemThread(name: "device", processors: .ofProcess()) {
-      do { try device.run(seed: 7, keeping: 8) } catch { Issue.record(error) }
-    }
+    let device = try DeviceProcess("fences", with: buffer)
     var generator = SeededGenerator(seed: 13)
-    var job: UInt64 = 0
+    var job: UInt32 = 0
     var handles = 0
     var early = 0
+    var mostPending = 0
+    // Jobs that have a fence and have not begun.
+    var heldBack: [[UInt32]] = []
+    func beginHeldBack(leaving count: Int) throws {
+      while heldBack.count > count {
+        let position = Int.random(in: 0..<heldBack.count, using: &generator)
+        try device.socket.send(words: heldBack.remove(at: position))
+      }
+    }
     func take() -> Netmem? {
       guard let netmem = pool.allocate() else { return nil }
-      let iov = Int(netmem.offset) / 4096
-      if owners.owner(of: iov) != 0 { early += 1 }
+      let bytes = unsafe buffer.cpuMapping!.baseAddress + Int(netmem.offset)
+      let word = unsafe bytes.load(fromByteOffset: 512, as: UInt64.self)
+      if word & FenceMessage.mark == FenceMessage.mark { early += 1 }
       // What a user does: it would show in the device's job.
-      unsafe buffer.cpuMapping!.baseAddress.storeBytes(
-        of: UInt64.max, toByteOffset: iov * 4096, as: UInt64.self)
+      unsafe bytes.storeBytes(of: 42, as: UInt64.self)
       return netmem
     }
     while handles < count {
@@ -284,32 +218,52 @@ import Testing
       // A part goes back without a fence.
       if Int.random(in: 0..<4, using: &generator) == 0 { continue }
       guard !batch.isEmpty else {
-        SystemProcess.pause(milliseconds: 0)
+        try beginHeldBack(leaving: 0)
+        SystemProcess.pause(milliseconds: 1)
         continue
       }
-      var iovs: [Int] = []
-      batch.forEach { iovs.append(Int($0.offset) / 4096) }
       job += 1
-      handles += iovs.count
-      let (fence, id) = try fences.make()
-      let returner = try FenceReturner(after: fence, on: watch)
+      var begin = [FenceMessage.begin.rawValue, job]
+      batch.forEach { begin.append(UInt32($0.offset / 4096)) }
+      handles += batch.count
+      // The device begins before the buffers are put, or some time afterwards.
       let isEarly = Bool.random(using: &generator)
-      if isEarly { device.begin(Job(number: job, iovs: iovs, fence: id)) }
+      try device.socket.send(words: isEarly ? begin : [FenceMessage.announce.rawValue, job])
+      let fence = try Fence(device.socket.receiveDescriptor())
+      let returner = try FenceReturner(after: fence, on: watch)
       if Bool.random(using: &generator) {
         returner.put(batch)
       } else {
         while let netmem = batch.popLast() { returner.put(netmem) }
       }
-      if !isEarly { device.begin(Job(number: job, iovs: iovs, fence: id)) }
+      if !isEarly { heldBack.append(begin) }
+      mostPending = max(mostPending, watch.count)
+      try beginHeldBack(leaving: Int.random(in: 0...4, using: &generator))
     }
-    device.isOver.store(true, ordering: .releasing)
-    _ = consume thread
+    try beginHeldBack(leaving: 0)
+    try device.socket.send(words: [FenceMessage.finish.rawValue])
+    #expect(try device.socket.receiveWords(limit: 1) == [0], "buffers were written to meanwhile")
     try wait { pool.inFlight.held == 0 }
     #expect(early == 0)
-    #expect(device.overwritten.load(ordering: .relaxed) == 0)
+    #expect(mostPending > 1)
     #expect(pool.statistics.fenced == UInt64(handles))
     #expect(pool.statistics.fenceFailures > 0)
     #expect(watch.count == 0 && pool.inFlight.fenced == 0)
-    print("\(handles) handles after \(job) fences")
+    print("\(handles) handles after \(job) fences, \(mostPending) of them pending at once")
+  }
+
+  @Test("a device whose process is killed: its fences end with an error, its buffers come back")
+  func processKilled() throws {
+    let pool = try pool()
+    let device = try DeviceProcess("fences", with: buffer)
+    try device.socket.send(words: [FenceMessage.announce.rawValue, 1])
+    let fence = try Fence(device.socket.receiveDescriptor())
+    let returner = try FenceReturner(after: fence, on: watch)
+    for _ in 0..<9 { returner.put(try pool.take()) }
+    #expect(pool.inFlight.fenced == 9)
+    device.kill()
+    try wait { pool.inFlight.held == 0 }
+    #expect(pool.statistics.fenceFailures == 9)
+    #expect(try device.wait().status == 128 + SIGKILL)
   }
 }

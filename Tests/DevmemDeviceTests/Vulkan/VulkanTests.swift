@@ -3,20 +3,17 @@
 import Devmem
 import DevmemSystem
 import DevmemTestSupport
-import DevmemVulkan
 import Testing
+
+@testable import DevmemVulkan
 
 /// Shaders over dma-bufs, by the driver that VK_DRIVER_FILES names: lavapipe in the virtual
 /// machine.
 @Suite("Vulkan", .serialized) struct VulkanTests {
-  /// With the validation layer; what it has to complain of fails the test.
-  private func withDevice(_ body: (VulkanDevice) throws -> Void) throws {
-    let vulkan = try Vulkan(validates: true)
-    let device = try vulkan.device()
-    try body(device)
-    let complaints = vulkan.complaints
-    #expect(complaints.count == 0, "\(complaints.last)")
-  }
+  private let shared: SharedVulkan
+  private var device: VulkanDevice { shared.device }
+
+  init() throws { shared = try .one() }
 
   private func fillAtRandom(_ buffer: DMABuf, seed: UInt64) throws -> [UInt8] {
     var generator = SeededGenerator(seed: seed)
@@ -38,11 +35,11 @@ import Testing
 
   @Test("one byte through every layer: udmabuf, import, shader, fence, result")
   func oneByte() throws {
-    try withDevice { device in
+    try shared.expectingNoComplaint {
       let buffer = try DMABuf.udmabuf(byteCount: 4096)
       try buffer.withBytes(.write) { unsafe $0[1234] = 42 }
       let memory = try VulkanMemory(importing: buffer, into: device)
-      let shader = try VulkanShader(.sum, on: device)
+      let shader = try shared.shader(.sum)
       let job = try VulkanJob(
         shader, over: [VulkanFragment(offset: 0, byteCount: 4096)], of: memory)
       #expect(try job.results(waitingAtMost: .seconds(60)) == [42])
@@ -54,33 +51,34 @@ import Testing
   @Test("sums and CRCs of fragments at any byte, of any length, also of none")
   func digests() throws {
     #expect(crc32("123456789".utf8) == 0xcbf4_3926)
-    try withDevice { device in
-      let buffer = try DMABuf.udmabuf(byteCount: 65536)
+    try shared.expectingNoComplaint {
+      let size = 16384
+      let buffer = try DMABuf.udmabuf(byteCount: size)
       let bytes = try fillAtRandom(buffer, seed: 1)
       let memory = try VulkanMemory(importing: buffer, into: device)
       var fragments = [
-        VulkanFragment(offset: 0, byteCount: 65536), VulkanFragment(offset: 65536, byteCount: 0),
-        VulkanFragment(offset: 65535, byteCount: 1), VulkanFragment(offset: 5, byteCount: 2),
+        VulkanFragment(offset: 0, byteCount: size), VulkanFragment(offset: size, byteCount: 0),
+        VulkanFragment(offset: size - 1, byteCount: 1), VulkanFragment(offset: 5, byteCount: 2),
       ]
       var generator = SeededGenerator(seed: 2)
       for _ in 0..<60 {
-        let offset = Int.random(in: 0..<65536, using: &generator)
+        let offset = Int.random(in: 0..<size, using: &generator)
         fragments.append(
           VulkanFragment(
             offset: offset,
-            byteCount: Int.random(in: 0...min(5000, 65536 - offset), using: &generator)))
+            byteCount: Int.random(in: 0...min(500, size - offset), using: &generator)))
       }
       let parts = fragments.map { bytes[$0.offset..<$0.offset + $0.byteCount] }
-      let sums = try VulkanJob(VulkanShader(.sum, on: device), over: fragments, of: memory)
+      let sums = try VulkanJob(shared.shader(.sum), over: fragments, of: memory)
       #expect(try sums.results() == parts.map { $0.reduce(0) { $0 &+ UInt32($1) } })
-      let crcs = try VulkanJob(VulkanShader(.crc32, on: device), over: fragments, of: memory)
+      let crcs = try VulkanJob(shared.shader(.crc32), over: fragments, of: memory)
       #expect(try crcs.results() == parts.map(crc32))
     }
   }
 
   @Test("what shaders write is where it belongs, and nowhere else")
   func writing() throws {
-    try withDevice { device in
+    try shared.expectingNoComplaint {
       let source = try DMABuf.udmabuf(byteCount: 16384)
       let target = try DMABuf.udmabuf(byteCount: 16384)
       var bytes = try fillAtRandom(source, seed: 3)
@@ -88,7 +86,7 @@ import Testing
       let memory = try VulkanMemory(importing: source, into: device)
       let written = try VulkanMemory(importing: target, into: device)
       func run(_ kind: VulkanShader.Kind, _ fragments: [VulkanFragment]) throws -> [UInt32] {
-        try VulkanJob(VulkanShader(kind, on: device), over: fragments, of: memory, into: written)
+        try VulkanJob(shared.shader(kind), over: fragments, of: memory, into: written)
           .results()
       }
       // 3 numbers at an odd word, then 100.
@@ -104,17 +102,19 @@ import Testing
           expected.replaceSubrange(to..<to + 4, with: [0, 0, bytes[from], bytes[from + 1]])
         }
       }
-      let gathered = [
-        VulkanFragment(offset: 777, byteCount: 1000, destination: 8192),
-        VulkanFragment(offset: 9999, byteCount: 5, destination: 9192),
-      ]
-      #expect(try run(.gather, gathered) == [1000, 5])
-      for fragment in gathered {
-        let part = bytes[fragment.offset..<fragment.offset + fragment.byteCount]
-        let padding = Array(repeating: UInt8(0), count: (4 - fragment.byteCount % 4) % 4)
-        let to = fragment.destination
-        expected.replaceSubrange(to..<to + part.count + padding.count, with: part + padding)
+      // Pieces from anywhere, one behind the other from an odd byte on.
+      var generator = SeededGenerator(seed: 5)
+      var gathered: [VulkanFragment] = []
+      var destination = 8193
+      for byteCount in [1, 2, 3, 0, 4, 5, 1000, 7, 1, 1, 1, 64, 333] {
+        let offset = Int.random(in: 0...16384 - byteCount, using: &generator)
+        gathered.append(
+          VulkanFragment(offset: offset, byteCount: byteCount, destination: destination))
+        expected.replaceSubrange(
+          destination..<destination + byteCount, with: bytes[offset..<offset + byteCount])
+        destination += byteCount
       }
+      #expect(try run(.gather, gathered) == gathered.map { UInt32($0.byteCount) })
       #expect(try target.withBytes(.read) { unsafe Array($0) } == expected)
       // In place: of 9 bytes from byte 2 on, one whole word.
       #expect(
@@ -133,7 +133,7 @@ import Testing
 
   @Test("memory that the device allocated is a dma-buf: carved, written, summed")
   func allocated() throws {
-    try withDevice { device in
+    try shared.expectingNoComplaint {
       #expect(device.description.canExport)
       let memory = try VulkanMemory(allocating: 1 << 20, on: device)
       #expect(memory.buffer.isExported)
@@ -154,7 +154,7 @@ import Testing
           }
         }
       }
-      let job = try VulkanJob(VulkanShader(.sum, on: device), over: fragments, of: memory)
+      let job = try VulkanJob(shared.shader(.sum), over: fragments, of: memory)
       let returner = try FenceReturner(after: job.fence, on: FenceWatch())
       returner.put(batch)
       #expect(try job.results() == (1...16).map { 100 * $0 })
@@ -163,34 +163,68 @@ import Testing
     }
   }
 
-  @Test("one buffer in two devices, while it is carved; large ones, and one page")
-  func importers() throws {
-    let first = try Vulkan().device()
-    let second = try Vulkan().device(.uuid(first.description.uuid))
+  @Test("one buffer in two devices of a process, while it is carved")
+  func devices() throws {
+    let second = try Vulkan().device(.uuid(device.description.uuid))
     let buffer = try DMABuf.udmabuf(byteCount: 1 << 20)
     let carving = try DMABufCarving(buffer)
     #expect(carving.iovCount == 256)
     try buffer.withBytes(.write) { unsafe $0[(1 << 20) - 1] = 7 }
     let all = [VulkanFragment(offset: 0, byteCount: 1 << 20)]
-    for device in [first, second, first] {
+    for device in [device, second] {
       let memory = try VulkanMemory(importing: buffer, into: device)
       #expect(try VulkanJob(VulkanShader(.sum, on: device), over: all, of: memory).results() == [7])
     }
     // The claim is the carving's, whoever has imported the memory.
     #expect(throws: DevmemError.self) { _ = try DMABufCarving(buffer) }
-    // 128 MiB are lavapipe's maxStorageBufferRange.
-    for megabytes in [64, 128] {
-      let large = try DMABuf.udmabuf(byteCount: megabytes << 20)
-      try large.withBytes(.write) { unsafe $0[$0.count - 3] = 9 }
-      let memory = try VulkanMemory(importing: large, into: first)
-      let end = [VulkanFragment(offset: large.byteCount - 5000, byteCount: 5000)]
-      #expect(try VulkanJob(VulkanShader(.sum, on: first), over: end, of: memory).results() == [9])
+  }
+
+  @Test(
+    "in both directions, from a page to more than a shader reaches at a time, at odd bytes",
+    arguments: [4 << 10, 12 << 10, 1 << 20, 36 << 20, 128 << 20, 256 << 20])
+  func sizes(byteCount: Int) throws {
+    let range = device.description.rangeLimit
+    #expect(range < 256 << 20, "all of it is seen at once: nothing is cut into parts")
+    try shared.expectingNoComplaint {
+      let imported = try VulkanMemory(importing: .udmabuf(byteCount: byteCount), into: device)
+      let allocated = try VulkanMemory(allocating: byteCount, on: device)
+      #expect(allocated.buffer.byteCount >= byteCount)
+      // At both ends of the buffer, and across the middle and the ends of what a shader reaches.
+      let edges = [range / 2, range, 3 * range / 2, byteCount / 2, byteCount - 3].map { $0 - 3 }
+      var places = [1]
+      for place in edges.sorted() where place + 5 <= byteCount && place >= places.last! + 8 {
+        places.append(place)
+      }
+      // Copied to the other end, at another alignment.
+      let fragments = places.map {
+        VulkanFragment(offset: $0, byteCount: 5, destination: byteCount - $0 - 5)
+      }
+      try imported.buffer.withBytes(.write) { bytes in
+        for (index, place) in places.enumerated() {
+          unsafe bytes[place] = UInt8(index + 1)
+          unsafe bytes[place + 4] = 100
+        }
+      }
+      let sums = try VulkanJob(shared.shader(.sum), over: fragments, of: imported).results()
+      #expect(sums == places.indices.map { UInt32($0 + 101) })
+      let copy = try VulkanJob(
+        shared.shader(.gather), over: fragments, of: imported, into: allocated)
+      #expect(try copy.results() == places.map { _ in 5 })
+      let copies = fragments.map { VulkanFragment(offset: $0.destination, byteCount: 5) }
+      #expect(
+        try VulkanJob(shared.shader(.sum), over: copies, of: allocated).results() == sums)
     }
-    let tooLarge = try DMABuf.udmabuf(byteCount: first.description.byteLimit + 4096)
+  }
+
+  @Test("of a buffer that a shader does not see as a whole, a fragment has to be in one part")
+  func tooLarge() throws {
+    let range = device.description.rangeLimit
+    let memory = try VulkanMemory(importing: .udmabuf(byteCount: range + 4096), into: device)
     let error = #expect(throws: VulkanError.self) {
-      _ = try VulkanMemory(importing: tooLarge, into: first)
+      _ = try VulkanJob(
+        shared.shader(.sum), over: [VulkanFragment(offset: 0, byteCount: range + 1)], of: memory)
     }
-    #expect(error?.code == .sizeLimit)
+    #expect(error?.code == .sizeLimit && error?.remedy?.contains("fragments of") == true)
   }
 
   @Test("errors name what is missing, and lose nothing")
@@ -200,18 +234,17 @@ import Testing
       #expect(error?.remedy != nil)
       return error?.code
     }
-    let vulkan = try Vulkan()
+    let vulkan = shared.vulkan
     #expect(code { _ = try vulkan.device(.named("no such card")) } == .noSuchDevice)
     #expect(code { _ = try vulkan.device(.uuid([])) } == .noSuchDevice)
-    let device = try vulkan.device(Vulkan.Choice("LLVMPIPE"))
-    #expect(device.description.isSoftware)
+    #expect(try vulkan.device(Vulkan.Choice("LLVMPIPE")).description == device.description)
     let file = try DMABuf.memoryFile(byteCount: 65536)
     #expect(code { _ = try VulkanMemory(importing: file, into: device) } == .notADMABuf)
     #expect(code { _ = try VulkanMemory(allocating: 100, on: device) } == .sizeLimit)
     #expect(code { _ = try VulkanMemory(allocating: 1 << 40, on: device) } == .sizeLimit)
     let buffer = try DMABuf.udmabuf(byteCount: 65536)
     let memory = try VulkanMemory(importing: buffer, into: device)
-    let shader = try VulkanShader(.widen, on: device)
+    let shader = try shared.shader(.widen)
     for fragment in [
       VulkanFragment(offset: -2, byteCount: 4), VulkanFragment(offset: 0, byteCount: 65538),
       VulkanFragment(offset: 65536, byteCount: 2), VulkanFragment(offset: 1, byteCount: 2),
@@ -227,11 +260,10 @@ import Testing
 
   @Test("a job waits for the devices before it, with a limit")
   func waitsForOthers() throws {
-    let device = try Vulkan().device()
     let vgem = try VGEMFences()
     let buffer = try DMABuf.udmabuf(byteCount: 4096)
     let memory = try VulkanMemory(importing: buffer, into: device)
-    let shader = try VulkanShader(.sum, on: device)
+    let shader = try shared.shader(.sum)
     let all = [VulkanFragment(offset: 0, byteCount: 4096)]
     let writer = try vgem.attach(to: buffer, as: .write)
     let error = #expect(throws: FenceError.self) {
@@ -241,6 +273,32 @@ import Testing
     let thread = try vgem.signal(writer, after: 200)
     #expect(try VulkanJob(shader, over: all, of: memory).results() == [0])
     _ = consume thread
+  }
+
+  @Test("the device's queue waits for fences: the buffers' own, and those that it is given")
+  func queueWaits() throws {
+    #expect(device.description.canWait)
+    let vgem = try VGEMFences()
+    let other = try DMABuf.udmabuf(byteCount: 4096)
+    try shared.expectingNoComplaint {
+      for isOwn in [true, false] {
+        let buffer = try DMABuf.udmabuf(byteCount: 4096)
+        let memory = try VulkanMemory(importing: buffer, into: device)
+        let shader = try shared.shader(.sum)
+        let number = try vgem.attach(to: isOwn ? buffer : other, as: .write)
+        let given = isOwn ? [] : [try other.fence(for: .read)]
+        // Written when the call has long been made; a queue that does not wait finds 0.
+        let writer = try SystemThread(name: "writer", processors: .ofProcess()) {
+          SystemProcess.pause(milliseconds: 300)
+          unsafe buffer.cpuMapping!.baseAddress.storeBytes(of: 42, as: UInt8.self)
+          try? vgem.signal(number)
+        }
+        let job = try VulkanJob(
+          shader, over: [VulkanFragment(offset: 0, byteCount: 4096)], of: memory, after: given)
+        #expect(try job.results() == [42])
+        _ = consume writer
+      }
+    }
   }
 
   @Test("without libvulkan, or a driver, an error says how to get one")
@@ -254,6 +312,30 @@ import Testing
         #expect(error?.remedy?.contains("sudo apt-get install") == true)
       }
     }
+  }
+
+  @Test("a device that lacks something is passed over, or named with what it lacks")
+  func lacking() throws {
+    func device(_ name: String, lacking: [String], isSoftware: Bool = false) -> Vulkan.Description {
+      Vulkan.Description(
+        index: 0, name: name, uuid: Array(repeating: UInt8(name.utf8.count), count: 16),
+        isSoftware: isSoftware, lacking: lacking, canExport: true, canWait: true, byteLimit: 1,
+        rangeLimit: 1, fragmentLimit: 1)
+    }
+    let old = device("Old", lacking: ["VK_EXT_external_memory_dma_buf"])
+    let slow = device("Slow one", lacking: [], isSoftware: true)
+    let fast = device("Fast", lacking: [])
+    #expect(try Vulkan.choose(.any, among: [old, slow, fast]) == fast)
+    #expect(try Vulkan.choose(.any, among: [old, slow]) == slow)
+    #expect(try Vulkan.choose(.named("slow"), among: [fast, slow]) == slow)
+    #expect(try Vulkan.choose(.uuid(slow.uuid), among: [fast, slow]) == slow)
+    let error = #expect(throws: VulkanError.self) {
+      try Vulkan.choose(.named("old"), among: [old, fast])
+    }
+    #expect(error?.code == .deviceUnsupported && error?.operation.contains("Old") == true)
+    #expect(error?.remedy?.contains("VK_EXT_external_memory_dma_buf") == true)
+    let none = #expect(throws: VulkanError.self) { try Vulkan.choose(.any, among: []) }
+    #expect(none?.code == .noDevice)
   }
 
   @Test("Vulkan's calls leave nothing behind, whichever fails")
@@ -281,7 +363,7 @@ import Testing
       ForcedErrnos.printVerdict(with: [.ENOMEM]) {
         let job = try VulkanJob(
           VulkanShader(.swap, on: device), over: [VulkanFragment(offset: 0, byteCount: 64)],
-          of: memory)
+          of: memory, after: [])
         guard try job.results() == [16] else { throw DevmemError(.systemCall, "16 words") }
       }
     }
