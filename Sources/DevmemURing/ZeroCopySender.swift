@@ -17,8 +17,8 @@ package import DevmemSystem
 /// until the kernel is done with them: none is reused before.
 ///
 /// Costs of a packet: one system call where the socket takes it all, and one request for all of its
-/// fragments (`IORING_OP_SENDMSG_ZC` out of registered memory, Linux 6.15; before, one for each that
-/// lies apart). No memory is allocated.
+/// fragments (`IORING_OP_SENDMSG_ZC` out of registered memory, Linux 6.15; before, one for each
+/// that lies apart). No memory is allocated.
 /// Device memory is read through the buffers' CPU addresses until it was notified: open a bracket
 /// that allows reading.
 ///

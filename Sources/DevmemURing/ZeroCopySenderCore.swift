@@ -141,14 +141,14 @@ final class ZeroCopySenderCore: @unchecked Sendable {
     if let messages = unsafe messages { unsafe curing_messages_clear(messages) }
     var position = 0
     while position < pieces.count {
-      let piece = pieces[position]
+      let first = pieces[position]
       // What lies apart in the same registered piece goes by one request.
       var end = position + 1
-      if unsafe messages != nil && piece.number != nil {
-        while end < pieces.count && pieces[end].number == piece.number { end += 1 }
+      if unsafe messages != nil && first.number != nil {
+        while end < pieces.count && pieces[end].number == first.number { end += 1 }
       }
       let isFollowed = end < pieces.count
-      if end - position > 1, let messages = unsafe messages, let number = piece.number {
+      if end - position > 1, let messages = unsafe messages, let number = first.number {
         for part in pieces[position..<end] {
           unsafe curing_messages_add(
             messages, UnsafeRawPointer(bitPattern: part.start), part.byteCount)
@@ -157,12 +157,12 @@ final class ZeroCopySenderCore: @unchecked Sendable {
           socket, messages, piece: number, isFollowed: isFollowed, userData: UInt64(slot))
       } else {
         let bytes = unsafe UnsafeRawBufferPointer(
-          start: UnsafeRawPointer(bitPattern: piece.start), count: piece.byteCount)
+          start: UnsafeRawPointer(bitPattern: first.start), count: first.byteCount)
         unsafe ring.prepareSend(
-          socket, bytes, piece: piece.number, isFollowed: isFollowed, userData: UInt64(slot))
+          socket, bytes, piece: first.number, isFollowed: isFollowed, userData: UInt64(slot))
       }
       let byteCount = pieces[position..<end].reduce(0) { $0 + $1.byteCount }
-      if piece.number == nil {
+      if first.number == nil {
         statistics.plainByteCount += byteCount
       } else {
         statistics.calls += 1
