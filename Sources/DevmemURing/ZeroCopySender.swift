@@ -110,12 +110,13 @@ package struct ZeroCopySender: ~Copyable {
       throw .registeringMemory(error, source: mapping.source)
     }
     core = ZeroCopySenderCore(
-      socket: stream, ring: ring, memory: memory, mapping: mapping, sendsMessages: sendsMessages,
-      configuration: configuration)
+      ZeroCopySending(
+        socket: stream, ring: ring, memory: memory, mapping: mapping, sendsMessages: sendsMessages,
+        configuration: configuration))
   }
 
   /// The number to poll: readable when there are completions. Borrowed.
-  package var descriptorNumber: Int32 { core.ring.descriptorNumber }
+  package var descriptorNumber: Int32 { core.descriptorNumber }
 
   /// Sends a packet, or takes what the socket does not take yet.
   /// - Parameter packet: with ``Outcome/sent`` and ``Outcome/pending`` it is empty afterwards; else
