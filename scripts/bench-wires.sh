@@ -27,6 +27,7 @@ folder="$PWD/.build/wires"
 mkdir -p "$folder"
 "${CC:-cc}" -O3 -std=gnu11 -Wall -Wextra -Werror Benchmarks/Wires/wires.c -o "$folder/wires" -luring
 swift build --quiet -c release --product WireBench >&2
-ours="$(swift build -c release --show-bin-path)/WireBench"
+# Valgrind does not understand all of the debug information.
+strip -o "$folder/ours" "$(swift build -c release --show-bin-path)/WireBench"
 say "liburing $(pkg-config --modversion liburing); $(uname -srm), $(nproc) processors"
-exec python3 Benchmarks/Wires/wires.py "$folder/wires" "$ours" "$@"
+exec python3 Benchmarks/Wires/wires.py "$folder/wires" "$folder/ours" "$@"

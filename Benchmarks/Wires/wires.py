@@ -38,7 +38,8 @@ def turn(c, program, wire, count, size, prefix=()):
 
 def instructions(c, program, wire, size):
     """User instructions for each PAYLOAD bytes: two counts, so that start-up cancels."""
-    few, many = 16 << 20, 48 << 20
+    few = max(16 << 20, 1024 * size)
+    many = 3 * few
     counts = []
     for count in (few, many):
         _, err = turn(c, program, wire, count, size,

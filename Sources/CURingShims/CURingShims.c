@@ -65,9 +65,16 @@ int curing_ring_cancel(struct curing_ring *ring, uint64_t user_data) {
   return io_uring_register_sync_cancel(&ring->uring, &cancellation);
 }
 
+// Whether there is none, and the kernel has nothing to do for one either: liburing would look in a
+// function of its own.
+static int is_empty(struct io_uring *uring) {
+  const unsigned work = IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN;
+  return io_uring_cq_ready(uring) == 0 && !(IO_URING_READ_ONCE(*uring->sq.kflags) & work);
+}
+
 int curing_ring_next(struct curing_ring *ring, struct curing_completion *completion) {
   struct io_uring_cqe *entry;
-  if (io_uring_peek_cqe(&ring->uring, &entry) != 0) return 0;
+  if (is_empty(&ring->uring) || io_uring_peek_cqe(&ring->uring, &entry) != 0) return 0;
   completion->user_data = entry->user_data;
   completion->result = entry->res;
   completion->flags = entry->flags;

@@ -31,8 +31,8 @@ extension DevmemError {
     case .ERANGE where bufferByteCount != pageSize && has(queue, interface):
       return (
         .bufferMisaligned,
-        "Receive buffers of \(bufferByteCount) bytes have to be contiguous: make the dma-buf of huge"
-          + " pages (DMABuf.udmabuf(byteCount:pageSize: .huge2M))."
+        "Receive buffers of \(bufferByteCount) bytes have to be contiguous: make the dma-buf of"
+          + " huge pages (DMABuf.udmabuf(byteCount:pageSize: .huge2M))."
       )
     case .ERANGE: return (.queueMissing, "The queues of the interface: ethtool -l \(interface)")
     case .EEXIST:

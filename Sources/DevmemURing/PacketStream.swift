@@ -9,8 +9,8 @@ internal import Synchronization
 /// (``packets``).
 ///
 /// The receiver has to be one that does not wait. Where there is nothing the task is suspended and
-/// the thread is free for others, which may have their receivers on it; ``/DevmemNet/PacketReceiver``
-/// 's descriptor is watched meanwhile. Where too many buffers are held it looks again every
+/// the thread is free for others, which may have their receivers on it; the receiver's descriptor
+/// is watched meanwhile. Where too many buffers are held it looks again every
 /// millisecond: they may come back on any thread and, to memory that is shared, in any process.
 ///
 /// *Cancellation loses nothing.* A task that is cancelled gets a `CancellationError` instead of the

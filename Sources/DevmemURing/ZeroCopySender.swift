@@ -17,8 +17,8 @@ package import DevmemSystem
 /// until the kernel is done with them: none is reused before.
 ///
 /// Costs of a packet: one system call where the socket takes it all, and one request for all of its
-/// fragments (`IORING_OP_SENDMSG_ZC` out of registered memory, Linux 6.15; before, one for each that
-/// lies apart). No memory is allocated.
+/// fragments (`IORING_OP_SENDMSG_ZC` out of registered memory, Linux 6.15; before, one for each
+/// that lies apart). No memory is allocated.
 /// Device memory is read through the buffers' CPU addresses until it was notified: open a bracket
 /// that allows reading.
 ///
@@ -110,12 +110,13 @@ package struct ZeroCopySender: ~Copyable {
       throw .registeringMemory(error, source: mapping.source)
     }
     core = ZeroCopySenderCore(
-      socket: stream, ring: ring, memory: memory, mapping: mapping, sendsMessages: sendsMessages,
-      configuration: configuration)
+      ZeroCopySending(
+        socket: stream, ring: ring, memory: memory, mapping: mapping, sendsMessages: sendsMessages,
+        configuration: configuration))
   }
 
   /// The number to poll: readable when there are completions. Borrowed.
-  package var descriptorNumber: Int32 { core.ring.descriptorNumber }
+  package var descriptorNumber: Int32 { core.descriptorNumber }
 
   /// Sends a packet, or takes what the socket does not take yet.
   /// - Parameter packet: with ``Outcome/sent`` and ``Outcome/pending`` it is empty afterwards; else

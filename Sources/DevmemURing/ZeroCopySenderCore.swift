@@ -5,12 +5,11 @@ internal import Devmem
 internal import DevmemNet
 internal import DevmemSystem
 
-/// What a sender without copies has: the ring, and the packets that the kernel may still read. It
-/// outlives the sender until there are none.
+/// What a sender without copies has: the ring, and the packets that the kernel may still read.
 ///
-/// Thread rules: one at a time, any thread.
+/// A value, whose calls are one access each: in a class each variable is looked after anew.
 @safe
-final class ZeroCopySenderCore: @unchecked Sendable {
+struct ZeroCopySending: ~Copyable {
   /// A packet in flight.
   private struct Slot: ~Copyable {
     var packet: Packet
@@ -80,7 +79,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
   /// Packets whose buffers the kernel may still read.
   var inFlightCount: Int { configuration.packetLimit - freeSlots.count }
 
-  func send(_ packet: inout Packet) throws(URingError) -> ZeroCopySender.Outcome {
+  mutating func send(_ packet: inout Packet) throws(URingError) -> ZeroCopySender.Outcome {
     precondition(
       packet.fragmentCount <= configuration.fragmentLimit, "more fragments than the limit")
     if try resume() == .pending { return .wouldBlock }
@@ -106,7 +105,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
   }
 
   /// Moves what is to be sent into a slot, and lists it: what lies side by side is one piece.
-  private func fill(_ slot: Int, _ packet: inout Packet) {
+  private mutating func fill(_ slot: Int, _ packet: inout Packet) {
     pieces.removeAll(keepingCapacity: true)
     let headerByteCount = packet.headerByteCount
     let isPlain = packet.payloadByteCount < configuration.minimumByteCount
@@ -118,7 +117,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
     packet.removeAll()
   }
 
-  private func move(_ fragment: consuming PayloadFragment, _ slot: Int, _ isPlain: Bool) {
+  private mutating func move(_ fragment: consuming PayloadFragment, _ slot: Int, _ isPlain: Bool) {
     let byteCount = fragment.byteCount
     if byteCount > 0 {
       let start = UInt(bitPattern: unsafe fragment.cpuAddress)
@@ -137,18 +136,18 @@ final class ZeroCopySenderCore: @unchecked Sendable {
     unsafe slots[slot].packet.append(fragment)
   }
 
-  private func submit(_ slot: Int) {
+  private mutating func submit(_ slot: Int) {
     if let messages = unsafe messages { unsafe curing_messages_clear(messages) }
     var position = 0
     while position < pieces.count {
-      let piece = pieces[position]
+      let first = pieces[position]
       // What lies apart in the same registered piece goes by one request.
       var end = position + 1
-      if unsafe messages != nil && piece.number != nil {
-        while end < pieces.count && pieces[end].number == piece.number { end += 1 }
+      if unsafe messages != nil && first.number != nil {
+        while end < pieces.count && pieces[end].number == first.number { end += 1 }
       }
       let isFollowed = end < pieces.count
-      if end - position > 1, let messages = unsafe messages, let number = piece.number {
+      if end - position > 1, let messages = unsafe messages, let number = first.number {
         for part in pieces[position..<end] {
           unsafe curing_messages_add(
             messages, UnsafeRawPointer(bitPattern: part.start), part.byteCount)
@@ -157,12 +156,12 @@ final class ZeroCopySenderCore: @unchecked Sendable {
           socket, messages, piece: number, isFollowed: isFollowed, userData: UInt64(slot))
       } else {
         let bytes = unsafe UnsafeRawBufferPointer(
-          start: UnsafeRawPointer(bitPattern: piece.start), count: piece.byteCount)
+          start: UnsafeRawPointer(bitPattern: first.start), count: first.byteCount)
         unsafe ring.prepareSend(
-          socket, bytes, piece: piece.number, isFollowed: isFollowed, userData: UInt64(slot))
+          socket, bytes, piece: first.number, isFollowed: isFollowed, userData: UInt64(slot))
       }
       let byteCount = pieces[position..<end].reduce(0) { $0 + $1.byteCount }
-      if piece.number == nil {
+      if first.number == nil {
         statistics.plainByteCount += byteCount
       } else {
         statistics.calls += 1
@@ -176,7 +175,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
   }
 
   /// Submits what is prepared and takes completions.
-  func resume() throws(URingError) -> ZeroCopySender.Outcome {
+  mutating func resume() throws(URingError) -> ZeroCopySender.Outcome {
     if let failure {
       reap()
       throw failure
@@ -193,7 +192,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
     return pendingSlot == nil ? .sent : .pending
   }
 
-  private func reap() {
+  mutating func reap() {
     while let completion = ring.popCompletion() {
       let slot = Int(completion.userData)
       if completion.isNotification {
@@ -213,7 +212,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
     }
   }
 
-  private func release(_ slot: Int) {
+  private mutating func release(_ slot: Int) {
     if pendingSlot == slot, unsafe slots[slot].sendCount == 0 { pendingSlot = nil }
     guard unsafe slots[slot].isFree else { return }
     unsafe slots[slot].packet.removeAll()
@@ -238,16 +237,65 @@ final class ZeroCopySenderCore: @unchecked Sendable {
     }
   }
 
+  /// Ends the connection in this direction, whatever is pending.
+  func endConnection() { try? socket.finishSending() }
+
+  /// Goes on whatever has failed.
+  mutating func pump() {
+    try? ring.submit()
+    reap()
+  }
+}
+
+/// What is being sent, as long as the kernel may read it: it outlives the sender until nothing is in
+/// flight.
+///
+/// Thread rules: one at a time, any thread.
+@safe
+final class ZeroCopySenderCore: @unchecked Sendable {
+  // SAFETY: initialised by init, deinitialised in deinit; accessed in the calls below alone.
+  private let sending: UnsafeMutablePointer<ZeroCopySending>
+
+  init(_ sending: consuming ZeroCopySending) {
+    unsafe self.sending = .allocate(capacity: 1)
+    unsafe self.sending.initialize(to: sending)
+  }
+
+  deinit {
+    unsafe sending.deinitialize(count: 1)
+    unsafe sending.deallocate()
+  }
+
+  var descriptorNumber: Int32 { unsafe sending.pointee.ring.descriptorNumber }
+
+  /// Packets whose buffers the kernel may still read.
+  var inFlightCount: Int { unsafe sending.pointee.inFlightCount }
+
+  var statistics: ZeroCopySender.Statistics { unsafe sending.pointee.statistics }
+
+  func send(_ packet: inout Packet) throws(URingError) -> ZeroCopySender.Outcome {
+    try unsafe sending.pointee.send(&packet)
+  }
+
+  func resume() throws(URingError) -> ZeroCopySender.Outcome {
+    try unsafe sending.pointee.resume()
+  }
+
+  func wait(milliseconds: Int32) throws(URingError) -> Bool {
+    try unsafe sending.pointee.wait(milliseconds: milliseconds)
+  }
+
+  func finish() throws(URingError) { try unsafe sending.pointee.finish() }
+
   /// Keeps buffers until the kernel is done with them.
   func abandon() {
-    reap()
+    unsafe sending.pointee.reap()
     guard inFlightCount > 0 else { return }
-    try? socket.finishSending()
+    unsafe sending.pointee.endConnection()
     // Mostly it is only a moment: a thread for that is not worth it.
     for _ in 0..<20 where inFlightCount > 0 {
-      try? ring.submit()
+      unsafe sending.pointee.pump()
       _ = try? wait(milliseconds: 1)
-      reap()
     }
     guard inFlightCount > 0 else { return }
     Task.detached { [self] in
@@ -255,8 +303,7 @@ final class ZeroCopySenderCore: @unchecked Sendable {
       while inFlightCount > 0 {
         // Requests that were not submitted, after an error; the connection's end completes them
         // all.
-        try? ring.submit()
-        reap()
+        unsafe sending.pointee.pump()
         guard inFlightCount > 0 else { return }
         try? await Task.sleep(for: pause)
         pause = min(pause * 2, .milliseconds(100))

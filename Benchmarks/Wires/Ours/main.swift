@@ -10,13 +10,15 @@ import Glibc
 //
 //   WireBench recv|send BYTES SIZE
 let bufferCount = 64
-let inFlightCount = 16
 
 func accept() throws -> OwnedFileDescriptor {
   let listener = try TCPSocket.listen(on: TCPEndpoint(address: "127.0.0.1", port: 0))
   print(listener.port)
   fflush(nil)
-  return try listener.accept().takeDescriptor()
+  let stream = try listener.accept()
+  // A small packet does not wait for the one before it to be acknowledged.
+  try stream.setNoDelay(true)
+  return stream.takeDescriptor()
 }
 
 func receive(size: Int) throws {
@@ -40,10 +42,15 @@ func send(byteCount: Int, size: Int) throws {
   let start = ContinuousClock.now
   var sender = try ZeroCopySender(
     stream: stream, memory: memory,
-    configuration: .init(packetLimit: inFlightCount, fragmentLimit: 1, minimumByteCount: 0))
+    configuration: .init(packetLimit: bufferCount, fragmentLimit: 1, minimumByteCount: 0))
   var packet = Packet(fragmentCapacity: 1)
   for _ in 0..<byteCount / size {
-    guard let netmem = pool.allocate() else { fatalError("more in flight than there may be") }
+    var buffer = pool.allocate()
+    while buffer == nil {
+      _ = try sender.awaitCompletions(leaving: bufferCount - 1)
+      buffer = pool.allocate()
+    }
+    guard let netmem = buffer.take() else { fatalError("no buffer") }
     packet.append(PayloadFragment(netmem: netmem, offsetInIOV: 0, byteCount: size))
     try sender.sendAll(&packet)
   }

@@ -52,14 +52,16 @@ import Testing
         do throws(URingError) {
           _ = try URing(submissionCount: 1, completionCount: 2)
         } catch {
-          print("| `kernel.io_uring_disabled` is 2 | `\(error.underlying!.name)` | `\(error.code)` |")
+          print(
+            "| `kernel.io_uring_disabled` is 2 | `\(error.underlying!.name)` | `\(error.code)` |")
         }
         try "1".write(toFile: setting, atomically: false, encoding: .utf8)
         try SystemProcess.setEffectiveUser(1000)
         do throws(URingError) {
           _ = try URing(submissionCount: 1, completionCount: 2)
         } catch {
-          print("| it is 1, for any user but root | `\(error.underlying!.name)` | `\(error.code)` |")
+          print(
+            "| it is 1, for any user but root | `\(error.underlying!.name)` | `\(error.code)` |")
         }
         try SystemProcess.setEffectiveUser(0)
       })
