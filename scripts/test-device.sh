@@ -65,6 +65,9 @@ if [ "$place" = vm ]; then
 fi
 # Of a machine with a GPU: VK_DRIVER_FILES=/usr/share/vulkan/icd.d/NAME.json.
 vulkan_driver="${VK_DRIVER_FILES:-$(scripts/vm-mesa.sh)}"
+# Many processes compile the same shaders; what the machine keeps of them goes with it.
+shader_cache=MESA_SHADER_CACHE_DIR=/dev/shm/devmem-mesa
+[ "$place" = vm ] || shader_cache=MESA_SHADER_CACHE_DISABLE=true
 scripts/build.sh debug
 scripts/build.sh release
 scripts/examples.sh build
@@ -75,8 +78,7 @@ odd="$PWD/.build/a place with ümlauts"
 into="$results"
 [ "$place" = host ] || into="$odd/results"
 job=(env "PATH=$PATH:/usr/sbin:/sbin" "DEVMEMSIM_MODULE=$DEVMEMSIM_MODULE" "NCDEVMEM=$NCDEVMEM"
-  "DEVMEM_IOU_ZCRX=$DEVMEM_IOU_ZCRX"
-  "VK_DRIVER_FILES=$vulkan_driver" MESA_SHADER_CACHE_DISABLE=true
+  "DEVMEM_IOU_ZCRX=$DEVMEM_IOU_ZCRX" "VK_DRIVER_FILES=$vulkan_driver" "$shader_cache"
   "DEVMEM_FENCE_COUNT=${DEVMEM_FENCE_COUNT:-20000}" "DEVMEM_EXHAUSTION_COUNT=${DEVMEM_EXHAUSTION_COUNT:-2000}"
   "DEVMEM_FORCED_CALLS=$into/device.forced" "DEVICE_TESTS_FILTER=${DEVICE_TESTS_FILTER:-}"
   scripts/lib/watch-kernel.sh "$into/device.kernel"

@@ -112,10 +112,16 @@ struct PacketStreamTests {
     var random = SeededGenerator(seed: 22)
     var (cancelledCount, isAtEnd) = (0, false)
     while !isAtEnd {
-      let task = Task {
-        for try await packet in stream.packets { _ = try received.take(packet) }
-      }
       let enough = received.packetCount + Int.random(in: 0...40, using: &random)
+      // From within, between two packets, or from outside, at any moment.
+      let cancelsItself = enough % 2 == 0
+      let task = Task {
+        for try await packet in stream.packets {
+          _ = try received.take(packet)
+          guard cancelsItself && received.packetCount > enough else { continue }
+          unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
+        }
+      }
       let reader = Task {
         while received.packetCount < enough && received.byteCount < byteCount && !Task.isCancelled {
           await Task.yield()
