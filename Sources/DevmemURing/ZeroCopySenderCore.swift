@@ -247,8 +247,8 @@ struct ZeroCopySending: ~Copyable {
   }
 }
 
-/// What is being sent, as long as the kernel may read it: it outlives the sender until nothing is in
-/// flight.
+/// What is being sent, as long as the kernel may read it: it outlives the sender until nothing is
+/// in flight.
 ///
 /// Thread rules: one at a time, any thread.
 @safe
