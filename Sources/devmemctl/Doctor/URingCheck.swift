@@ -30,7 +30,8 @@ func checkURing(_ probe: Probe) -> [CheckResult] {
   return [
     ring,
     check(
-      "zcrx", known.takesDMABufs, "zero-copy receive over a card's queue into a dma-buf"
+      "zcrx", known.takesDMABufs,
+      "zero-copy receive over a card's queue into a dma-buf"
         + (known.hasBufferSize ? ", buffers larger than a page where the card can" : ""),
       "zero-copy receive into CPU mappings alone: recv --wire zcrx --cpu-mapping"),
     check(

@@ -158,20 +158,23 @@ import Testing
     found.append(line("the split on, its threshold not 0") { try register(memory) })
     try ethtool.setHeaderSplit(of: interface, dataSplit: .enabled, threshold: 0)
     found.append(line("no such queue") { try register(memory, queue: 99) })
-    found.append(line("a card that does not manage queues (`lo`)") {
-      try register(memory, queue: 0, of: loopback)
-    })
-    found.append(line("a card that does not take buffers of that size") {
-      try register(memory, byteCount: 2 << 20)
-    })
-    found.append(line("larger buffers in memory of small pages") {
-      // Contiguous by chance it is not: every second page of a file.
-      let file = try MemoryFile(name: "holes", byteCount: 64 * 4096)
-      try file.addSeals()
-      let scattered = try DMABuf.udmabuf(
-        scattering: (0..<32).map { .init(of: file, offset: $0 * 8192, byteCount: 4096) })
-      try register(scattered, byteCount: 16384)
-    })
+    found.append(
+      line("a card that does not manage queues (`lo`)") {
+        try register(memory, queue: 0, of: loopback)
+      })
+    found.append(
+      line("a card that does not take buffers of that size") {
+        try register(memory, byteCount: 2 << 20)
+      })
+    found.append(
+      line("larger buffers in memory of small pages") {
+        // Contiguous by chance it is not: every second page of a file.
+        let file = try MemoryFile(name: "holes", byteCount: 64 * 4096)
+        try file.addSeals()
+        let scattered = try DMABuf.udmabuf(
+          scattering: (0..<32).map { .init(of: file, offset: $0 * 8192, byteCount: 4096) })
+        try register(scattered, byteCount: 16384)
+      })
     do {
       let binding = try NetdevBinding.receive(
         small, interface: interface, queues: [ZeroCopyRig.queue])
