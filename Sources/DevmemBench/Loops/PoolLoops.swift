@@ -2,7 +2,6 @@
 
 import Devmem
 import DevmemPagePool
-import DevmemSystem
 
 /// One buffer at a time, or one path of the pool at a time. One thread.
 extension BenchCase {
@@ -16,8 +15,8 @@ extension BenchCase {
       comparedTo: "fast_path"
     ) {
       let pool = try PagePool.forBench()
-      let wait = try FenceWait(of: pool.allocateBatch(64))
-      return Loop(tidy: { withExtendedLifetime(wait) {} }) { fast_path(pool, $0) }
+      let fenced = Fenced(pool.allocateBatch(64))
+      return Loop(tidy: { withExtendedLifetime(fenced) {} }) { fast_path(pool, $0) }
     },
     BenchCase("shared_fast_path", "allocate + return through a thread's part of a shared pool") {
       let pool = try SharedPagePool(provider: SlabProvider(iovCount: 256))
@@ -52,18 +51,17 @@ extension BenchCase {
   ]
 }
 
-/// Buffers behind a fence that signals when this goes: a descriptor that is not readable before.
-private final class FenceWait {
-  private let bell: UnixSocket
-  private let returner: FenceReturner
+/// Buffers that wait for a fence, as a FenceReturner holds them. What waits for the fence itself
+/// sleeps meanwhile, on a thread whose start and end would be counted as well.
+private final class Fenced {
+  private let batch: NetmemBatch
 
-  init(of batch: consuming NetmemBatch) throws {
-    let (bell, ear) = try UnixSocket.pair()
-    let fence = Fence(SyncFile(try ear.descriptor.duplicate()))
-    returner = try FenceReturner(after: fence, on: FenceWatch())
-    returner.put(batch)
-    self.bell = bell
+  init(_ batch: consuming NetmemBatch) {
+    batch.beginFence()
+    self.batch = batch
   }
+
+  deinit { batch.endFence(hasFailed: false) }
 }
 
 /// Counts down: two instructions a turn.
