@@ -428,7 +428,10 @@ package final class ZeroCopyInstance {
   func waitForCompletion() throws(Errno) {
     guard ledger != nil else { return try ring.waitForCompletion() }
     // Whoever gives buffers back waits for those who are being handed some: not in that call.
-    _ = try SystemProcess.waitUntilReadable(ring.descriptorNumber, milliseconds: -1)
+    _ = try SystemProcess.waitUntilReadable(
+      ring.descriptorNumber, milliseconds: Self.lookInterval)
+    // Nobody tells of a ring that has died.
+    _ = try inherit(isStarved: false)
     try submit()
   }
 
@@ -450,6 +453,9 @@ package final class ZeroCopyInstance {
       if let (owner, arrival) = sort(completion) { keep(arrival, for: owner) }
     }
   }
+
+  /// Milliseconds between looks for rings that have gone, where nothing comes.
+  private static let lookInterval: Int32 = 1000
 
   /// More than there can be packets in a socket, by the 20 that one call takes.
   private static let cancelAttempts = 1000
@@ -561,7 +567,7 @@ package final class ZeroCopyInstance {
     }
   }
 
-  /// Takes from rings that have gone what they held, where the kernel has too little.
+  /// Gives the kernel what rings had that have gone.
   /// - Parameter isStarved: whether it found none for a request.
   /// - Returns: whether it has got some.
   func inherit(isStarved: Bool) throws(Errno) -> Bool {

@@ -83,6 +83,8 @@ final class ZeroCopyLedger: @unchecked Sendable {
   private static let holdersOffset = 4096
   /// The byte that is the gate; rings have theirs from 1.
   private static let gate: UInt64 = 0
+  /// Of a ring's count: that it is there, or was and nobody has given back yet what it had.
+  private static let hasJoined: UInt64 = 1 << 63
 
   let file: MemoryFile
   let shape: Shape
@@ -105,6 +107,7 @@ final class ZeroCopyLedger: @unchecked Sendable {
     locks = try LockFile(reopening: file.descriptor)
     number = 1
     guard try locks.lock(1) else { throw .EBUSY }
+    word(at: Self.countsOffset + 8).value = Self.hasJoined
     for (index, word) in shape.words.enumerated() {
       unsafe memory.bytes.storeBytes(of: word, toByteOffset: index * 8, as: UInt64.self)
     }
@@ -134,7 +137,11 @@ final class ZeroCopyLedger: @unchecked Sendable {
     let locks = try LockFile(reopening: file.descriptor)
     for number in 1...Self.ringLimit where try locks.lock(UInt64(number)) {
       // One that died there may have left buffers.
-      if heldCount(number) == 0 { return (number, locks) }
+      let count = word(at: Self.countsOffset + number * 8)
+      if count.value == 0 {
+        count.value = Self.hasJoined
+        return (number, locks)
+      }
       locks.unlock(UInt64(number))
     }
     throw .EBUSY
@@ -203,9 +210,10 @@ final class ZeroCopyLedger: @unchecked Sendable {
     return found
   }
 
-  /// Whether a ring that has gone held buffers.
+  /// Whether a ring has gone, and nobody has given back yet what it had: also buffers that the
+  /// kernel handed to it and that it did not note any more.
   func hasDead() throws(Errno) -> Bool {
-    for other in 1...Self.ringLimit where other != number && heldCount(other) > 0 {
+    for other in 1...Self.ringLimit where word(at: Self.countsOffset + other * 8).value != 0 {
       if try !isAlive(other) { return true }
     }
     return false
@@ -239,7 +247,8 @@ final class ZeroCopyLedger: @unchecked Sendable {
   }
 
   private func heldCount(_ number: Int) -> Int {
-    Int(min(word(at: Self.countsOffset + number * 8).value, UInt64(shape.capacity)))
+    let count = word(at: Self.countsOffset + number * 8).value & ~Self.hasJoined
+    return Int(min(count, UInt64(shape.capacity)))
   }
 
   private func add(_ difference: Int64, toCountOf number: Int) {

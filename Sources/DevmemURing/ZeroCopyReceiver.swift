@@ -171,6 +171,8 @@ package struct ZeroCopyReceiver: ~Copyable, PacketReceiver {
           try instance.waitForCompletion()
           continue
         } else if hasAsked {
+          // A card may have too little because a ring has died with what it was handed.
+          _ = try instance.inherit(isStarved: false)
           return .wouldBlock
         }
         // The kernel does its work in here.
