@@ -26,7 +26,7 @@ final class ZeroCopyRig {
   init(
     byteCount: Int = 8 << 20, pageSize: PageSize = .base4K, port: UInt16 = 5511,
     isIPv6: Bool = true, mapping: ZeroCopyInstance.Source.MemoryMapping = .descriptor,
-    configuration: ZeroCopyInstance.Configuration = .init()
+    receiveBufferByteCount: Int? = nil, configuration: ZeroCopyInstance.Configuration = .init()
   ) throws {
     interface = try NetworkInterface(named: DevmemSim.here.interface)
     self.port = port
@@ -38,6 +38,10 @@ final class ZeroCopyRig {
       ])
     memory = try DMABuf.udmabuf(byteCount: byteCount, pageSize: pageSize)
     listener = try DevmemRig.listen(port, isIPv6: isIPv6)
+    if let receiveBufferByteCount {
+      // Connections inherit it.
+      try listener.socket.setReceiveBuffer(byteCount: receiveBufferByteCount)
+    }
     instance = try ZeroCopyInstance(
       memory: memory, from: .queue(interface, Self.queue, memory: mapping),
       configuration: configuration)
