@@ -10,9 +10,9 @@ package struct ZeroCopyGrowth {
   /// Bytes that there are at most, those of the beginning included.
   package var maximumByteCount: Int
   /// Below so many buffers that the kernel has, memory is added. In one call the kernel may fill as
-  /// many as the socket's receive buffer has bytes for (`net.ipv4.tcp_rmem`: 6 MiB are 1536 pages):
-  /// what is less may be used up before anybody notices; the receive then ends, and goes on with
-  /// the next memory, without losing a byte.
+  /// many as the socket's receive buffer has bytes for (`net.ipv4.tcp_rmem`: 6 MiB are 1536 pages),
+  /// and more while a peer sends faster than it copies: what is less may be used up before anybody
+  /// notices; the receive then ends, and goes on with the next memory, without losing a byte.
   package var lowWatermark: Int
   /// Where the memory comes from: called with `stepByteCount`, on the thread that receives.
   package var makeMemory: (_ byteCount: Int) throws -> DMABuf

@@ -242,14 +242,29 @@ import Testing
       configuration: .init(
         growth: ZeroCopyGrowth(stepByteCount: 8 << 20, maximumByteCount: 64 << 20)))
     var receiver = try ZeroCopyReceiver(stream: connection.server.duplicate(), over: instance)
-    let worker = startSending(connection.client, byteCount)
+    // Never more under way than the watermark is for, however slow the receiver is.
+    let chunk = 1 << 20
+    let permits = DispatchSemaphore(value: 4)
+    let client = connection.client
+    let worker = Worker()
+    worker.start {
+      for _ in 0..<byteCount / chunk {
+        permits.wait()
+        try? PeerSend.plain(chunk, over: client)
+      }
+      try? client.finishSending()
+    }
     defer { worker.stop() }
     var packet = receiver.makePacket()
     var held: [HeldFragment] = []
-    var received = 0
+    var (received, permitted) = (0, 0)
     // Not one buffer is given back.
     while try receiver.receive(into: &packet) == .packet {
       received += packet.payloadByteCount
+      while permitted < received / chunk {
+        permits.signal()
+        permitted += 1
+      }
       while let fragment = packet.popFirstFragment() { held.append(HeldFragment(fragment, at: 0)) }
     }
     #expect(received == byteCount)
