@@ -31,7 +31,7 @@ package enum SystemCall: String, CaseIterable, Hashable, Sendable {
   case devmemReceive, devmemReturnTokens, devmemSend
   case xdpOpen, xdpRegisterMemory
   // AF_XDP over libxdp
-  case xdpSocketOpen, xdpSocketBind, xdpKick, xdpWake, xdpOptions, xdpStatistics
+  case xdpSocketOpen, xdpSocketBind, xdpKick, xdpOptions, xdpStatistics
   case xdpTableCreate, xdpTableSet, xdpTableRemove, xdpProgramLoad, xdpProgramAttach
   // io_uring
   case uringOpen, uringEnter, uringCancel, uringRegisterBuffers, uringUnregisterBuffers

@@ -52,13 +52,14 @@ func xdp_socketBind(
   }
 }
 
-/// The kernel has sent what is in the transmit ring, or has begun to.
+/// Has the kernel look at the transmit ring.
 func xdp_kick(_ socket: OpaquePointer) throws(Errno) {
   try perform(.xdpKick) { unsafe cxdp_socket_kick(socket) }
 }
 
+/// Has the kernel look at the fill ring.
 func xdp_wake(_ socket: OpaquePointer) throws(Errno) {
-  try perform(.xdpWake) { unsafe cxdp_socket_wake(socket) }
+  try perform(.xdpKick) { unsafe cxdp_socket_wake(socket) }
 }
 
 func xdp_isZeroCopy(_ socket: OpaquePointer) throws(Errno) -> Bool {
