@@ -26,6 +26,36 @@ package enum SystemCallSeam {
     var netlinkAnswers: [[UInt8]] = []
   }
 
+  // MARK: Calls of other modules' shims
+
+  /// Makes a call of another module's shims, which answers `>= 0` or `-errno`, through the seam. As
+  /// in this module EINTR is retried.
+  @discardableResult
+  package static func perform(
+    _ call: SystemCall, _ body: () -> Int32
+  ) throws(Errno) -> Int {
+    while true {
+      let error: Errno
+      if let forced = forced(call) {
+        error = forced
+      } else {
+        let result = body()
+        if result >= 0 { return Int(result) }
+        error = Errno(rawValue: 0 - result)
+      }
+      if error != .EINTR { throw error }
+    }
+  }
+
+  /// The same for what the kernel lets go whatever it answers: made even when an errno is forced,
+  /// never retried, and nobody is told.
+  package static func performReleasing(_ call: SystemCall, _ body: () -> Int32) {
+    _ = forced(call)
+    _ = body()
+  }
+
+  // MARK: What tests do
+
   /// Runs `body`; on this thread, calls number `occurrence` (from 1) up to
   /// `occurrence + times - 1` of `call` are not made but fail with `errno`.
   ///

@@ -6,29 +6,13 @@ internal import DevmemSystem
 // One function per call that can fail, through the seam of the tests. As in DevmemSystem, EINTR is
 // retried.
 
-@inline(__always)
-@discardableResult
-private func perform(_ call: SystemCall, _ body: () -> Int32) throws(Errno) -> Int32 {
-  while true {
-    let error: Errno
-    if let forced = SystemCallSeam.forced(call) {
-      error = forced
-    } else {
-      let result = body()
-      if result >= 0 { return result }
-      error = Errno(rawValue: 0 - result)
-    }
-    if error != .EINTR { throw error }
-  }
-}
-
 /// A call that makes something.
 @inline(__always)
 private func make(
   _ call: SystemCall, _ body: (UnsafeMutablePointer<OpaquePointer?>) -> Int32
 ) throws(Errno) -> OpaquePointer {
   var made: OpaquePointer?
-  try perform(call) { unsafe body(&made) }
+  try SystemCallSeam.perform(call) { unsafe body(&made) }
   guard let made = unsafe made else { fatalError("\(call.rawValue) made nothing") }
   return unsafe made
 }
@@ -41,7 +25,9 @@ func vulkan_describe(
   _ library: OpaquePointer, _ index: UInt32
 ) throws(Errno) -> cvulkan_description {
   var description = cvulkan_description()
-  try perform(.vulkanDescribe) { unsafe cvulkan_library_describe(library, index, &description) }
+  try SystemCallSeam.perform(.vulkanDescribe) {
+    unsafe cvulkan_library_describe(library, index, &description)
+  }
   return description
 }
 
@@ -63,7 +49,8 @@ func vulkan_allocate(_ device: OpaquePointer, byteCount: Int) throws(Errno) -> O
 
 func vulkan_export(_ memory: OpaquePointer) throws(Errno) -> OwnedFileDescriptor {
   OwnedFileDescriptor(
-    owning: try perform(.vulkanExport) { unsafe cvulkan_memory_export(memory) })
+    owning: Int32(
+      try SystemCallSeam.perform(.vulkanExport) { unsafe cvulkan_memory_export(memory) }))
 }
 
 func vulkan_shader(
@@ -97,5 +84,5 @@ func vulkan_jobBegin(
 }
 
 func vulkan_jobWait(_ job: OpaquePointer, nanoseconds: UInt64) throws(Errno) {
-  try perform(.vulkanJobWait) { unsafe cvulkan_job_wait(job, nanoseconds) }
+  try SystemCallSeam.perform(.vulkanJobWait) { unsafe cvulkan_job_wait(job, nanoseconds) }
 }

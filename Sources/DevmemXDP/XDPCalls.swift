@@ -6,22 +6,6 @@ internal import DevmemSystem
 // One function per call into the kernel, through the seam of the tests. As in DevmemSystem, EINTR
 // is retried.
 
-@inline(__always)
-@discardableResult
-private func perform(_ call: SystemCall, _ body: () -> Int32) throws(Errno) -> Int {
-  while true {
-    let error: Errno
-    if let forced = SystemCallSeam.forced(call) {
-      error = forced
-    } else {
-      let result = body()
-      if result >= 0 { return Int(result) }
-      error = Errno(rawValue: 0 - result)
-    }
-    if error != .EINTR { throw error }
-  }
-}
-
 /// What the rings of a socket are to have, each a power of two.
 struct XDPRingCounts {
   let fill: Int
@@ -34,7 +18,7 @@ func xdp_socketOpen(
   _ bytes: UnsafeMutableRawBufferPointer, chunkByteCount: Int, _ counts: XDPRingCounts
 ) throws(Errno) -> OpaquePointer {
   var socket: OpaquePointer?
-  try perform(.xdpSocketOpen) {
+  try SystemCallSeam.perform(.xdpSocketOpen) {
     unsafe cxdp_socket_open(
       bytes.baseAddress, UInt64(bytes.count), UInt32(chunkByteCount), UInt32(counts.fill),
       UInt32(counts.completion), &socket)
@@ -46,7 +30,7 @@ func xdp_socketOpen(
 func xdp_socketBind(
   _ socket: OpaquePointer, interface: String, queue: Int, _ counts: XDPRingCounts, flags: UInt32
 ) throws(Errno) {
-  try perform(.xdpSocketBind) {
+  try SystemCallSeam.perform(.xdpSocketBind) {
     unsafe cxdp_socket_bind(
       socket, interface, UInt32(queue), UInt32(counts.receive), UInt32(counts.transmit), flags)
   }
@@ -54,39 +38,41 @@ func xdp_socketBind(
 
 /// Has the kernel look at the transmit ring.
 func xdp_kick(_ socket: OpaquePointer) throws(Errno) {
-  try perform(.xdpKick) { unsafe cxdp_socket_kick(socket) }
+  try SystemCallSeam.perform(.xdpKick) { unsafe cxdp_socket_kick(socket) }
 }
 
 /// Has the kernel look at the fill ring.
 func xdp_wake(_ socket: OpaquePointer) throws(Errno) {
-  try perform(.xdpKick) { unsafe cxdp_socket_wake(socket) }
+  try SystemCallSeam.perform(.xdpKick) { unsafe cxdp_socket_wake(socket) }
 }
 
 func xdp_isZeroCopy(_ socket: OpaquePointer) throws(Errno) -> Bool {
-  try perform(.xdpOptions) { unsafe cxdp_socket_is_zero_copy(socket) } == 1
+  try SystemCallSeam.perform(.xdpOptions) { unsafe cxdp_socket_is_zero_copy(socket) } == 1
 }
 
 func xdp_statistics(_ socket: OpaquePointer) throws(Errno) -> cxdp_statistics {
   var statistics = cxdp_statistics()
-  try perform(.xdpStatistics) { unsafe cxdp_socket_statistics(socket, &statistics) }
+  try SystemCallSeam.perform(.xdpStatistics) { unsafe cxdp_socket_statistics(socket, &statistics) }
   return statistics
 }
 
 func xdp_tableCreate(queueCount: Int) throws(Errno) -> OwnedFileDescriptor {
   OwnedFileDescriptor(
-    owning: Int32(try perform(.xdpTableCreate) { cxdp_table_create(UInt32(queueCount)) }))
+    owning: Int32(
+      try SystemCallSeam.perform(.xdpTableCreate) { cxdp_table_create(UInt32(queueCount)) }))
 }
 
 func xdp_tableSet(
   _ table: borrowing OwnedFileDescriptor, queue: Int, socket: Int32
 ) throws(Errno) {
-  try perform(.xdpTableSet) { cxdp_table_set(table.rawValue, UInt32(queue), socket) }
+  try SystemCallSeam.perform(.xdpTableSet) { cxdp_table_set(table.rawValue, UInt32(queue), socket) }
 }
 
 /// Made even when the seam forces an errno: the kernel removes a closed socket by itself as well.
 func xdp_tableRemove(_ table: borrowing OwnedFileDescriptor, queue: Int) {
-  _ = SystemCallSeam.forced(.xdpTableRemove)
-  _ = cxdp_table_remove(table.rawValue, UInt32(queue))
+  SystemCallSeam.performReleasing(.xdpTableRemove) {
+    cxdp_table_remove(table.rawValue, UInt32(queue))
+  }
 }
 
 func xdp_programLoad(
@@ -94,7 +80,7 @@ func xdp_programLoad(
 ) throws(Errno) -> OwnedFileDescriptor {
   OwnedFileDescriptor(
     owning: Int32(
-      try perform(.xdpProgramLoad) {
+      try SystemCallSeam.perform(.xdpProgramLoad) {
         cxdp_program_load(table.rawValue, Int32(udpPort), isMultiBuffer)
       }))
 }
@@ -104,7 +90,7 @@ func xdp_programAttach(
 ) throws(Errno) -> OwnedFileDescriptor {
   OwnedFileDescriptor(
     owning: Int32(
-      try perform(.xdpProgramAttach) {
+      try SystemCallSeam.perform(.xdpProgramAttach) {
         cxdp_program_attach(program.rawValue, UInt32(interfaceIndex), isGeneric)
       }))
 }
