@@ -16,7 +16,10 @@ internal import DevmemSystem
 /// allows writing open as long as the socket lives (`DMABuf.withCPUAccess(_:_:)`).
 ///
 /// The end of the socket, on any thread, brings back all that was lent, packets that were not
-/// taken included.
+/// taken included. With copies the kernel receives into none of it any more by then. Without
+/// (``isZeroCopy``), the card may for a moment after it: that was tried on no card. A packet that
+/// was not collected may still be on its way, with the bytes that its buffer has then: collect
+/// first.
 ///
 /// Thread rules: one at a time; ``lend(from:)`` on the thread that owns the pool.
 package struct XDPSocket: ~Copyable, Sendable {
@@ -237,8 +240,7 @@ package struct XDPSocket: ~Copyable, Sendable {
 
   /// Puts a packet, or a part of one, where the kernel sends it from after ``flush()``. Its buffer
   /// is back in its pool after a ``collect()`` that finds it sent.
-  /// - Returns: nil, or the frame if there is no room, or fewer places than ``collect()`` can
-  ///   account for.
+  /// - Returns: nil, or the frame if there is no room.
   /// - Throws: ``XDPError`` `.foreignBuffer` for bytes that do not lie in one chunk of the socket's
   ///   memory, or a buffer of which there is another handle; it is back in its pool.
   package mutating func send(_ frame: consuming XDPFrame) throws(XDPError) -> XDPFrame? {
